@@ -1,0 +1,1 @@
+"""The catalogue: YAML files turned into domain values."""

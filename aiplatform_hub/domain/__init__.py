@@ -1,0 +1,1 @@
+"""Pure rules: values in, values out. No files, network, database, clock or randomness."""

@@ -1,0 +1,142 @@
+"""Allocations: resources promised to one start of one server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from aiplatform_hub.domain.requests import LaunchRequest
+
+
+class AllocationState(StrEnum):
+    """Where an allocation is in its life."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    ACTIVE = "active"
+    ENDED = "ended"
+    DENIED = "denied"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
+OPEN_STATES = frozenset({AllocationState.HELD, AllocationState.ACTIVE})
+"""States that hold quota and devices."""
+
+TRANSITIONS: dict[AllocationState, frozenset[AllocationState]] = {
+    AllocationState.QUEUED: frozenset({AllocationState.HELD, AllocationState.WITHDRAWN, AllocationState.EXPIRED}),
+    AllocationState.HELD: frozenset({AllocationState.ACTIVE, AllocationState.ENDED, AllocationState.WITHDRAWN, AllocationState.EXPIRED}),
+    AllocationState.ACTIVE: frozenset({AllocationState.ENDED}),
+    AllocationState.ENDED: frozenset(),
+    AllocationState.DENIED: frozenset(),
+    AllocationState.WITHDRAWN: frozenset(),
+    AllocationState.EXPIRED: frozenset(),
+}
+"""The allowed next states of each state."""
+
+
+class EndCause(StrEnum):
+    """Why an allocation ended."""
+
+    STOPPED_BY_USER = "stopped_by_user"
+    STOPPED_BY_ADMIN = "stopped_by_admin"
+    STOPPED = "stopped"
+    """Stopped through the hub; by whom was not recorded."""
+    CULLED = "culled"
+    EXITED = "exited"
+    """The server ended by itself with exit code 0."""
+    CRASHED = "crashed"
+    """The server ended by itself with another exit code."""
+    KILLED = "killed"
+    """The server was ended by a signal that the platform did not send."""
+    OUT_OF_MEMORY = "out_of_memory"
+    START_FAILED = "start_failed"
+    """The server never answered; metered, priced 0."""
+    LOST = "lost"
+    """Nobody saw the end; the end is the last proof of life, ``estimated``."""
+    HOLD_EXPIRED = "hold_expired"
+    """No start took the hold up within its minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKey:
+    """Identity of a server: never its name alone, because servers can be renamed."""
+
+    user_id: int
+    server_name: str
+    """The hub's name; empty for the default server."""
+    spawner_id: int | None = None
+    """``orm_spawner.id`` in the hub's database; None while the hub has no such row yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The one record of resources promised to one start of one server. All instants are aware UTC."""
+
+    id: UUID
+    user_id: int
+    user_name: str
+    server_name: str
+    spawner_id: int | None
+    request: LaunchRequest
+    state: AllocationState
+    devices: tuple[str, ...]
+    """UUIDs of the leased GPUs, in order."""
+    door: str
+    """Where it came in: ``rest``, ``hub`` or ``page``."""
+    actor: str
+    """Name of the user or service that asked for it."""
+    requested_at: datetime
+    held_at: datetime | None = None
+    starting_at: datetime | None = None
+    """When a start took the hold up."""
+    started_at: datetime | None = None
+    """When the server's process began, by the runtime's record."""
+    ready_at: datetime | None = None
+    """When the server first answered."""
+    ended_at: datetime | None = None
+    end_cause: EndCause | None = None
+    estimated: bool = False
+    stop_requested_by: str | None = None
+    """Who asked for the stop, written before the hub is asked to stop."""
+    stop_cause: EndCause | None = None
+    """The cause to record once the process has ended."""
+    hub_instance: str | None = None
+    """Which life of the hub took the hold up."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds quota and devices."""
+        return self.state in OPEN_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationEvent:
+    """One transition. The transition into the first state is the decision."""
+
+    id: int
+    """Grows by time; the id of a server-sent event."""
+    allocation_id: UUID
+    at: datetime
+    from_state: AllocationState | None
+    to_state: AllocationState
+    cause: str
+    """Why: ``admitted``, ``starting``, ``started``, ``ready``, ``renamed`` or an :class:`EndCause`."""
+    actor: str
+    """Who: a user's name, ``hub``, ``keeper`` or ``platform``."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuDevice:
+    """One physical (or simulated) GPU."""
+
+    uuid: str
+    gpu_type: str
+    memory_bytes: int
+    is_healthy: bool = True
+    is_simulated: bool = False
+    index: int = 0
+    """Order on the machine."""
+    product_name: str = ""

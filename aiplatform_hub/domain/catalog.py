@@ -1,0 +1,140 @@
+"""What the platform offers, as values: environment templates, tiers, GPU types, projects, rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+ANY_GPU_TYPE = "*"
+"""In a rate: every GPU type that has no rate of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An allowed range of whole numbers, both ends included, with its default."""
+
+    minimum: int
+    maximum: int
+    default: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentTemplate:
+    """One environment that a user can start."""
+
+    name: str
+    display_name: str
+    description: str
+    gpus: Range
+    memory_gib: Range
+    cpu_cores: Range
+    command: tuple[str, ...]
+    """Program and arguments on one machine; a program without a slash is looked up in the built environment, then in the hub's own."""
+    gpu_types: tuple[str, ...] = ()
+    """Allowed GPU types; empty means every type."""
+    default_url: str = "/lab"
+    """Path that opens after the start."""
+    image: str | None = None
+    """Folder under ``images/`` that defines the environment; None means the hub's own Python environment."""
+    requires: tuple[str, ...] = ()
+    """Programs, relative to the built environment (``bin/code-server``), that must exist before it can start."""
+    allowed_groups: tuple[str, ...] = ()
+    """JupyterHub groups that may use it; empty means everyone."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Extra environment variables of the server's process."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitAmount:
+    """A limit as a tier or project states it, not yet bound to a person."""
+
+    dimension: str
+    amount: Decimal
+    gpu_type: str | None = None
+    """For ``gpus`` only: the type it limits; None limits the total."""
+    window_days: int | None = None
+    """For windowed dimensions only: the length of the rolling window in days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A named set of limits for a person."""
+
+    name: str
+    display_name: str
+    priority: int
+    """The highest one wins where a person has several tiers."""
+    limits: tuple[LimitAmount, ...]
+    groups: tuple[str, ...] = ()
+    """Members of these JupyterHub groups have this tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuType:
+    """A kind of GPU."""
+
+    name: str
+    """The word used everywhere, for example ``h100``."""
+    display_name: str
+    match: tuple[str, ...] = ()
+    """Lower-case fragments of NVML product names that mean this type."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostCentre:
+    """Who pays."""
+
+    name: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A group of people that share limits and a cost centre."""
+
+    name: str
+    display_name: str
+    cost_centre: str
+    groups: tuple[str, ...] = ()
+    """JupyterHub groups whose members belong to it."""
+    is_personal: bool = False
+    """True for the one project that everybody has and that is taken when none is named and no other fits."""
+    limits: tuple[LimitAmount, ...] = ()
+    """The shared pool: all members' open allocations together."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateCard:
+    """Prices in force from an instant until the next card begins."""
+
+    version: str
+    effective_from: datetime
+    """Aware UTC, inclusive."""
+    currency: str
+    """ISO 4217 code, or ``credits``."""
+    gpu_hour: Mapping[str, Decimal]
+    """Price of one GPU for one hour by GPU type; ``*`` for every other type."""
+    cpu_only_hour: Decimal
+    """Price of one hour of an environment without GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything on offer."""
+
+    environment_templates: Mapping[str, EnvironmentTemplate]
+    tiers: Mapping[str, Tier]
+    gpu_types: Mapping[str, GpuType]
+    projects: Mapping[str, Project]
+    cost_centres: Mapping[str, CostCentre]
+    rate_cards: tuple[RateCard, ...]
+    """In order of ``effective_from``; never empty."""
+    default_tier: str = "default"
+
+    def projects_of(self, groups: frozenset[str]) -> tuple[Project, ...]:
+        """Return the projects a person with these groups may charge, the personal one last."""
+        mine = [p for p in self.projects.values() if not p.is_personal and groups & set(p.groups)]
+        personal = [p for p in self.projects.values() if p.is_personal]
+        return (*sorted(mine, key=lambda p: p.name), *personal)

@@ -1,0 +1,1 @@
+"""Hub services: one module or package per process."""

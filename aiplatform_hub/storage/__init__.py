@@ -1,0 +1,1 @@
+"""Stores: the only place that knows SQLAlchemy."""
