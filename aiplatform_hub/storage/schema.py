@@ -1,0 +1,245 @@
+"""The tables. Instants are whole microseconds since the epoch, so that sums and comparisons are exact in every database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+    text,
+)
+
+from aiplatform_hub.domain.units import from_microseconds, to_microseconds
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""An identity column: SQLite only counts up plain INTEGER keys."""
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as microseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        return None if value is None else to_microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        return None if value is None else from_microseconds(int(value))
+
+
+def _partial(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+capacity_pools = Table(
+    "capacity_pools",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("cpu_cores", Integer, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+"""What a place has besides GPUs; its one row ``machine`` is also what a decision locks on PostgreSQL."""
+
+gpu_devices = Table(
+    "gpu_devices",
+    metadata,
+    Column("uuid", String(80), primary_key=True),
+    Column("pool", String(64), ForeignKey("capacity_pools.name"), nullable=False),
+    Column("gpu_type", String(64), nullable=False),
+    Column("product_name", String(128), nullable=False, server_default=""),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("device_index", Integer, nullable=False),
+    Column("healthy", Boolean, nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("user_name", String(255), nullable=False),
+    Column("server_name", String(255), nullable=False),
+    Column("spawner_id", BigInteger),
+    Column("environment_template", String(64), nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("gpu_type", String(64)),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("cpu_cores", Integer, nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("cost_centre", String(64), nullable=False),
+    Column("max_hours", Integer),
+    Column("state", String(16), nullable=False),
+    Column("devices", JSON, nullable=False),
+    Column("door", String(16), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("requested_at", Instant, nullable=False),
+    Column("held_at", Instant),
+    Column("starting_at", Instant),
+    Column("started_at", Instant),
+    Column("ready_at", Instant),
+    Column("ended_at", Instant),
+    Column("end_cause", String(32)),
+    Column("estimated", Boolean, nullable=False, server_default=text("false")),
+    Column("stop_requested_by", String(255)),
+    Column("stop_cause", String(32)),
+    Column("hub_instance", String(64)),
+    CheckConstraint("gpus >= 0", name="gpus_not_negative"),
+    CheckConstraint("ended_at IS NULL OR held_at IS NULL OR ended_at >= held_at", name="no_negative_hold"),
+    Index("ix_allocations_open", "user_id", **_partial("state IN ('held', 'active')")),
+    Index("uq_allocations_open_server", "user_id", "server_name", unique=True, **_partial("state IN ('held', 'active')")),
+    Index("uq_allocations_open_spawner", "spawner_id", unique=True, **_partial("state IN ('held', 'active')")),
+    Index("uq_allocations_idempotency", "user_id", "idempotency_key", unique=True, **_partial("idempotency_key IS NOT NULL")),
+    Index("ix_allocations_user_requested", "user_id", "requested_at", "id"),
+    Index("ix_allocations_requested", "requested_at", "id"),
+)
+
+gpu_leases = Table(
+    "gpu_leases",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("device_uuid", String(80), ForeignKey("gpu_devices.uuid"), nullable=False),
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), nullable=False),
+    Column("released_at", Instant),
+    Index("uq_gpu_leases_open_device", "device_uuid", unique=True, **_partial("released_at IS NULL")),
+    Index("ix_gpu_leases_allocation", "allocation_id"),
+)
+"""Which allocation has which device; a device is in at most one open lease."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("allocation_id", Uuid, nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
+)
+"""Each decision with its inputs as they were, so that *why* replays instead of guessing."""
+
+allocation_events = Table(
+    "allocation_events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("from_state", String(16)),
+    Column("to_state", String(16), nullable=False),
+    Column("cause", String(32), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Index("ix_allocation_events_allocation", "allocation_id"),
+    sqlite_autoincrement=True,
+)
+"""Each transition; the ids are also the ids of server-sent events, so they are never reused."""
+
+usage_intervals = Table(
+    "usage_intervals",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("user_name", String(255), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("cost_centre", String(64), nullable=False),
+    Column("environment_template", String(64), nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("gpu_type", String(64)),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("cpu_cores", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("end_cause", String(32)),
+    Column("estimated", Boolean, nullable=False, server_default=text("false")),
+    Column("last_seen_at", Instant),
+    Column("sequence", BigInteger),
+    Column("previous_hash", String(64)),
+    Column("hash", String(64)),
+    CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="not_negative"),
+    CheckConstraint("(ended_at IS NULL) = (hash IS NULL)", name="closed_rows_are_chained"),
+    Index("uq_usage_intervals_open", "allocation_id", unique=True, **_partial("ended_at IS NULL")),
+    Index("uq_usage_intervals_sequence", "sequence", unique=True),
+    Index("ix_usage_intervals_allocation", "allocation_id"),
+    Index("ix_usage_intervals_ended", "ended_at", "started_at"),
+    Index("ix_usage_intervals_user_ended", "user_id", "ended_at"),
+    Index("ix_usage_intervals_project_ended", "project", "ended_at"),
+)
+"""The ledger: what really ran. Rows are chained by hash when they close, in close order."""
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("process", String(32), primary_key=True),
+    Column("instance", String(64), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("detail", JSON, nullable=False),
+)
+"""Last sign of life of hub, platform and keeper; ``detail`` holds what the admin page shows."""
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_name", String(255), nullable=False),
+    Column("tier", String(64), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("granted_by", String(255), nullable=False),
+    Column("granted_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Index("ix_grants_user", "user_name", "expires_at"),
+)
+"""A tier given to one person until an instant (exclusive)."""
+
+storage_usage = Table(
+    "storage_usage",
+    metadata,
+    Column("user_name", String(255), primary_key=True),
+    Column("storage_bytes", BigInteger, nullable=False),
+    Column("measured_at", Instant, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(512), nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("ix_audit_events_at", "at"),
+    sqlite_autoincrement=True,
+)
+"""Privileged and refused acts."""
