@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_DATA_DIR = Path("data")
 """Where ``make run`` keeps everything, relative to the working directory."""
+
+DEFAULT_HUB_API_URL = "http://127.0.0.1:8081/hub/api"
+"""Where JupyterHub's API listens unless configured otherwise."""
+DEFAULT_PLATFORM_PORT = 8090
+"""Port of the platform service."""
+DEFAULT_KEEPER_PORT = 8091
+"""Loopback port of the keeper's ``/metrics``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +31,11 @@ class Settings:
     simulated_gpus: int = 0
     """Number of labelled pretend GPUs; 0 uses what NVML reports."""
     is_demo: bool = False
-    hub_api_url: str = "http://127.0.0.1:8081/hub/api"
+    hub_api_url: str = DEFAULT_HUB_API_URL
     base_url: str = "/"
     """The hub's base URL, with slashes at both ends."""
-    platform_port: int = 8090
-    keeper_port: int = 8091
+    platform_port: int = DEFAULT_PLATFORM_PORT
+    keeper_port: int = DEFAULT_KEEPER_PORT
     """Loopback port of the keeper's ``/metrics``."""
 
     @property
@@ -102,3 +110,50 @@ def secrets_from_environment() -> Secrets:
         supervisor_token=os.environ.get("AIPLATFORM_SUPERVISOR_TOKEN", ""),
         proxy_token=os.environ.get("CONFIGPROXY_AUTH_TOKEN", ""),
     )
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the settings' options to a service's command line."""
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="folder of databases, secrets, spool and logs")
+    parser.add_argument("--database-url", default="", help="SQLAlchemy address; default: aiplatform.sqlite in the data directory")
+    parser.add_argument("--catalog-dir", type=Path, action="append", default=[], help="catalogue folder laid over the built-in one; may be given several times")
+    parser.add_argument("--simulated-gpus", type=int, default=0, metavar="N", help="number of labelled pretend GPUs; 0 uses what the machine has")
+    parser.add_argument("--demo", action="store_true", help="this is a trial installation")
+    parser.add_argument("--hub-api-url", default=os.environ.get("JUPYTERHUB_API_URL", ""), help="address of the hub's API; default: JUPYTERHUB_API_URL")
+    parser.add_argument("--base-url", default=os.environ.get("JUPYTERHUB_BASE_URL", "/"), help="the hub's base URL; default: JUPYTERHUB_BASE_URL")
+    parser.add_argument("--platform-port", type=int, default=DEFAULT_PLATFORM_PORT, help="port of the platform service")
+    parser.add_argument("--keeper-port", type=int, default=DEFAULT_KEEPER_PORT, help="loopback port of the keeper's metrics")
+
+
+def settings_from(arguments: Namespace) -> Settings:
+    """Return the settings that parsed options state."""
+    return Settings(
+        data_dir=arguments.data_dir.absolute(),
+        database_url=arguments.database_url,
+        catalog_dirs=tuple(folder.absolute() for folder in arguments.catalog_dir),
+        simulated_gpus=arguments.simulated_gpus,
+        is_demo=arguments.demo,
+        hub_api_url=(arguments.hub_api_url or DEFAULT_HUB_API_URL).rstrip("/"),
+        base_url=f"/{arguments.base_url.strip('/')}/".replace("//", "/"),
+        platform_port=arguments.platform_port,
+        keeper_port=arguments.keeper_port,
+    )
+
+
+def arguments_of(settings: Settings) -> list[str]:
+    """Return the options that give these settings again."""
+    arguments = ["--data-dir", str(settings.data_dir)]
+    if settings.database_url:
+        arguments += ["--database-url", settings.database_url]
+    for folder in settings.catalog_dirs:
+        arguments += ["--catalog-dir", str(folder)]
+    if settings.is_demo:
+        arguments.append("--demo")
+    return [
+        *arguments,
+        *("--simulated-gpus", str(settings.simulated_gpus)),
+        *("--hub-api-url", settings.hub_api_url),
+        *("--base-url", settings.base_url),
+        *("--platform-port", str(settings.platform_port)),
+        *("--keeper-port", str(settings.keeper_port)),
+    ]
