@@ -1,0 +1,167 @@
+"""Sums over the ledger, computed by the database. All amounts are whole microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, case, func, literal_column, select, type_coerce
+
+from aiplatform_hub.domain.allocations import EndCause
+from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
+from aiplatform_hub.storage.schema import usage_intervals as intervals
+
+DAY_MICROSECONDS = 86_400_000_000
+
+COLUMNS: dict[str, ColumnElement[Any]] = {
+    "user": intervals.c.user_name,
+    "project": intervals.c.project,
+    "cost_centre": intervals.c.cost_centre,
+    "environment_template": intervals.c.environment_template,
+    "gpu_type": intervals.c.gpu_type,
+    "allocation": intervals.c.allocation_id,
+}
+"""What sums can be grouped and filtered by, beside ``day`` and ``month``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """One group of intervals, clipped to the span asked for."""
+
+    keys: Mapping[str, Any]
+    """Value of each group column; ``day`` is the UTC midnight it begins."""
+    gpu_type: str | None
+    """None also where the query is not priced."""
+    is_free: bool
+    """Whether these are failed starts, which are priced 0."""
+    gpu_microseconds: int
+    """Σ GPUs × time."""
+    session_microseconds: int
+    """Σ time."""
+    estimated_microseconds: int
+    """The part of ``session_microseconds`` in intervals whose end nobody saw."""
+    intervals: int
+    """Pieces of intervals in the group: one that spans two days counts in both."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumQuery:
+    """A half-open span in aware UTC, with grouping and filters."""
+
+    start: datetime
+    end: datetime
+    group_by: Sequence[str] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    by_day: bool = False
+    """Whether to group by UTC day too."""
+    is_priced: bool = False
+    """Whether to split by what a price depends on: the GPU type, and failed starts."""
+
+
+def _number(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an instant's column as the whole number it is stored as."""
+    return type_coerce(column, BigInteger)
+
+
+def _least(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
+    return case((value > bound, bound), else_=value)
+
+
+def _greatest(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
+    return case((value < bound, bound), else_=value)
+
+
+class UsageSums:
+    """Grouped sums over closed and open intervals."""
+
+    def sums(self, connection: Connection, query: SumQuery) -> list[Sum]:
+        """Return the sums of all intervals, open ones up to their last proof of life."""
+        closed, still_open = self._closed(query), self._open(query)
+        rows = [*connection.execute(closed).mappings(), *connection.execute(still_open).mappings()]
+        if query.by_day:
+            return [piece for row in rows for piece in _days_of(query, row)]
+        return [_sum(query, row, {}, row["gpu_time"], row["session_time"], row["estimated_time"]) for row in rows]
+
+    def complete_until(self, connection: Connection, now: datetime) -> datetime:
+        """Return the instant before which every interval is closed: the start of the oldest open one, else now."""
+        oldest = connection.execute(select(func.min(_number(intervals.c.started_at))).where(intervals.c.ended_at.is_(None))).scalar()
+        return now if oldest is None else min(now, from_microseconds(int(oldest)))
+
+    def _closed(self, query: SumQuery) -> Select[Any]:
+        ended = _number(intervals.c.ended_at)
+        return self._statement(query, ended).where(ended > to_microseconds(query.start))
+
+    def _open(self, query: SumQuery) -> Select[Any]:
+        ended = func.coalesce(_number(intervals.c.last_seen_at), _number(intervals.c.started_at))
+        return self._statement(query, ended).where(intervals.c.ended_at.is_(None), ended > to_microseconds(query.start))
+
+    def _statement(self, query: SumQuery, ended: ColumnElement[Any]) -> Select[Any]:
+        start, end = to_microseconds(query.start), to_microseconds(query.end)
+        started = _number(intervals.c.started_at)
+        low, high = _greatest(started, start), _least(ended, end)
+        keys = [COLUMNS[name].label(f"key_{name}") for name in query.group_by]
+        if query.is_priced:
+            keys += [intervals.c.gpu_type.label("gpu_type"), (func.coalesce(intervals.c.end_cause, "") == EndCause.START_FAILED.value).label("is_free")]
+        if query.by_day:
+            keys += [(low // DAY_MICROSECONDS).label("first_day"), ((high - 1) // DAY_MICROSECONDS).label("last_day")]
+            keys.append(intervals.c.estimated.label("is_estimated"))
+        amounts = _day_amounts(low, high) if query.by_day else _amounts(low, high)
+        statement = select(*keys, *amounts, func.count().label("intervals")).where(started < end)
+        for name, value in query.filters.items():
+            statement = statement.where(COLUMNS[name] == value)
+        return statement.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)]) if keys else statement
+
+
+def _amounts(low: ColumnElement[Any], high: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    return [
+        func.sum((high - low) * intervals.c.gpus).label("gpu_time"),
+        func.sum(high - low).label("session_time"),
+        func.sum(case((intervals.c.estimated, high - low), else_=0)).label("estimated_time"),
+    ]
+
+
+def _day_amounts(low: ColumnElement[Any], high: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """Sum what lies in the first and the last UTC day of each interval; the days between are whole.
+
+    One pass, whatever the number of days; relative to the day, so that the sums stay far below 2^63.
+    """
+    first_end = (low // DAY_MICROSECONDS + 1) * DAY_MICROSECONDS
+    last_start = ((high - 1) // DAY_MICROSECONDS) * DAY_MICROSECONDS
+    in_first, in_last = _least(high, first_end) - low, high - last_start
+    gpus = intervals.c.gpus
+    return [
+        func.sum(in_first * gpus).label("gpu_first"),
+        func.sum(in_last * gpus).label("gpu_last"),
+        func.sum(gpus).label("gpu_whole"),
+        func.sum(in_first).label("session_first"),
+        func.sum(in_last).label("session_last"),
+    ]
+
+
+def _days_of(query: SumQuery, row: Mapping[str, Any]) -> list[Sum]:
+    """Return one sum a day for a group of intervals that share their first and last day."""
+    first, last = int(row["first_day"]), int(row["last_day"])
+    pieces = []
+    for day in range(first, last + 1):
+        if day == first:
+            gpu, session = int(row["gpu_first"]), int(row["session_first"])
+        elif day == last:
+            gpu, session = int(row["gpu_last"]), int(row["session_last"])
+        else:
+            gpu, session = int(row["gpu_whole"]) * DAY_MICROSECONDS, int(row["intervals"]) * DAY_MICROSECONDS
+        pieces.append(_sum(query, row, {"day": EPOCH + timedelta(days=day)}, gpu, session, session if row["is_estimated"] else 0))
+    return pieces
+
+
+def _sum(query: SumQuery, row: Mapping[str, Any], extra: Mapping[str, Any], gpu: Any, session: Any, estimated: Any) -> Sum:
+    return Sum(
+        keys={**{name: row[f"key_{name}"] for name in query.group_by}, **extra},
+        gpu_type=row["gpu_type"] if query.is_priced else None,
+        is_free=bool(row["is_free"]) if query.is_priced else False,
+        gpu_microseconds=int(gpu or 0),
+        session_microseconds=int(session or 0),
+        estimated_microseconds=int(estimated or 0),
+        intervals=int(row["intervals"]),
+    )
