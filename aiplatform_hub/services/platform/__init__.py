@@ -1,0 +1,1 @@
+"""The platform service: pages, REST API and server-sent events at ``/services/platform/``."""

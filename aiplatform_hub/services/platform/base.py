@@ -1,0 +1,280 @@
+"""Base handlers: authentication, refusals as problem+json, work in threads.
+
+``ApiHandler`` is for the REST API, ``PageHandler`` for pages. Both know
+``self.principal`` after ``prepare`` and ``self.platform``, the service's objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
+from tornado.web import HTTPError, RequestHandler
+
+from aiplatform_hub.errors import (
+    AIPlatformError,
+    ForbiddenError,
+    InvalidOptionError,
+    MethodNotAllowedError,
+    NotFoundError,
+    Reason,
+    ServiceUnavailableError,
+    UnauthenticatedError,
+)
+from aiplatform_hub.services.platform.auth import Principal, principal_of
+from aiplatform_hub.services.platform.models import dumps, problem_of
+
+if TYPE_CHECKING:
+    from aiplatform_hub.clients.hub_api import HubApiClient
+    from aiplatform_hub.config import Settings
+    from aiplatform_hub.factory import Factory
+    from aiplatform_hub.services.platform.events import EventStream
+    from aiplatform_hub.services.platform.rate_limit import RateLimiter
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+HUB_UNAVAILABLE = "JupyterHub does not answer. Running servers go on; try again in a minute."
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+AUTH_CACHE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """The objects that every handler of this process shares."""
+
+    settings: Settings
+    factory: Factory
+    hub: HubApiClient
+    hub_auth: HubOAuth
+    executor: ThreadPoolExecutor
+    limiter: RateLimiter
+    events: EventStream
+
+    async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run blocking work in a thread, so that the event loop never waits for the database."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, lambda: function(*args, **kwargs))
+
+
+class PlatformHandler(HubOAuthenticated, RequestHandler):
+    """A request with its authenticated principal."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
+    principal: Principal
+    """Set by ``prepare``."""
+
+    def initialize(self) -> None:
+        """Set what each response needs."""
+        self.request_id = uuid.uuid4().hex[:12]
+        self.hub_auth = self.platform.hub_auth
+
+    @property
+    def platform(self) -> Platform:
+        """The shared objects of this service."""
+        platform: Platform = self.application.settings["platform"]
+        return platform
+
+    def set_default_headers(self) -> None:
+        """Forbid framing by other sites, sniffing and caching of personal data."""
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", "frame-ancestors 'self'; object-src 'none'; base-uri 'self'")
+        self.set_header("Referrer-Policy", "same-origin")
+        self.set_header("Cache-Control", "no-store")
+
+    async def identify(self) -> Principal | None:
+        """Return who asks, or None for a missing or invalid token.
+
+        Raises
+        ------
+        ForbiddenError
+            If a cookie came without its XSRF token, or from another site.
+        """
+        header_token = self.hub_auth.get_token(self, in_cookie=False)
+        token = header_token or self.hub_auth.get_token(self)
+        if not token:
+            self._hub_auth_user_cache = None
+            return None
+        if not header_token:
+            self.check_same_site()
+        try:
+            model = await self.hub_auth.get_user(self, sync=False)
+        except HTTPError as error:
+            raise ServiceUnavailableError(HUB_UNAVAILABLE, retry_after_seconds=5) from error
+        self._hub_auth_user_cache = model
+        return principal_of(model, token, is_cookie=not header_token) if model else None
+
+    def check_same_site(self) -> None:
+        """Refuse a cookie that came without its XSRF token, and API calls of other sites.
+
+        Raises
+        ------
+        ForbiddenError
+            With the reason.
+        """
+        try:
+            self.check_xsrf_cookie()
+        except HTTPError as error:
+            raise ForbiddenError(
+                "The request carries a cookie but not its XSRF token. Reload the page, or send an API token.",
+                reasons=(Reason("xsrf", "Missing or wrong _xsrf", field="_xsrf"),),
+            ) from error
+
+    def error_of(self, kwargs: dict[str, Any]) -> AIPlatformError:
+        """Return the error that a response has to explain."""
+        error = (kwargs.get("exc_info") or sys.exc_info())[1]
+        if isinstance(error, AIPlatformError):
+            return error
+        if isinstance(error, HTTPError):
+            return from_http_error(error)
+        return AIPlatformError(f"Something went wrong on our side. Tell the admin this number: {self.request_id}.")
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log what is our fault with its traceback; refusals are normal."""
+        if isinstance(value, (AIPlatformError, HTTPError)) and getattr(value, "status", getattr(value, "status_code", 500)) != 500:  # noqa: PLR2004
+            return
+        log.error("request %s failed: %s %s", self.request_id, self.request.method, self.request.path, exc_info=(typ, value, tb))
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with the status of the error itself, whoever raised it."""
+        if not self._headers_written:
+            error = self.error_of(kwargs)
+            status_code = error.status
+        super().send_error(status_code, **kwargs)
+
+    def set_error_headers(self, error: AIPlatformError) -> None:
+        """Set the headers that belong to an error."""
+        for name, value in error.headers.items():
+            self.set_header(name, value)
+        if error.retry_after_seconds is not None:
+            self.set_header("Retry-After", str(error.retry_after_seconds))
+        if error.status == UnauthenticatedError.status:
+            self.set_header("WWW-Authenticate", 'Bearer realm="aiplatform"')
+
+
+class ApiHandler(PlatformHandler):
+    """A REST resource: JSON in, JSON or ``application/problem+json`` out."""
+
+    SUPPORTED_METHODS = (*PlatformHandler.SUPPORTED_METHODS, "TRACE", "CONNECT", "QUERY")
+
+    async def prepare(self) -> None:
+        """Authenticate, then apply the rate limit and the route's scope.
+
+        Raises
+        ------
+        AIPlatformError
+            The refusal.
+        """
+        self.check_method()
+        principal = await self.identify()
+        self.platform.limiter.check(self.limiter_key(principal), self.request.method or "GET", self.request.path)
+        if principal is None:
+            raise UnauthenticatedError("Send a valid API token in the header 'Authorization: Bearer …', or log in.")
+        self.principal = principal
+
+    def check_method(self) -> None:
+        """Refuse a method that this resource does not have.
+
+        Raises
+        ------
+        MethodNotAllowedError
+            With ``Allow``.
+        """
+        allowed = [name for name in self.SUPPORTED_METHODS if name.lower() in type(self).methods()]
+        if self.request.method not in allowed:
+            raise MethodNotAllowedError(f"Use {' or '.join(allowed)} here.", headers={"Allow": ", ".join(allowed)})
+
+    @classmethod
+    def methods(cls) -> frozenset[str]:
+        """Return the lower-case names of the methods that the resource has."""
+        names = {"get", "post", "delete", "patch", "put"}
+        return frozenset(name for name in names if getattr(cls, name) is not getattr(RequestHandler, name))
+
+    def check_same_site(self) -> None:
+        """Refuse cookies from other sites altogether; pages of this origin send an XSRF token."""
+        if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+            raise ForbiddenError("Other sites may not call this with your login.", reasons=(Reason("cross_site", "Cross-site request"),))
+        super().check_same_site()
+
+    def limiter_key(self, principal: Principal | None) -> str:
+        """Return whose allowance a request uses: the token's owner, or the address of an unknown caller."""
+        return f"address:{self.request.remote_ip}" if principal is None else f"{principal.kind}:{principal.name}"
+
+    def body_object(self) -> dict[str, Any]:
+        """Return the body, which must be a JSON object.
+
+        Raises
+        ------
+        InvalidOptionError
+            If it is not.
+        """
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise InvalidOptionError("Send the body with 'Content-Type: application/json'.", reasons=(Reason("invalid_option", "Wrong content type"),))
+        try:
+            body = json.loads(self.request.body.decode())
+        except (ValueError, RecursionError) as error:
+            raise InvalidOptionError("The body is not valid JSON.", reasons=(Reason("invalid_option", "The body is not valid JSON"),)) from error
+        if not isinstance(body, dict):
+            raise InvalidOptionError("The body must be a JSON object.", reasons=(Reason("invalid_option", "The body must be a JSON object"),))
+        return body
+
+    def reply(self, value: Any, status: int = 200) -> None:
+        """Answer with a value as JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(dumps(value))
+
+    def write_error(self, _status_code: int, **kwargs: Any) -> None:
+        """Answer with the error as RFC 9457 problem."""
+        error = self.error_of(kwargs)
+        self.set_error_headers(error)
+        self.set_header("Content-Type", "application/problem+json")
+        self.finish(dumps(problem_of(error, instance=self.request_id)))
+
+
+class PageHandler(PlatformHandler):
+    """A page: asks for login by redirect, explains errors as a page."""
+
+    async def prepare(self) -> None:
+        """Authenticate; redirect to the login when nobody is logged in."""
+        principal = await self.identify()
+        if principal is None:
+            if self.request.method in SAFE_METHODS:
+                self.redirect(self.get_login_url())
+                return
+            raise UnauthenticatedError("Log in to do this.")
+        if principal.is_cookie and not self.hub_auth.check_scopes(self.hub_auth.access_scopes, {"scopes": sorted(principal.scopes)}):
+            raise ForbiddenError("Your account may not use the platform. Ask the admin for access.")
+        self.principal = principal
+
+
+class UnknownPath(ApiHandler):
+    """Every address of the API that does not exist."""
+
+    async def prepare(self) -> None:
+        """Refuse, without asking who it is."""
+        raise NotFoundError(f"There is nothing at {self.request.path}.")
+
+
+def from_http_error(error: HTTPError) -> AIPlatformError:
+    """Return our error for one that tornado raised."""
+    kinds: dict[int, type[AIPlatformError]] = {
+        400: InvalidOptionError,
+        401: UnauthenticatedError,
+        403: ForbiddenError,
+        404: NotFoundError,
+        405: MethodNotAllowedError,
+        503: ServiceUnavailableError,
+    }
+    kind = kinds.get(error.status_code, AIPlatformError)
+    return kind(error.log_message or kind.title)

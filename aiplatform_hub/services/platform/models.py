@@ -1,0 +1,364 @@
+"""Bodies of the REST API, as pydantic models; the OpenAPI document is made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
+
+from aiplatform_hub.domain.units import isoformat
+from aiplatform_hub.errors import AIPlatformError, Reason
+
+Instant = Annotated[
+    datetime,
+    PlainSerializer(isoformat, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "description": "UTC, `YYYY-MM-DDTHH:MM:SS.ffffffZ`"}),
+]
+Money = Annotated[
+    Decimal,
+    PlainSerializer(lambda amount: format(amount, "f"), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "A decimal number"}),
+]
+SLUG = r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$"
+
+
+class Output(BaseModel):
+    """A body that the service sends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Input(BaseModel):
+    """A body that a caller sends: exact JSON types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ReasonOut(Output):
+    """One reason of a refusal or decision."""
+
+    code: str
+    message: str
+    dimension: str | None = None
+    scope: str | None = Field(None, description="Whose limit: `user:alice`, `project:vision` or `machine`")
+    limit: str | None = None
+    used: str | None = None
+    requested: str | None = None
+    held_by: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    field: str | None = Field(None, description="The option at fault")
+    allowed: tuple[str, ...] = ()
+
+
+class Problem(Output):
+    """A refusal, RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    instance: str = Field(description="Number of this request, to be told to the admin")
+    reasons: tuple[ReasonOut, ...] = ()
+
+
+class RangeOut(Output):
+    """An allowed range, both ends included."""
+
+    min: int
+    max: int
+    default: int
+
+
+class EnvironmentTemplateOut(Output):
+    """One environment that can be started."""
+
+    name: str
+    display_name: str
+    description: str
+    gpus: RangeOut
+    gpu_types: tuple[str, ...] = Field(description="Allowed types that this place knows")
+    memory_gib: RangeOut
+    cpu_cores: RangeOut
+    available: bool
+    unavailable_reason: str | None = None
+
+
+class TierLimitOut(Output):
+    """One limit of a tier."""
+
+    dimension: str
+    amount: Money
+    unit: str
+    gpu_type: str | None = None
+    window_days: int | None = None
+
+
+class TierOut(Output):
+    """A named set of limits for a person."""
+
+    name: str
+    display_name: str
+    limits: tuple[TierLimitOut, ...]
+
+
+class GpuTypeOut(Output):
+    """A kind of GPU with its price."""
+
+    name: str
+    display_name: str
+    price_per_gpu_hour: Money | None
+    currency: str
+
+
+class ProjectOut(Output):
+    """A project that the caller may charge."""
+
+    name: str
+    display_name: str
+    cost_centre: str
+
+
+class CatalogOut(Output):
+    """What the platform offers."""
+
+    environment_templates: tuple[EnvironmentTemplateOut, ...]
+    tiers: tuple[TierOut, ...]
+    gpu_types: tuple[GpuTypeOut, ...]
+    projects: tuple[ProjectOut, ...] = Field(description="The caller's")
+    currency: str
+    cpu_only_price_per_hour: Money
+
+
+class GpuCapacityOut(Output):
+    """GPUs of one type."""
+
+    name: str
+    total: int
+    free: int
+    held: int
+    unhealthy: int
+    simulated: int
+
+
+class CapacityOut(Output):
+    """What is free now."""
+
+    gpu_types: tuple[GpuCapacityOut, ...]
+    queue_length: int
+    as_of: Instant
+
+
+class LimitOut(Output):
+    """One limit and what is used of it."""
+
+    scope: str
+    dimension: str
+    limit: Money
+    used: Money
+    free: Money
+    unit: str
+    gpu_type: str | None = None
+    window_days: int | None = None
+    source: str = ""
+    held_by: tuple[str, ...] = ()
+
+
+class QuotaOut(Output):
+    """A person's tier and limits."""
+
+    user: str
+    tier: str
+    limits: tuple[LimitOut, ...]
+    as_of: Instant
+
+
+class DecisionRequest(Input):
+    """What someone would launch."""
+
+    environment_template: str
+    gpus: int | None = None
+    gpu_type: str | None = None
+    memory_gib: int | None = None
+    cpu_cores: int | None = None
+    project: str | None = None
+    max_hours: int | None = None
+    user: str | None = Field(None, description="For whom; the caller by default")
+
+
+class LaunchBody(DecisionRequest):
+    """What to launch."""
+
+    server_name: Annotated[str, StringConstraints(pattern=SLUG)] | None = None
+    if_full: Literal["fail"] = Field("fail", description="What to do when the GPUs are taken")
+
+
+class PriceLine(Output):
+    """One line of a price."""
+
+    label: str
+    quantity: int
+    unit_price: Money
+    per_hour: Money
+
+
+class PriceOut(Output):
+    """What an hour costs."""
+
+    currency: str
+    per_hour: Money
+    lines: tuple[PriceLine, ...]
+    rate_card: str
+
+
+class DecisionOut(Output):
+    """What a launch would get now; nothing is held."""
+
+    outcome: Literal["admit", "queue", "ask", "deny"]
+    code: str | None
+    reasons: tuple[ReasonOut, ...]
+    price: PriceOut
+    options: dict[str, Any] = Field(description="The request with every default filled in")
+
+
+class HistoryOut(Output):
+    """One step in an allocation's life."""
+
+    at: Instant
+    from_state: str | None = Field(alias="from")
+    to_state: str = Field(alias="to")
+    cause: str
+    actor: str
+
+
+class CostSoFar(Output):
+    """What an allocation cost until now."""
+
+    amount: Money
+    currency: str
+    gpu_seconds: Money
+
+
+class DecisionSummary(Output):
+    """How an allocation was decided."""
+
+    outcome: str
+    at: Instant
+    reasons: tuple[ReasonOut, ...]
+
+
+class AllocationOut(Output):
+    """Resources promised to one start of one server."""
+
+    id: UUID
+    user: str
+    server_name: str
+    environment_template: str
+    gpus: int
+    gpu_type: str | None
+    devices: tuple[str, ...]
+    memory_gib: Money
+    cpu_cores: int
+    project: str
+    cost_centre: str
+    max_hours: int | None
+    state: str
+    is_ready: bool
+    requested_at: Instant
+    held_at: Instant | None
+    starting_at: Instant | None
+    started_at: Instant | None
+    ready_at: Instant | None
+    ended_at: Instant | None
+    end_cause: str | None
+    estimated: bool
+    stop_requested_by: str | None
+    url: str | None
+    cost_so_far: CostSoFar | None = None
+    decision: DecisionSummary | None = None
+    history: tuple[HistoryOut, ...] = ()
+
+
+class AllocationPage(Output):
+    """A page of allocations, newest first."""
+
+    items: tuple[AllocationOut, ...]
+    next_cursor: str | None
+
+
+class WhyOut(Output):
+    """The stored decision, replayed."""
+
+    allocation_id: UUID
+    at: Instant
+    actor: str
+    outcome: str
+    reasons: tuple[ReasonOut, ...]
+    inputs: dict[str, Any] = Field(description="Request, limits, use and capacity as they were")
+    replayed_outcome: str
+    replayed_reasons: tuple[ReasonOut, ...]
+    agrees: bool = Field(description="Whether the same inputs give the same decision today")
+
+
+class ReportOut(Output):
+    """Usage or costs over a half-open span of time."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    from_: Instant = Field(alias="from")
+    to: Instant
+    complete_until: Instant = Field(description="The ledger is closed up to here")
+    rows: tuple[dict[str, Any], ...]
+    totals: Any
+
+
+def problem_of(error: AIPlatformError, *, instance: str) -> Problem:
+    """Return the problem that explains an error."""
+    return Problem(
+        type=f"urn:aiplatform:problem:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.message,
+        code=error.code,
+        instance=instance,
+        reasons=reasons_of(error.reasons),
+    )
+
+
+def reasons_of(reasons: Sequence[Reason]) -> tuple[ReasonOut, ...]:
+    """Return reasons as they are sent."""
+    return tuple(ReasonOut(**asdict(reason)) for reason in reasons)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON knows it: instants in UTC, decimals as strings, dataclasses as objects."""
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(entry) for entry in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    for kind, convert in _CONVERSIONS:
+        if isinstance(value, kind):
+            return convert(value)
+    return value
+
+
+_CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (BaseModel, lambda value: value.model_dump(mode="json", by_alias=True)),
+    (datetime, isoformat),
+    (Decimal, lambda value: format(value, "f")),
+    (Enum, lambda value: value.value),
+    (UUID, str),
+)
+
+
+def dumps(value: Any) -> str:
+    """Return a value as JSON text."""
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
