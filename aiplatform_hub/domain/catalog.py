@@ -10,6 +10,15 @@ from decimal import Decimal
 ANY_GPU_TYPE = "*"
 """In a rate: every GPU type that has no rate of its own."""
 
+OTHER_GPU_TYPE = "other"
+"""The type of a GPU whose product name fits no type."""
+
+SIMULATED_GPU_TYPE = "simulated"
+"""The type of pretend GPUs."""
+
+DEFAULT_TIER = "default"
+"""The tier of a person who has no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -131,10 +140,16 @@ class Catalog:
     cost_centres: Mapping[str, CostCentre]
     rate_cards: tuple[RateCard, ...]
     """In order of ``effective_from``; never empty."""
-    default_tier: str = "default"
+    default_tier: str = DEFAULT_TIER
 
     def projects_of(self, groups: frozenset[str]) -> tuple[Project, ...]:
         """Return the projects a person with these groups may charge, the personal one last."""
         mine = [p for p in self.projects.values() if not p.is_personal and groups & set(p.groups)]
         personal = [p for p in self.projects.values() if p.is_personal]
         return (*sorted(mine, key=lambda p: p.name), *personal)
+
+    def gpu_type_of(self, product_name: str) -> str:
+        """Return the GPU type of a product name as NVML reports it; the longest matching fragment wins."""
+        name = product_name.lower()
+        fits = [(len(fragment), gpu_type.name) for gpu_type in self.gpu_types.values() for fragment in gpu_type.match if fragment in name]
+        return max(fits)[1] if fits else OTHER_GPU_TYPE

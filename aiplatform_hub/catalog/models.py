@@ -1,0 +1,281 @@
+"""The shape of the catalogue's YAML entries. Unknown keys and inexact types are errors."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from aiplatform_hub.domain.catalog import CostCentre, EnvironmentTemplate, GpuType, LimitAmount, Project, Range, RateCard, Tier
+from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
+from aiplatform_hub.domain.units import parse_bytes
+
+MAX_GPUS = 64
+"""Most GPUs that one environment template may offer."""
+
+MAX_AMOUNT = 10**15
+"""Largest amount of any limit, in the dimension's unit."""
+
+_PRICE = re.compile(r"\d{1,9}(\.\d{1,6})?")
+_HOURS = re.compile(r"\d{1,9}(\.\d{1,6})?")
+_CURRENCY = re.compile(r"[A-Z]{3}|credits")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain line breaks or control characters")
+    return text
+
+
+def _relative(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError("must be a path inside the built environment, such as bin/code-server")
+    return path
+
+
+Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
+Whole = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RangeModel(_Entry):
+    """``{min, max, default}``, whole numbers with min ≤ default ≤ max."""
+
+    min: Annotated[int, Field(ge=0, le=65536)]
+    max: Annotated[int, Field(ge=0, le=65536)]
+    default: Annotated[int, Field(ge=0, le=65536)]
+
+    @field_validator("max")
+    @classmethod
+    def _max_not_below_min(cls, value: int, info: ValidationInfo) -> int:
+        low = info.data.get("min", 0)
+        if value < low:
+            raise ValueError(f"max is {value} but min is {low}; max must not be below min")
+        return value
+
+    @field_validator("default")
+    @classmethod
+    def _default_between(cls, value: int, info: ValidationInfo) -> int:
+        low, high = info.data.get("min", value), info.data.get("max", value)
+        if not low <= value <= high:
+            raise ValueError(f"default is {value}; it must be from {low} to {high}")
+        return value
+
+    def to_domain(self) -> Range:
+        """Return the domain's range."""
+        return Range(minimum=self.min, maximum=self.max, default=self.default)
+
+
+class LimitModel(_Entry):
+    """One limit: ``{dimension, amount}``, with ``gpu_type`` or ``window_days`` where they apply."""
+
+    dimension: Text
+    gpu_type: Text | None = None
+    window_days: Annotated[int, Field(ge=1, le=366)] | None = Field(default=None, validate_default=True)
+    amount: Any
+
+    @field_validator("dimension")
+    @classmethod
+    def _known_dimension(cls, value: str) -> str:
+        if value not in DIMENSIONS:
+            raise ValueError(unknown("dimension", value, DIMENSIONS))
+        return value
+
+    @field_validator("gpu_type")
+    @classmethod
+    def _type_only_of_gpus(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("dimension", "gpus") != "gpus":
+            raise ValueError("gpu_type applies to the dimension gpus only")
+        return value
+
+    @field_validator("window_days")
+    @classmethod
+    def _window_only_of_windowed(cls, value: int | None, info: ValidationInfo) -> int | None:
+        dimension = DIMENSIONS.get(info.data.get("dimension", ""))
+        if dimension is None or (dimension.kind is Kind.WINDOWED) == (value is not None):
+            return value
+        raise ValueError(f"window_days is missing; {dimension.name} counts the last days" if value is None else f"window_days does not apply to {dimension.name}")
+
+    @field_validator("amount")
+    @classmethod
+    def _exact_amount(cls, value: object, info: ValidationInfo) -> Decimal:
+        dimension = DIMENSIONS.get(info.data.get("dimension", ""))
+        amount = Decimal(0) if dimension is None else _amount(value, dimension.unit)
+        if amount > MAX_AMOUNT:
+            raise ValueError("the amount is too large")
+        return amount
+
+    def to_domain(self) -> LimitAmount:
+        """Return the domain's limit."""
+        return LimitAmount(dimension=self.dimension, amount=self.amount, gpu_type=self.gpu_type, window_days=self.window_days)
+
+
+def _amount(value: object, unit: str) -> Decimal:
+    if unit == "B":
+        if type(value) is not str:
+            raise ValueError("write the amount with its unit, for example 32 GiB")
+        return Decimal(parse_bytes(value))
+    if type(value) is int and value >= 0:
+        return Decimal(min(value, MAX_AMOUNT + 1))
+    if unit == "h" and type(value) is str and _HOURS.fullmatch(value):
+        return Decimal(value)
+    raise ValueError("the amount must be a whole number, 0 or more")
+
+
+class EnvironmentTemplateModel(_Entry):
+    """An entry of ``environment_templates.yaml``."""
+
+    display_name: Text
+    description: Text
+    gpus: RangeModel
+    memory_gib: RangeModel
+    cpu_cores: RangeModel
+    command: Annotated[list[Text], Field(min_length=1)]
+    gpu_types: list[Text] = []
+    default_url: Annotated[Text, Field(pattern=r"^/")] = "/lab"
+    image: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] | None = None
+    requires: list[Annotated[Text, AfterValidator(_relative)]] = []
+    allowed_groups: list[Text] = []
+    environment: dict[str, str] = {}
+
+    @field_validator("gpus")
+    @classmethod
+    def _gpus_within_reason(cls, value: RangeModel) -> RangeModel:
+        if value.max > MAX_GPUS:
+            raise ValueError(f"max is {value.max}; an environment has at most {MAX_GPUS} GPUs")
+        return value
+
+    @field_validator("memory_gib", "cpu_cores")
+    @classmethod
+    def _at_least_one(cls, value: RangeModel) -> RangeModel:
+        if value.min < 1:
+            raise ValueError(f"min is {value.min}; it must be at least 1")
+        return value
+
+    def to_domain(self, name: str) -> EnvironmentTemplate:
+        """Return the domain's environment template."""
+        return EnvironmentTemplate(
+            name=name,
+            display_name=self.display_name,
+            description=self.description,
+            gpus=self.gpus.to_domain(),
+            memory_gib=self.memory_gib.to_domain(),
+            cpu_cores=self.cpu_cores.to_domain(),
+            command=tuple(self.command),
+            gpu_types=tuple(self.gpu_types),
+            default_url=self.default_url,
+            image=self.image,
+            requires=tuple(self.requires),
+            allowed_groups=tuple(self.allowed_groups),
+            environment=dict(self.environment),
+        )
+
+
+class TierModel(_Entry):
+    """An entry of ``tiers.yaml``."""
+
+    display_name: Text
+    priority: Annotated[int, Field(ge=-(10**6), le=10**6)]
+    limits: list[LimitModel]
+    groups: list[Text] = []
+
+    def to_domain(self, name: str) -> Tier:
+        """Return the domain's tier."""
+        limits = tuple(limit.to_domain() for limit in self.limits)
+        return Tier(name=name, display_name=self.display_name, priority=self.priority, limits=limits, groups=tuple(self.groups))
+
+
+class GpuTypeModel(_Entry):
+    """An entry of ``gpu_types.yaml``."""
+
+    display_name: Text
+    match: list[Annotated[Text, Field(pattern=r"^[^A-Z]+$")]] = []
+
+    def to_domain(self, name: str) -> GpuType:
+        """Return the domain's GPU type."""
+        return GpuType(name=name, display_name=self.display_name, match=tuple(self.match))
+
+
+class CostCentreModel(_Entry):
+    """An entry of ``cost_centres.yaml``."""
+
+    display_name: Text
+
+    def to_domain(self, name: str) -> CostCentre:
+        """Return the domain's cost centre."""
+        return CostCentre(name=name, display_name=self.display_name)
+
+
+class ProjectModel(_Entry):
+    """An entry of ``projects.yaml``."""
+
+    display_name: Text
+    cost_centre: Text
+    groups: list[Text] = []
+    is_personal: bool = False
+    limits: list[LimitModel] = []
+
+    def to_domain(self, name: str) -> Project:
+        """Return the domain's project."""
+        return Project(
+            name=name,
+            display_name=self.display_name,
+            cost_centre=self.cost_centre,
+            groups=tuple(self.groups),
+            is_personal=self.is_personal,
+            limits=tuple(limit.to_domain() for limit in self.limits),
+        )
+
+
+def _price(value: object) -> Decimal:
+    if type(value) is not str or not _PRICE.fullmatch(value):
+        raise ValueError('write a price as a quoted decimal with at most 6 places, for example "2.50", so that nothing is rounded')
+    return Decimal(value)
+
+
+class RateCardModel(_Entry):
+    """An entry of ``rates.yaml``."""
+
+    effective_from: str
+    currency: str
+    gpu_hour: dict[str, Any]
+    cpu_only_hour: Any
+
+    @field_validator("effective_from")
+    @classmethod
+    def _instant(cls, value: str) -> str:
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            instant = datetime.min  # noqa: DTZ901  naive, so refused below
+        if instant.tzinfo is None:
+            raise ValueError("write an instant with its time zone, for example 2026-01-01T00:00:00Z")
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _known_currency(cls, value: str) -> str:
+        if not _CURRENCY.fullmatch(value):
+            raise ValueError("write a currency as three capital letters (EUR), or credits")
+        return value
+
+    @field_validator("cpu_only_hour")
+    @classmethod
+    def _exact_price(cls, value: object) -> Decimal:
+        return _price(value)
+
+    def to_domain(self, name: str) -> RateCard:
+        """Return the domain's rate card."""
+        return RateCard(
+            version=name,
+            effective_from=datetime.fromisoformat(self.effective_from).astimezone(UTC),
+            currency=self.currency,
+            gpu_hour={gpu_type: _price(price) for gpu_type, price in self.gpu_hour.items()},
+            cpu_only_hour=self.cpu_only_hour,
+        )
