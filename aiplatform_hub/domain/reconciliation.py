@@ -1,0 +1,143 @@
+"""What to do so that the ledger equals what runs: a pure plan.
+
+The runtime's records are the truth; missing or unreadable data ends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.usage import SessionRecord
+
+HOLD_LIFETIME = timedelta(seconds=60)
+"""How long a hold waits for a start that takes it up."""
+START_LIFETIME = timedelta(seconds=120)
+"""How long a start may take until its process has begun."""
+HANDOVER = timedelta(seconds=5)
+"""How long the runner of a start that lost its hub may still need to begin."""
+
+
+class ActionKind(StrEnum):
+    """What to do with one allocation."""
+
+    START = "start"
+    """Its process runs, the meter does not know: open the interval."""
+    PROVE = "prove"
+    """Its process runs: record the proof of life."""
+    END = "end"
+    """Its process has ended: close the interval."""
+    RELEASE = "release"
+    """It never began: give back what it holds."""
+    ASK_HUB = "ask_hub"
+    """Its start lost its hub before it was ready: unless the new hub knows it, stop it."""
+    STOP = "stop"
+    """Its process runs though it was released or ended: stop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step. Steps of one allocation are in order."""
+
+    kind: ActionKind
+    allocation_id: UUID
+    at: datetime | None = None
+    """When it began, was seen or ended, by the runtime's record; aware UTC."""
+    cause: EndCause | None = None
+    is_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a plan needs besides allocations and records."""
+
+    now: datetime
+    hub_instance: str | None = None
+    """The present life of the hub; None when it is not known."""
+    last_seen: Mapping[UUID, datetime] = field(default_factory=dict)
+    """Last proofs of life that the meter holds."""
+    unreadable: frozenset[UUID] = frozenset()
+    """Allocations whose record exists but cannot be read."""
+
+
+def plan(allocations: Sequence[Allocation], records: Mapping[UUID, SessionRecord], around: Surroundings) -> tuple[Action, ...]:
+    """Return what to do for the open allocations, given the runtime's records."""
+    actions: list[Action] = []
+    for allocation in allocations:
+        if allocation.is_open and allocation.id not in around.unreadable:
+            actions += _of_one(allocation, records.get(allocation.id), around)
+    return tuple(actions)
+
+
+def orphans(records: Mapping[UUID, SessionRecord], states: Mapping[UUID, AllocationState]) -> tuple[Action, ...]:
+    """Return a stop for each process that runs although its allocation is closed.
+
+    A process whose allocation is in no row at all is left alone: then the database is not
+    the one that promised it, and missing data ends nothing.
+    """
+    closed = {AllocationState.ENDED, AllocationState.DENIED, AllocationState.WITHDRAWN, AllocationState.EXPIRED}
+    return tuple(Action(ActionKind.STOP, id_) for id_, record in records.items() if record.is_alive and states.get(id_) in closed)
+
+
+def cause_of(record: SessionRecord, *, was_ready: bool) -> EndCause:
+    """Return why a process that was not asked to stop has ended."""
+    if not was_ready:
+        return EndCause.START_FAILED
+    if record.is_out_of_memory:
+        return EndCause.OUT_OF_MEMORY
+    if record.signal is not None:
+        return EndCause.KILLED
+    if record.exit_code is None:
+        return EndCause.LOST
+    return EndCause.EXITED if record.exit_code == 0 else EndCause.CRASHED
+
+
+def _of_one(allocation: Allocation, record: SessionRecord | None, around: Surroundings) -> list[Action]:
+    if record is None or (record.started_at is None and not record.is_alive):
+        return _without_process(allocation, record, around)
+    start = [Action(ActionKind.START, allocation.id, record.started_at)] if allocation.state is AllocationState.HELD else []
+    if record.ended_at is not None:
+        cause = cause_of(record, was_ready=allocation.ready_at is not None)
+        return [*start, Action(ActionKind.END, allocation.id, record.ended_at, cause)]
+    if record.is_alive:
+        return [*start, *_alive(allocation, record, around)]
+    if record.is_runner_alive:
+        return start  # it is about to write the end
+    return [*start, _lost(allocation, record, around)]
+
+
+def _alive(allocation: Allocation, record: SessionRecord, around: Surroundings) -> list[Action]:
+    actions = [Action(ActionKind.PROVE, allocation.id, record.last_seen_at or record.started_at)]
+    if allocation.ready_at is None and _has_lost_hub(allocation, around):
+        actions.append(Action(ActionKind.ASK_HUB, allocation.id))
+    return actions
+
+
+def _lost(allocation: Allocation, record: SessionRecord, around: Surroundings) -> Action:
+    seen = [at for at in (record.started_at, record.last_seen_at, around.last_seen.get(allocation.id)) if at is not None]
+    cause = EndCause.LOST if allocation.ready_at is not None else EndCause.START_FAILED
+    return Action(ActionKind.END, allocation.id, max(seen), cause, is_estimated=True)
+
+
+def _without_process(allocation: Allocation, record: SessionRecord | None, around: Surroundings) -> list[Action]:
+    """Plan for an allocation of which no process has begun."""
+    if allocation.state is AllocationState.ACTIVE or allocation.held_at is None:
+        return []  # its record is missing: unknown is not dead
+    if allocation.starting_at is None:
+        expired = around.now - allocation.held_at > HOLD_LIFETIME
+        return [Action(ActionKind.RELEASE, allocation.id, cause=EndCause.HOLD_EXPIRED)] if expired else []
+    has_failed = record is not None and record.failure is not None
+    is_beginning = record is not None and record.is_runner_alive
+    waited = around.now - allocation.starting_at
+    is_abandoned = (_has_lost_hub(allocation, around) and waited > HANDOVER) or waited > START_LIFETIME
+    if has_failed or (is_abandoned and not is_beginning):
+        return [Action(ActionKind.RELEASE, allocation.id, cause=EndCause.START_FAILED)]
+    return []
+
+
+def _has_lost_hub(allocation: Allocation, around: Surroundings) -> bool:
+    return allocation.hub_instance is not None and around.hub_instance is not None and allocation.hub_instance != around.hub_instance
