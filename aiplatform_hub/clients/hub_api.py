@@ -1,0 +1,150 @@
+"""JupyterHub's REST API, as far as the services need it. Never blocks the event loop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
+
+from aiplatform_hub.errors import ServiceUnavailableError
+
+UNAVAILABLE = "JupyterHub does not answer. Running servers go on; try again in a minute."
+_NOT_FOUND = 404
+
+
+class HubUnreachableError(ServiceUnavailableError):
+    """No connection was made, so the hub did nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubUser:
+    """A person as the hub knows them."""
+
+    id: int
+    name: str
+    is_admin: bool
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HubAnswer:
+    """The hub's answer to a start or stop."""
+
+    status: int
+    message: str
+    """The hub's own sentence, empty when it gave none."""
+    retry_after_seconds: int | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the hub accepted."""
+        return self.status < 400  # noqa: PLR2004 - HTTP
+
+
+class HubApiClient:
+    """Calls the hub with the service's own token, or with the caller's.
+
+    Parameters
+    ----------
+    api_url
+        The hub's API, for example ``http://127.0.0.1:8081/hub/api``.
+    token
+        The service's own token.
+    timeout_seconds
+        Longest wait for an answer to a question; starts and stops wait ``action_timeout_seconds``.
+    """
+
+    def __init__(self, *, api_url: str, token: str, timeout_seconds: float = 5, action_timeout_seconds: float = 30) -> None:
+        self._api_url = api_url.rstrip("/")
+        self._token = token
+        self._timeout_seconds = timeout_seconds
+        self._action_timeout_seconds = action_timeout_seconds
+
+    async def whoami(self) -> dict[str, Any]:
+        """Return the owner of the service's own token, with ``scopes``.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the hub does not answer or does not know the token.
+        """
+        response = await self._fetch("GET", "/user")
+        if response.code != 200:  # noqa: PLR2004 - HTTP
+            raise ServiceUnavailableError("JupyterHub does not know this service's token.")
+        model: dict[str, Any] = json.loads(response.body)
+        return model
+
+    async def user(self, name: str) -> HubUser | None:
+        """Return a person, or None when the hub has nobody of this name.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the hub does not answer, or does not let this service read users.
+        """
+        response = await self._fetch("GET", f"/aiplatform/users/{quote(name, safe='')}")
+        if response.code == _NOT_FOUND:
+            return None
+        if response.code != 200:  # noqa: PLR2004 - HTTP
+            raise ServiceUnavailableError(f"JupyterHub did not tell who {name} is: {_answer(response).message or response.code}.")
+        model = json.loads(response.body)
+        return HubUser(id=model["id"], name=model["name"], is_admin=model["admin"], groups=frozenset(model["groups"]))
+
+    async def start_server(self, user_name: str, server_name: str, options: dict[str, object], *, token: str) -> HubAnswer:
+        """Ask the hub, with the caller's token, to start a server.
+
+        Raises
+        ------
+        HubUnreachableError
+            If no connection was made.
+        ServiceUnavailableError
+            If the hub did not answer; the start may go on.
+        """
+        body = {"user_options": options}
+        return _answer(await self._fetch("POST", _server_path(user_name, server_name), body, token=token, timeout=self._action_timeout_seconds))
+
+    async def stop_server(self, user_name: str, server_name: str, *, token: str) -> HubAnswer:
+        """Ask the hub, with the caller's token, to stop a server.
+
+        Raises
+        ------
+        HubUnreachableError, ServiceUnavailableError
+            As :meth:`start_server`.
+        """
+        return _answer(await self._fetch("DELETE", _server_path(user_name, server_name), token=token, timeout=self._action_timeout_seconds))
+
+    async def _fetch(self, method: str, path: str, body: Any = None, *, token: str = "", timeout: float | None = None) -> HTTPResponse:  # noqa: ASYNC109 - tornado takes it so
+        request = HTTPRequest(
+            self._api_url + path,
+            method=method,
+            headers={"Authorization": f"Bearer {token or self._token}", "Content-Type": "application/json", "Accept": "application/json"},
+            body=None if body is None else json.dumps(body),
+            connect_timeout=3,
+            request_timeout=timeout or self._timeout_seconds,
+            follow_redirects=False,
+            allow_nonstandard_methods=True,
+        )
+        try:
+            return await AsyncHTTPClient().fetch(request, raise_error=False)
+        except ConnectionRefusedError as error:
+            raise HubUnreachableError(UNAVAILABLE, retry_after_seconds=5) from error
+        except (OSError, HTTPClientError) as error:
+            raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
+
+
+def _server_path(user_name: str, server_name: str) -> str:
+    """Return the address of a server; the default server has one of its own."""
+    user = f"/users/{quote(user_name, safe='')}"
+    return f"{user}/servers/{quote(server_name, safe='')}" if server_name else f"{user}/server"
+
+
+def _answer(response: HTTPResponse) -> HubAnswer:
+    try:
+        message = str(json.loads(response.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = ""
+    retry = response.headers.get("Retry-After", "")
+    return HubAnswer(response.code, message, int(retry) if retry.isdigit() else None)

@@ -1,0 +1,32 @@
+"""Tells the services a user's id.
+
+The platform keys everything by the hub's user id, because users and servers can be
+renamed, but the hub's REST API does not show ids (6.1). This one read-only address does:
+``GET /hub/api/aiplatform/users/NAME``, for tokens with ``read:users``. The hub loads it
+through ``extra_handlers``: no page, no state, and nothing but what the hub itself knows.
+"""
+
+from __future__ import annotations
+
+import json
+
+from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.scopes import needs_scope
+from tornado.web import HTTPError
+
+
+class UserIdHandler(APIHandler):
+    """One person: id, name, groups, admin flag."""
+
+    @needs_scope("read:users")
+    def get(self, user_name: str) -> None:
+        """Answer with the person, or 404."""
+        user = self.find_user(user_name)
+        if user is None:
+            raise HTTPError(404)
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps({"id": user.id, "name": user.name, "admin": user.admin, "groups": sorted(group.name for group in user.groups)}))
+
+
+IDENTITY_HANDLERS = ((r"/api/aiplatform/users/([^/]+)", UserIdHandler),)
+"""For ``c.JupyterHub.extra_handlers``."""
