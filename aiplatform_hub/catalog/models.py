@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from aiplatform_hub.catalog.problems import unknown
 from aiplatform_hub.domain.catalog import CostCentre, EnvironmentTemplate, GpuType, LimitAmount, Project, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
 from aiplatform_hub.domain.units import parse_bytes
@@ -19,9 +20,7 @@ MAX_GPUS = 64
 MAX_AMOUNT = 10**15
 """Largest amount of any limit, in the dimension's unit."""
 
-_PRICE = re.compile(r"\d{1,9}(\.\d{1,6})?")
-_HOURS = re.compile(r"\d{1,9}(\.\d{1,6})?")
-_CURRENCY = re.compile(r"[A-Z]{3}|credits")
+_DECIMAL = re.compile(r"\d{1,9}(\.\d{1,6})?")
 
 
 def _printable(text: str) -> str:
@@ -37,7 +36,6 @@ def _relative(path: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Whole = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 
 
 class _Entry(BaseModel):
@@ -123,7 +121,7 @@ def _amount(value: object, unit: str) -> Decimal:
         return Decimal(parse_bytes(value))
     if type(value) is int and value >= 0:
         return Decimal(min(value, MAX_AMOUNT + 1))
-    if unit == "h" and type(value) is str and _HOURS.fullmatch(value):
+    if unit == "h" and type(value) is str and _DECIMAL.fullmatch(value):
         return Decimal(value)
     raise ValueError("the amount must be a whole number, 0 or more")
 
@@ -234,48 +232,38 @@ class ProjectModel(_Entry):
 
 
 def _price(value: object) -> Decimal:
-    if type(value) is not str or not _PRICE.fullmatch(value):
+    if type(value) is not str or not _DECIMAL.fullmatch(value):
         raise ValueError('write a price as a quoted decimal with at most 6 places, for example "2.50", so that nothing is rounded')
     return Decimal(value)
+
+
+def _instant(value: object) -> datetime:
+    try:
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if instant is not None and instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("write an instant with its time zone, for example 2026-01-01T00:00:00Z")
+
+
+Price = Annotated[Decimal, BeforeValidator(_price)]
 
 
 class RateCardModel(_Entry):
     """An entry of ``rates.yaml``."""
 
-    effective_from: str
-    currency: str
-    gpu_hour: dict[str, Any]
-    cpu_only_hour: Any
-
-    @field_validator("effective_from")
-    @classmethod
-    def _instant(cls, value: str) -> str:
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            instant = datetime.min  # noqa: DTZ901  naive, so refused below
-        if instant.tzinfo is None:
-            raise ValueError("write an instant with its time zone, for example 2026-01-01T00:00:00Z")
-        return value
-
-    @field_validator("currency")
-    @classmethod
-    def _known_currency(cls, value: str) -> str:
-        if not _CURRENCY.fullmatch(value):
-            raise ValueError("write a currency as three capital letters (EUR), or credits")
-        return value
-
-    @field_validator("cpu_only_hour")
-    @classmethod
-    def _exact_price(cls, value: object) -> Decimal:
-        return _price(value)
+    effective_from: Annotated[datetime, BeforeValidator(_instant)]
+    currency: Annotated[str, Field(pattern=r"^([A-Z]{3}|credits)$")]
+    gpu_hour: dict[str, Price]
+    cpu_only_hour: Price
 
     def to_domain(self, name: str) -> RateCard:
         """Return the domain's rate card."""
         return RateCard(
             version=name,
-            effective_from=datetime.fromisoformat(self.effective_from).astimezone(UTC),
+            effective_from=self.effective_from,
             currency=self.currency,
-            gpu_hour={gpu_type: _price(price) for gpu_type, price in self.gpu_hour.items()},
+            gpu_hour=dict(self.gpu_hour),
             cpu_only_hour=self.cpu_only_hour,
         )

@@ -1,0 +1,115 @@
+"""What single entries cannot know: whether the names they use exist."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiplatform_hub.catalog.documents import Document, KeyPath
+from aiplatform_hub.catalog.problems import Problem, repeated, unknown
+from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, DEFAULT_TIER, OTHER_GPU_TYPE, SIMULATED_GPU_TYPE
+
+Entries = Mapping[str, Mapping[str, "Entry"]]
+"""Entries by kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a file."""
+
+    document: Document
+    name: str
+    model: Any
+    """Its pydantic model; None if it is not valid, which its document's problems say."""
+
+    def problem(self, path: KeyPath, text: str) -> Problem:
+        """Return a problem at a path inside the entry."""
+        return Problem(self.document.file, self.document.line_of((self.name, *path)), f"{repeated(self.name)}: {text}")
+
+
+def check_references(entries: Entries, removals: Mapping[str, Sequence[Entry]]) -> Iterator[Problem]:
+    """Yield every reference that leads nowhere and everything that must exist and does not.
+
+    Parameters
+    ----------
+    entries
+        What is left after all overlays.
+    removals
+        Where entries of each kind were removed, as entries without a model.
+    """
+    yield from _check_templates(entries)
+    yield from _check_projects(entries)
+    for kind in ("tiers", "projects"):
+        for entry in _valid(entries[kind]):
+            yield from _check_limits(entry, entries["gpu_types"])
+    yield from _check_rates(entries)
+    yield from _check_required(entries, removals)
+
+
+def _valid(entries: Mapping[str, Entry]) -> list[Entry]:
+    return [entry for entry in entries.values() if entry.model is not None]
+
+
+def _check_templates(entries: Entries) -> Iterator[Problem]:
+    for entry in _valid(entries["environment_templates"]):
+        for position, gpu_type in enumerate(entry.model.gpu_types):
+            if gpu_type not in entries["gpu_types"]:
+                yield entry.problem(("gpu_types", position), unknown("GPU type", gpu_type, entries["gpu_types"]))
+            elif gpu_type in entry.model.gpu_types[:position]:
+                yield entry.problem(("gpu_types", position), f"the GPU type {gpu_type} stands twice")
+
+
+def _check_projects(entries: Entries) -> Iterator[Problem]:
+    projects = entries["projects"]
+    for entry in _valid(projects):
+        if entry.model.cost_centre not in entries["cost_centres"]:
+            yield entry.problem(("cost_centre",), unknown("cost centre", entry.model.cost_centre, entries["cost_centres"]))
+    personal = [entry for entry in _valid(projects) if entry.model.is_personal]
+    for entry in personal[1:]:
+        yield entry.problem(("is_personal",), f"{personal[0].name} is the personal project already; exactly one may be")
+
+
+def _check_limits(entry: Entry, gpu_types: Iterable[str]) -> Iterator[Problem]:
+    limits = entry.model.limits
+    keys = [(limit.dimension, limit.gpu_type, limit.window_days) for limit in limits]
+    for position, limit in enumerate(limits):
+        if limit.gpu_type is not None and limit.gpu_type not in gpu_types:
+            yield entry.problem(("limits", position, "gpu_type"), unknown("GPU type", limit.gpu_type, gpu_types))
+        if keys[position] in keys[:position]:
+            yield entry.problem(("limits", position), f"the limit of {limit.dimension} stands twice")
+
+
+def _check_rates(entries: Entries) -> Iterator[Problem]:
+    gpu_types, cards = entries["gpu_types"], _valid(entries["rates"])
+    for entry in cards:
+        prices = entry.model.gpu_hour
+        for name in prices:
+            if name not in gpu_types and name != ANY_GPU_TYPE:
+                yield entry.problem(("gpu_hour", name), unknown("GPU type", name, gpu_types))
+        unpriced = [name for name in gpu_types if name not in prices]
+        if unpriced and ANY_GPU_TYPE not in prices:
+            yield entry.problem(("gpu_hour",), f'no price for {", ".join(unpriced)}; add them, or "*" for every other type')
+    starts = Counter(entry.model.effective_from for entry in cards)
+    for entry in cards:
+        if starts[entry.model.effective_from] > 1:
+            yield entry.problem(("effective_from",), "another rate card begins at the same instant")
+
+
+def _check_required(entries: Entries, removals: Mapping[str, Sequence[Entry]]) -> Iterator[Problem]:
+    projects, gpu_types = entries["projects"].values(), entries["gpu_types"]
+    required = (
+        ("tiers", DEFAULT_TIER in entries["tiers"], f"the tier {DEFAULT_TIER} must exist; it holds for everybody who has no other"),
+        ("rates", bool(entries["rates"]), "there must be at least one rate card"),
+        ("environment_templates", bool(entries["environment_templates"]), "there must be at least one environment template"),
+        (
+            "projects",
+            any(entry.model is None or entry.model.is_personal for entry in projects),
+            "no project has is_personal: true; exactly one must, for people who belong to no other",
+        ),
+        *(("gpu_types", name in gpu_types, f"the GPU type {name} must exist") for name in (OTHER_GPU_TYPE, SIMULATED_GPU_TYPE)),
+    )
+    for kind, is_there, text in required:
+        if not is_there:
+            yield [*entries[kind].values(), *removals[kind]][-1].problem((), text)
