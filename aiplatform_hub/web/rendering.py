@@ -1,0 +1,35 @@
+"""Renders page templates: autoescape on, an unknown name is an error."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+if TYPE_CHECKING:
+    from aiplatform_hub.web.view_models.frame import Frame
+
+WEB_DIR = Path(__file__).parent
+STATIC_DIR = WEB_DIR / "static"
+"""Stylesheet, script and the vendored htmx; served below ``static/`` of the platform service."""
+HUB_TEMPLATES_DIR = WEB_DIR / "hub_templates"
+"""For ``c.JupyterHub.template_paths``; also holds the macros that both kinds of pages share."""
+
+
+@cache
+def environment() -> Environment:
+    """Return the one Jinja environment of the platform's pages."""
+    return Environment(
+        loader=FileSystemLoader([WEB_DIR / "pages", HUB_TEMPLATES_DIR]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(page_template: str, frame: Frame, **values: Any) -> str:
+    """Return the HTML of a page in its frame."""
+    return environment().get_template(page_template).render(frame=frame, **values)

@@ -1,0 +1,1 @@
+"""View models: what a page prints, already worded and rounded. Pure formatting, no decisions."""

@@ -1,0 +1,213 @@
+"""Environments as cards, quota as bars, GPUs as dots: the Home and session pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.dimensions import DIMENSIONS
+from aiplatform_hub.domain.requests import LaunchRequest
+from aiplatform_hub.domain.units import GIB, format_bytes
+from aiplatform_hub.web.view_models.formats import END_CAUSES, Bar, Stamp, amount, count, duration, gpus, money, percent, server_label, stamp
+from aiplatform_hub.web.view_models.paths import Paths
+
+SLOW_START = timedelta(seconds=60)
+"""After this a start is called slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a card: a label with text, an instant or both."""
+
+    label: str
+    text: str = ""
+    at: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentCard:
+    """One environment: what it is, what it holds, what can be done."""
+
+    id: str
+    title: str
+    server: str
+    state: str
+    """``running``, ``starting``, ``stopping`` or ``ended``."""
+    badge: str
+    tone: str
+    facts: tuple[Fact, ...]
+    session_url: str
+    open_url: str = ""
+    pending_url: str = ""
+    stop_url: str = ""
+    why: str = ""
+    """Why it ended, or what a start is doing."""
+    again: Mapping[str, object] = field(default_factory=dict)
+    """The fields that launch the same choice again."""
+    again_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount with its currency."""
+
+    amount: Decimal
+    currency: str
+
+    def __str__(self) -> str:
+        return money(self.amount, self.currency)
+
+
+def template_label(catalog: Catalog, name: str) -> str:
+    """Return an environment template's title; one that left the catalogue keeps its name."""
+    template = catalog.environment_templates.get(name)
+    return template.display_name if template else name
+
+
+def gpu_label(catalog: Catalog, name: str | None) -> str | None:
+    """Return a GPU type's title."""
+    kind = catalog.gpu_types.get(name or "")
+    return kind.display_name if kind else name
+
+
+def resources(request: LaunchRequest, catalog: Catalog) -> str:
+    """Return a request's GPUs, memory and cores in one line."""
+    return ", ".join((gpus(request.gpus, gpu_label(catalog, request.gpu_type)), format_bytes(request.memory_bytes), count(request.cpu_cores, "core")))
+
+
+def options_fields(request: LaunchRequest, server_name: str = "") -> dict[str, object]:
+    """Return the Launch form's fields that give this request again."""
+    fields: dict[str, object] = {
+        "environment_template": request.environment_template,
+        "gpus": request.gpus,
+        "gpu_type": request.gpu_type,
+        "memory_gib": request.memory_bytes // GIB,
+        "cpu_cores": request.cpu_cores,
+        "project": request.project,
+        "max_hours": request.max_hours,
+        "server_name": server_name,
+    }
+    return {name: value for name, value in fields.items() if value not in {None, ""}}
+
+
+def environment_card(allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths) -> EnvironmentCard:
+    """Return the card of one allocation."""
+    state, badge, tone = _state(allocation)
+    again = options_fields(allocation.request, allocation.server_name) if state == "ended" else {}
+    return EnvironmentCard(
+        id=str(allocation.id),
+        title=template_label(catalog, allocation.request.environment_template),
+        server=server_label(allocation.server_name),
+        state=state,
+        badge=badge,
+        tone=tone,
+        facts=_facts(allocation, cost, catalog, now),
+        session_url=paths.session(allocation.id),
+        open_url=paths.server(allocation.user_name, allocation.server_name) if state == "running" else "",
+        pending_url=paths.pending(allocation.user_name, allocation.server_name) if state == "starting" else "",
+        stop_url=paths.stop(allocation.id) if state in {"running", "starting"} else "",
+        why=_why(allocation, now),
+        again=again,
+        again_url=paths.launch(**again) if again else "",
+    )
+
+
+def _state(allocation: Allocation) -> tuple[str, str, str]:
+    if allocation.is_open and allocation.stop_cause is not None:
+        return "stopping", "Stopping", "warn"
+    if allocation.state is AllocationState.ACTIVE and allocation.ready_at is not None:
+        return "running", "Running", "good"
+    if allocation.is_open:
+        return "starting", "Starting", "warn"
+    if allocation.state is AllocationState.DENIED:
+        return "ended", "Refused", "bad"
+    bad = {EndCause.CRASHED, EndCause.KILLED, EndCause.OUT_OF_MEMORY, EndCause.START_FAILED, EndCause.LOST}
+    return "ended", "Failed" if allocation.end_cause is EndCause.START_FAILED else "Ended", "bad" if allocation.end_cause in bad else ""
+
+
+def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: datetime) -> tuple[Fact, ...]:
+    facts = [Fact("Uses", resources(allocation.request, catalog))]
+    if allocation.started_at is not None:
+        ran = (allocation.ended_at or now) - allocation.started_at
+        facts.append(Fact("Ran for" if allocation.ended_at else "Since", duration(ran) + ("" if allocation.ended_at else ","), None if allocation.ended_at else stamp(allocation.started_at)))
+    if allocation.ended_at is not None:
+        facts.append(Fact("Ended", "about" if allocation.estimated else "", stamp(allocation.ended_at)))
+    if cost is not None and allocation.started_at is not None:
+        facts.append(Fact("Cost" if allocation.ended_at else "Cost so far", str(cost)))
+    facts.append(Fact("Project", _project(catalog, allocation.request.project)))
+    return tuple(facts)
+
+
+def _project(catalog: Catalog, name: str) -> str:
+    project = catalog.projects.get(name)
+    return project.display_name if project else name
+
+
+def _why(allocation: Allocation, now: datetime) -> str:
+    if allocation.end_cause is not None:
+        return END_CAUSES[allocation.end_cause] + "."
+    if not allocation.is_open or allocation.ready_at is not None:
+        return ""
+    if allocation.stop_cause is not None:
+        return "It is being stopped; its GPUs are free again in a few seconds."
+    since = allocation.starting_at or allocation.held_at or allocation.requested_at
+    waited = duration(now - since)
+    if allocation.started_at is not None:
+        slow = " That is slower than usual; its log may say why." if now - since > SLOW_START else ""
+        return f"Its program is running, we wait for its first answer ({waited}).{slow}"
+    if allocation.starting_at is not None:
+        return f"Its program is being started ({waited})."
+    return f"GPUs and memory are held; the start begins ({waited})."
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRow:
+    """GPUs of one type, one dot each."""
+
+    label: str
+    text: str
+    free: int
+    held: int
+    bad: int
+
+
+def gpu_row(label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool) -> GpuRow:
+    """Return how many GPUs of one type are free now."""
+    total = free + held + unhealthy
+    text = f"{free} of {total} free" + (f", {unhealthy} out of order" if unhealthy else "")
+    return GpuRow(label + (" (simulated)" if is_simulated else ""), text, free, held, unhealthy)
+
+
+def quota_bar(*, dimension: str, limit: Decimal, used: Decimal | None, held_by: Sequence[str], gpu_label: str | None = None, scope: str = "", window_days: int | None = None) -> Bar:
+    """Return one limit as a bar: what is used of it and by whom."""
+    label = " ".join(part for part in (gpu_label, DIMENSIONS[dimension].label) if part)
+    if window_days is not None:
+        label += f" in {count(window_days, 'day')}"
+    if scope:
+        label += f" of {scope}"
+    share = 0 if used is None else percent(used, limit)
+    text = f"{amount(dimension, used)} of {amount(dimension, limit)}" if used is not None else f"not measured yet, limit {amount(dimension, limit)}"
+    return Bar(label, text, share, is_full=used is not None and used >= limit, note=", ".join(held_by))
+
+
+@dataclass(frozen=True, slots=True)
+class HomePage:
+    """What Home shows."""
+
+    open_cards: tuple[EnvironmentCard, ...]
+    ended_cards: tuple[EnvironmentCard, ...]
+    last: EnvironmentCard | None
+    """The card whose choice the one-click button launches; None hides the button."""
+    last_summary: str
+    tier: str
+    bars: tuple[Bar, ...]
+    gpu_rows: tuple[GpuRow, ...]
+
+    @property
+    def is_first_time(self) -> bool:
+        """Whether the person has never started anything."""
+        return not self.open_cards and not self.ended_cards

@@ -1,0 +1,25 @@
+"""What every page has around its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiplatform_hub.web.view_models.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Navigation, notices and tokens of a page."""
+
+    title: str
+    paths: Paths
+    user_name: str
+    is_admin: bool
+    active: str
+    """Name of the navigation entry."""
+    notices: tuple[str, ...]
+    xsrf: str
+    here: str
+    """Path and query of this page, for refreshing what moves."""
+    version: str
+    """Changes with each release, so that browsers fetch new assets."""

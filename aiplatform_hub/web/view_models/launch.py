@@ -1,0 +1,232 @@
+"""The Launch page: environment templates as cards, GPU counts as chips, the price in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, Project, Range
+from aiplatform_hub.domain.dimensions import DIMENSIONS
+from aiplatform_hub.domain.options import MAX_HOURS
+from aiplatform_hub.errors import AIPlatformError, Reason
+from aiplatform_hub.web.launch_form import Choices, types_of
+from aiplatform_hub.web.view_models.environments import gpu_label
+from aiplatform_hub.web.view_models.formats import amount, count, money, price
+
+if TYPE_CHECKING:
+    from aiplatform_hub.domain.quota import Decision
+
+GPU_CHIPS = range(5)
+"""The counts that have a chip; a template with more adds its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateCard:
+    """An environment template to choose."""
+
+    name: str
+    title: str
+    description: str
+    needs: str
+    is_chosen: bool
+    unavailable_reason: str = ""
+    """Why it cannot be started and what would help; empty when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A GPU count to choose, with what would happen now."""
+
+    value: int
+    title: str
+    note: str
+    tone: str
+    is_chosen: bool
+    is_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An entry of a list to choose from."""
+
+    value: str
+    label: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NumberField:
+    """A whole number with its range."""
+
+    name: str
+    label: str
+    value: str
+    minimum: int
+    maximum: int
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A refusal for a page: the sentence, its reasons and what to do."""
+
+    title: str
+    detail: str
+    lines: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Sentence by the field it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchForm:
+    """Everything that the Launch page and the hub's spawn page offer."""
+
+    templates: tuple[TemplateCard, ...]
+    chips: tuple[Chip, ...]
+    gpu_types: tuple[Option, ...]
+    projects: tuple[Option, ...]
+    numbers: tuple[NumberField, ...]
+    server_name: str
+    suggested_name: str
+    price: str
+    verdict: str
+    """What happens when this choice is started now, in one sentence."""
+    tone: str
+    problem: Problem | None = None
+
+
+def problem_of(error: AIPlatformError) -> Problem:
+    """Return a refusal as a page shows it."""
+    return Problem(
+        title=error.title,
+        detail=error.message,
+        lines=tuple(dict.fromkeys(r.message for r in error.reasons if r.message and r.message != error.message and r.message not in error.message)),
+        remedies=tuple(dict.fromkeys(remedy for r in error.reasons for remedy in r.remedies)),
+        fields={r.field: r.message for r in error.reasons if r.field},
+    )
+
+
+def launch_form(
+    choices: Choices,
+    *,
+    catalog: Catalog,
+    projects: Sequence[Project],
+    gpu_types: Sequence[str],
+    unavailable: Mapping[str, str],
+    decisions: Mapping[int, Decision],
+    per_hour: Decimal | None,
+    currency: str | None,
+    problem: Problem | None = None,
+) -> LaunchForm:
+    """Return the form for the choices made so far.
+
+    Parameters
+    ----------
+    unavailable
+        Reason by name of the environment templates that cannot be started.
+    decisions
+        Dry run by GPU count, for the other choices as they are.
+    """
+    template = catalog.environment_templates[choices.environment_template]
+    here = types_of(template, gpu_types)
+    verdict, tone = _verdict(choices, decisions.get(choices.gpus), unavailable.get(template.name, ""))
+    return LaunchForm(
+        templates=tuple(_card(t, choices, unavailable.get(t.name, "")) for t in catalog.environment_templates.values()),
+        chips=_chips(choices, template, decisions),
+        gpu_types=tuple(Option(name, gpu_label(catalog, name) or name, name == choices.gpu_type) for name in here),
+        projects=tuple(Option(p.name, p.display_name, p.name == choices.project) for p in projects),
+        numbers=_numbers(choices, template),
+        server_name=choices.server_name,
+        suggested_name=template.name,
+        price=price_sentence(per_hour, currency, choices.max_hours),
+        verdict=verdict,
+        tone=tone,
+        problem=problem,
+    )
+
+
+def price_sentence(per_hour: Decimal | None, currency: str | None, max_hours: int | None) -> str:
+    """Return the price per hour and, where a length is planned, for all of it."""
+    sentence = price(per_hour, currency)
+    if per_hour and max_hours:
+        sentence += f", {money(per_hour * max_hours, currency)} for {count(max_hours, 'hour')}"
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def _card(template: EnvironmentTemplate, choices: Choices, reason: str) -> TemplateCard:
+    return TemplateCard(
+        name=template.name,
+        title=template.display_name,
+        description=template.description,
+        needs=f"{_range(template.gpus, 'GPU')}, {template.memory_gib.default} GiB, {count(template.cpu_cores.default, 'core')}",
+        is_chosen=template.name == choices.environment_template and not reason,
+        unavailable_reason=reason,
+    )
+
+
+def _range(numbers: Range, one: str) -> str:
+    if numbers.minimum == numbers.maximum:
+        return "No GPU" if numbers.maximum == 0 else count(numbers.maximum, one)
+    return f"{numbers.minimum} to {numbers.maximum} {one}s"
+
+
+def _chips(choices: Choices, template: EnvironmentTemplate, decisions: Mapping[int, Decision]) -> tuple[Chip, ...]:
+    numbers = sorted({*GPU_CHIPS, *range(template.gpus.minimum, template.gpus.maximum + 1)})
+    return tuple(_chip(number, choices, template, decisions.get(number)) for number in numbers)
+
+
+def _chip(number: int, choices: Choices, template: EnvironmentTemplate, decision: Decision | None) -> Chip:
+    title = "No GPU" if number == 0 else count(number, "GPU")
+    if not template.gpus.minimum <= number <= template.gpus.maximum:
+        takes = _range(template.gpus, "GPU")
+        return Chip(number, title, f"{template.display_name} takes {takes[0].lower() + takes[1:] if takes == 'No GPU' else takes}", "", is_chosen=False, is_enabled=False)
+    note, tone = chip_note(number, decision)
+    return Chip(number, title, note, tone, is_chosen=number == choices.gpus)
+
+
+def chip_note(number: int, decision: Decision | None) -> tuple[str, str]:
+    """Return what a dry run says about a GPU count, in a few words, and its tone."""
+    if decision is None:
+        return "", ""
+    if not decision.reasons and decision.error_code is None:
+        return ("free now" if number else "starts now"), "good"
+    reason = decision.reasons[0] if decision.reasons else Reason(decision.error_code or "", "not possible now")
+    return _short(decision.error_code or reason.code, reason), "warn"
+
+
+def _short(code: str, reason: Reason) -> str:
+    if reason.dimension is None or reason.limit is None:
+        return reason.message
+    what = "" if reason.dimension == "gpus" else f" {DIMENSIONS[reason.dimension].label.lower()}"
+    limit = amount(reason.dimension, Decimal(reason.limit))
+    used = amount(reason.dimension, Decimal(reason.used or 0))
+    holders = f": {', '.join(reason.held_by)}" if reason.held_by else ""
+    if code == "quota_exceeded":
+        return f"over your limit: {limit}{what}"
+    if code == "quota_in_use":
+        return f"{used} of {limit}{what} in use{holders}"
+    return f"not free now: {used} of {limit}{what} in use"
+
+
+def _verdict(choices: Choices, decision: Decision | None, unavailable_reason: str) -> tuple[str, str]:
+    if unavailable_reason:
+        return unavailable_reason, "warn"
+    if decision is None:
+        return "", ""
+    if decision.error_code is None:
+        return ("It starts at once." if choices.gpus == 0 else "Free now: it starts at once."), "good"
+    sentences = [r.message for r in decision.reasons]
+    remedies = [remedy for r in decision.reasons for remedy in r.remedies]
+    return " ".join(dict.fromkeys([*sentences, *remedies])), "warn"
+
+
+def _numbers(choices: Choices, template: EnvironmentTemplate) -> tuple[NumberField, ...]:
+    memory, cores = template.memory_gib, template.cpu_cores
+    return (
+        NumberField("memory_gib", "Memory in GiB", str(choices.memory_gib), memory.minimum, memory.maximum, f"{memory.minimum} to {memory.maximum}"),
+        NumberField("cpu_cores", "CPU cores", str(choices.cpu_cores), cores.minimum, cores.maximum, f"{cores.minimum} to {cores.maximum}"),
+        NumberField("max_hours", "Planned hours", str(choices.max_hours or ""), MAX_HOURS.minimum, MAX_HOURS.maximum, "Only for the estimate; nothing stops by itself"),
+    )

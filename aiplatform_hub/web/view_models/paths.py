@@ -1,0 +1,45 @@
+"""Addresses that pages link to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Addresses below the hub's base URL, which begins and ends with a slash."""
+
+    base: str
+
+    @property
+    def hub(self) -> str:
+        """The hub's own pages."""
+        return f"{self.base}hub/"
+
+    @property
+    def platform(self) -> str:
+        """This service's pages."""
+        return f"{self.base}services/platform/"
+
+    def server(self, user_name: str, server_name: str) -> str:
+        """Return where a running server answers."""
+        return f"{self.base}user/{quote(user_name, safe='')}/" + (f"{quote(server_name, safe='')}/" if server_name else "")
+
+    def pending(self, user_name: str, server_name: str) -> str:
+        """Return the hub's progress page of a start."""
+        return f"{self.hub}spawn-pending/{quote(user_name, safe='')}" + (f"/{quote(server_name, safe='')}" if server_name else "")
+
+    def session(self, allocation_id: UUID) -> str:
+        """Return the page of one allocation."""
+        return f"{self.platform}sessions/{allocation_id}"
+
+    def stop(self, allocation_id: UUID) -> str:
+        """Return the page that asks before a stop."""
+        return f"{self.session(allocation_id)}/stop"
+
+    def launch(self, **choices: object) -> str:
+        """Return the Launch page with choices filled in."""
+        given = {name: value for name, value in choices.items() if value not in {None, ""}}
+        return f"{self.platform}launch" + (f"?{urlencode(given)}" if given else "")
