@@ -11,9 +11,10 @@ import json
 import logging
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
@@ -22,6 +23,7 @@ from tornado.web import HTTPError, RequestHandler
 from aiplatform_hub.errors import (
     AIPlatformError,
     ForbiddenError,
+    InsufficientScopeError,
     InvalidOptionError,
     MethodNotAllowedError,
     NotFoundError,
@@ -29,8 +31,9 @@ from aiplatform_hub.errors import (
     ServiceUnavailableError,
     UnauthenticatedError,
 )
-from aiplatform_hub.services.platform.auth import Principal, principal_of
+from aiplatform_hub.services.platform.auth import READ, Principal, principal_of
 from aiplatform_hub.services.platform.models import dumps, problem_of
+from aiplatform_hub.services.platform.routes import Route
 
 if TYPE_CHECKING:
     from aiplatform_hub.clients.hub_api import HubApiClient
@@ -68,7 +71,8 @@ class Platform:
 class PlatformHandler(HubOAuthenticated, RequestHandler):
     """A request with its authenticated principal."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS", "TRACE", "CONNECT", "QUERY")
+    """More than tornado knows, so that ``prepare`` can answer the others with what is allowed."""
     principal: Principal
     """Set by ``prepare``."""
 
@@ -164,7 +168,10 @@ class PlatformHandler(HubOAuthenticated, RequestHandler):
 class ApiHandler(PlatformHandler):
     """A REST resource: JSON in, JSON or ``application/problem+json`` out."""
 
-    SUPPORTED_METHODS = (*PlatformHandler.SUPPORTED_METHODS, "TRACE", "CONNECT", "QUERY")
+    def initialize(self, routes: Mapping[str, Route] = MappingProxyType({})) -> None:
+        """Take the routes of this address by method."""
+        super().initialize()
+        self.routes = routes
 
     async def prepare(self) -> None:
         """Authenticate, then apply the rate limit and the route's scope.
@@ -175,11 +182,17 @@ class ApiHandler(PlatformHandler):
             The refusal.
         """
         self.check_method()
+        route = self.routes["GET" if self.request.method == "HEAD" else self.request.method or ""]
+        if route.is_public:
+            self.platform.limiter.check(self.limiter_key(None), self.request.method or "GET", self.request.path)
+            return
         principal = await self.identify()
         self.platform.limiter.check(self.limiter_key(principal), self.request.method or "GET", self.request.path)
         if principal is None:
             raise UnauthenticatedError("Send a valid API token in the header 'Authorization: Bearer …', or log in.")
         self.principal = principal
+        if route.scope and not principal.has_any(route.scope):
+            raise insufficient_scope(route.scope)
 
     def check_method(self) -> None:
         """Refuse a method that this resource does not have.
@@ -189,15 +202,37 @@ class ApiHandler(PlatformHandler):
         MethodNotAllowedError
             With ``Allow``.
         """
-        allowed = [name for name in self.SUPPORTED_METHODS if name.lower() in type(self).methods()]
+        allowed = sorted({*self.routes, "HEAD"} if "GET" in self.routes else self.routes)
         if self.request.method not in allowed:
             raise MethodNotAllowedError(f"Use {' or '.join(allowed)} here.", headers={"Allow": ", ".join(allowed)})
 
-    @classmethod
-    def methods(cls) -> frozenset[str]:
-        """Return the lower-case names of the methods that the resource has."""
-        names = {"get", "post", "delete", "patch", "put"}
-        return frozenset(name for name in names if getattr(cls, name) is not getattr(RequestHandler, name))
+    def head(self, *args: str, **kwargs: str) -> Any:
+        """Answer as ``GET`` does; tornado leaves the body out."""
+        return self.get(*args, **kwargs)
+
+    async def require(self, scope: str, user_name: str, *, server_name: str | None = None) -> None:
+        """Check that the caller may act on this person, or on one server of theirs.
+
+        Raises
+        ------
+        NotFoundError
+            If they may not even read that person's things.
+        InsufficientScopeError
+            If they may read but not act.
+        """
+        principal = self.principal
+        groups = await self._groups_of(user_name, scope)
+        if principal.may(scope, user_name, server_name=server_name, groups=groups):
+            return
+        may_know = user_name == principal.name or principal.may(READ, user_name, server_name=server_name, groups=groups)
+        raise insufficient_scope(f"{scope}!user={user_name}") if may_know else NotFoundError(f"There is no {user_name} that you may see.")
+
+    async def _groups_of(self, user_name: str, scope: str) -> frozenset[str]:
+        """Return a person's groups, but only where the caller's scopes name groups."""
+        if not any(f"{kind}!group=" in held for held in self.principal.scopes for kind in (scope, READ)):
+            return frozenset()
+        user = await self.platform.hub.user(user_name)
+        return frozenset() if user is None else user.groups
 
     def check_same_site(self) -> None:
         """Refuse cookies from other sites altogether; pages of this origin send an XSRF token."""
@@ -234,7 +269,7 @@ class ApiHandler(PlatformHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(dumps(value))
 
-    def write_error(self, _status_code: int, **kwargs: Any) -> None:
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - the error knows its own
         """Answer with the error as RFC 9457 problem."""
         error = self.error_of(kwargs)
         self.set_error_headers(error)
@@ -264,6 +299,12 @@ class UnknownPath(ApiHandler):
     async def prepare(self) -> None:
         """Refuse, without asking who it is."""
         raise NotFoundError(f"There is nothing at {self.request.path}.")
+
+
+def insufficient_scope(scope: str) -> InsufficientScopeError:
+    """Return the refusal of a token without a scope."""
+    message = f"This needs the scope {scope}, which your token does not have."
+    return InsufficientScopeError(message, (Reason("insufficient_scope", message, field="scope", allowed=(scope,)),))
 
 
 def from_http_error(error: HTTPError) -> AIPlatformError:

@@ -1,0 +1,200 @@
+"""Server-sent events: one look at the database per second serves every open stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import Allocation, AllocationEvent
+from aiplatform_hub.errors import ServiceUnavailableError
+from aiplatform_hub.services.platform.auth import READ, Principal
+from aiplatform_hub.services.platform.models import dumps
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+COST_EVERY_POLLS = 10
+MAX_AGAIN = 300
+"""So many transitions are sent again to a browser that comes back; after more it has to read the lists."""
+MAX_WAITING = 500
+"""A stream that falls further behind ends; the browser comes back with the last id it saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event of a stream."""
+
+    kind: str
+    """``allocation``, ``capacity``, ``quota``, ``cost`` or ``reset``."""
+    data: Any
+    id: int
+
+    def text(self) -> str:
+        """Return the event as it travels."""
+        return f"id: {self.id}\nevent: {self.kind}\ndata: {dumps(self.data)}\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the database found."""
+
+    latest_id: int
+    events: tuple[AllocationEvent, ...]
+    allocations: Mapping[UUID, Allocation]
+    is_cut: bool = False
+    """True when more happened than is sent again."""
+
+
+@dataclass(eq=False, slots=True)
+class Subscriber:
+    """One open stream."""
+
+    principal: Principal
+    queue: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+
+    def put(self, message: Message | None) -> None:
+        """Add a message; None ends the stream, as does a queue that is full."""
+        if self.queue.full():
+            while not self.queue.empty():
+                self.queue.get_nowait()
+            message = None
+        self.queue.put_nowait(message)
+
+
+def is_visible(principal: Principal, allocation: Allocation) -> bool:
+    """Return whether a caller may know of an allocation."""
+    return principal.may(READ, allocation.user_name, server_name=allocation.server_name)
+
+
+@dataclass(kw_only=True)
+class EventStream:
+    """Looks for new transitions while somebody listens, and passes each on to those who may know.
+
+    Parameters
+    ----------
+    look
+        Reads the transitions after an id; None asks for the newest id only. Runs in a thread.
+    capacity, quota, costs
+        Return the data of the other kinds of event; ``costs`` as one entry per active allocation of a person.
+    """
+
+    look: Callable[[int | None], Awaitable[Look]]
+    capacity: Callable[[], Awaitable[Any]]
+    quota: Callable[[str], Awaitable[Any]]
+    costs: Callable[[str], Awaitable[list[Any]]]
+    poll_seconds: float = POLL_SECONDS
+    _subscribers: set[Subscriber] = field(default_factory=set)
+    _task: asyncio.Task[None] | None = None
+    _latest_id: int = 0
+
+    async def subscribe(self, principal: Principal, *, after_id: int | None) -> Subscriber:
+        """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity and quota.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        look = await self.look(after_id)
+        messages = [*self._messages(look, principal), Message("capacity", await self.capacity(), look.latest_id)]
+        if look.is_cut:
+            messages.insert(0, Message("reset", {"reason": "Too much happened since; read the lists again."}, look.latest_id))
+        if principal.is_user:
+            messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
+        while self._is_looking and look.latest_id < self._latest_id:
+            look = await self.look(look.latest_id)
+            messages.extend(self._messages(look, principal))
+        # No await from here on: what the next look finds reaches this stream too.
+        subscriber = Subscriber(principal)
+        for message in messages:
+            subscriber.put(message)
+        if not self._is_looking:
+            self._latest_id = look.latest_id
+            self._task = asyncio.create_task(self._run())
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    @property
+    def _is_looking(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Close a stream; the last one stops the looking."""
+        self._subscribers.discard(subscriber)
+        if not self._subscribers and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def close(self) -> None:
+        """End every stream."""
+        for subscriber in tuple(self._subscribers):
+            subscriber.put(None)
+
+    async def _run(self) -> None:
+        polls = 0
+        while True:
+            await asyncio.sleep(self.poll_seconds)
+            polls += 1
+            try:
+                await self._pass_on()
+                if polls % COST_EVERY_POLLS == 0:
+                    await self._pass_costs_on()
+            except ServiceUnavailableError:
+                continue
+            except Exception:
+                log.exception("a look for events failed")
+
+    async def _pass_on(self) -> None:
+        look = await self.look(self._latest_id)
+        if not look.events:
+            return
+        self._latest_id = look.events[-1].id
+        capacity = Message("capacity", await self.capacity(), self._latest_id)
+        owners = {allocation.user_name for allocation in look.allocations.values()}
+        for subscriber in tuple(self._subscribers):
+            for message in self._messages(look, subscriber.principal):
+                subscriber.put(message)
+            subscriber.put(capacity)
+        for name in owners & {s.principal.name for s in self._subscribers if s.principal.is_user}:
+            self._put_to(name, Message("quota", await self.quota(name), self._latest_id))
+
+    async def _pass_costs_on(self) -> None:
+        for name in {s.principal.name for s in self._subscribers if s.principal.is_user}:
+            for cost in await self.costs(name):
+                self._put_to(name, Message("cost", cost, self._latest_id))
+
+    def _put_to(self, user_name: str, message: Message) -> None:
+        for subscriber in self._subscribers:
+            if subscriber.principal.is_user and subscriber.principal.name == user_name:
+                subscriber.put(message)
+
+    def _messages(self, look: Look, principal: Principal) -> list[Message]:
+        """Return the allocation events of a look that a caller may know."""
+        messages = []
+        for event in look.events:
+            allocation = look.allocations[event.allocation_id]
+            if is_visible(principal, allocation):
+                messages.append(Message("allocation", transition(event, allocation), event.id))
+        return messages
+
+
+def transition(event: AllocationEvent, allocation: Allocation) -> dict[str, Any]:
+    """Return the data of an ``allocation`` event: the step, and enough to show it."""
+    return {
+        "id": allocation.id,
+        "user": allocation.user_name,
+        "server_name": allocation.server_name,
+        "environment_template": allocation.request.environment_template,
+        "gpus": allocation.request.gpus,
+        "gpu_type": allocation.request.gpu_type,
+        "at": event.at,
+        "from": event.from_state,
+        "state": event.to_state,
+        "cause": event.cause,
+        "actor": event.actor,
+        "is_ready": allocation.ready_at is not None and allocation.is_open,
+    }
