@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ class _Builder:
             return node.value
         if node.tag in _PLAIN_TAGS:
             try:
-                return self.constructor.construct_object(node)  # type: ignore[no-untyped-call]
+                return self.constructor.construct_object(node)
             except (ValueError, OverflowError, yaml.YAMLError):
                 pass
         self._problem(node, f"the value {repeated(node.value)} is not supported")
@@ -129,5 +128,3 @@ class _Builder:
 
     def _problem(self, node: yaml.Node, text: str) -> None:
         self.document.problems.append(Problem(self.document.file, node.start_mark.line + 1, text))
-
-

@@ -124,6 +124,13 @@ def _keys_at(model: Any, location: KeyPath) -> tuple[str, ...]:
 
 
 def _catalog(entries: dict[str, dict[str, Entry]]) -> Catalog:
-    values = {kind: {name: entry.model.to_domain(name) for name, entry in known.items()} for kind, known in entries.items()}
-    cards = sorted(values.pop("rates").values(), key=lambda card: card.effective_from)
-    return Catalog(rate_cards=tuple(cards), **values)
+    values: dict[str, dict[str, Any]] = {kind: {name: entry.model.to_domain(name) for name, entry in known.items()} for kind, known in entries.items()}
+    cards = sorted(values["rates"].values(), key=lambda card: card.effective_from)
+    return Catalog(
+        environment_templates=values["environment_templates"],
+        tiers=values["tiers"],
+        gpu_types=values["gpu_types"],
+        projects=values["projects"],
+        cost_centres=values["cost_centres"],
+        rate_cards=tuple(cards),
+    )

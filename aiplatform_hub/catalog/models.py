@@ -98,7 +98,9 @@ class LimitModel(_Entry):
         dimension = DIMENSIONS.get(info.data.get("dimension", ""))
         if dimension is None or (dimension.kind is Kind.WINDOWED) == (value is not None):
             return value
-        raise ValueError(f"window_days is missing; {dimension.name} counts the last days" if value is None else f"window_days does not apply to {dimension.name}")
+        raise ValueError(
+            f"window_days is missing; {dimension.name} counts the last days" if value is None else f"window_days does not apply to {dimension.name}"
+        )
 
     @field_validator("amount")
     @classmethod

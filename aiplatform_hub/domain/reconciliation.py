@@ -84,9 +84,11 @@ def orphans(records: Mapping[UUID, SessionRecord], states: Mapping[UUID, Allocat
 
 
 def cause_of(record: SessionRecord, *, was_ready: bool) -> EndCause:
-    """Return why a process that was not asked to stop has ended."""
+    """Return why a process has ended, as far as its record tells."""
     if not was_ready:
         return EndCause.START_FAILED
+    if record.is_stopped:
+        return EndCause.STOPPED
     if record.is_out_of_memory:
         return EndCause.OUT_OF_MEMORY
     if record.signal is not None:

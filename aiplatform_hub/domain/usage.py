@@ -51,6 +51,8 @@ class SessionRecord:
     exit_code: int | None = None
     signal: int | None = None
     is_out_of_memory: bool = False
+    is_stopped: bool = False
+    """Whether its runner had been told to end it."""
     last_seen_at: datetime | None = None
     """Last proof of life on the same scale as ``ended_at``."""
     is_alive: bool = False

@@ -1,0 +1,220 @@
+"""Words of a refusal: which limit, whose, what holds it and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.limits import MACHINE, PROJECT, USER, Capacity, Limit, LimitUsage, amount_of, is_owned
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.units import GIB, format_bytes, format_number
+from aiplatform_hub.errors import QuotaExceededError, Reason
+
+_NOUNS = {
+    "gpus": ("GPU", "GPUs"),
+    "environments": ("environment", "environments"),
+    "cpu_cores": ("CPU core", "CPU cores"),
+    "gpu_hours": ("GPU-hour", "GPU-hours"),
+}
+_TAILS = {"memory_bytes": " of memory", "storage_bytes": " of storage"}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A limit that a request does not fit."""
+
+    usage: LimitUsage
+    requested: Decimal
+    """In the dimension's unit."""
+    code: str
+    """``quota_exceeded``, ``quota_in_use`` or ``capacity``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision saw."""
+
+    request: LaunchRequest
+    caller: Caller
+    usages: tuple[LimitUsage, ...]
+    """Every limit with what is used of it."""
+    capacity: Capacity
+
+    def fitting(self, dimension: str) -> int:
+        """Return how much of a dimension the request could have now under every limit."""
+        free = [u.free for u in self.usages if u.free is not None and u.limit.dimension == dimension and self._applies(u.limit)]
+        return int(min(free)) if free else 0
+
+    def most(self, dimension: str) -> int:
+        """Return how much of a dimension the request could ever have under every limit."""
+        amounts = [u.limit.amount for u in self.usages if u.limit.dimension == dimension and self._applies(u.limit)]
+        return int(min(amounts)) if amounts else 0
+
+    def _applies(self, limit: Limit) -> bool:
+        return limit.gpu_type in {None, self.request.gpu_type}
+
+
+def reason_of(violation: Violation, situation: Situation) -> Reason:
+    """Return the reason that a person reads and a program acts upon."""
+    usage, limit = violation.usage, violation.usage.limit
+    return Reason(
+        code=violation.code,
+        message=_message(violation, situation),
+        dimension=limit.dimension,
+        scope=limit.owner,
+        limit=plain(limit.amount),
+        used=None if usage.used is None else plain(usage.used),
+        requested=plain(violation.requested),
+        held_by=usage.held_by,
+        remedies=tuple(dict.fromkeys(_remedies(violation, situation))),
+    )
+
+
+def plain(amount: Decimal) -> str:
+    """Return an amount as a decimal string with at most six places and no exponent."""
+    text = f"{amount.quantize(Decimal('0.000001'), rounding=ROUND_HALF_EVEN):f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def quantity(dimension: str, amount: Decimal, gpu_type: str | None = None) -> str:
+    """Return an amount with its noun, such as ``2 h100 GPUs`` or ``16 GiB of memory``."""
+    if dimension in _TAILS:
+        return f"{format_bytes(amount)}{_TAILS[dimension]}"
+    one, many = _NOUNS[dimension]
+    kind = f"{gpu_type} " if gpu_type else ""
+    return f"{format_number(amount) if amount else 'no'} {kind}{one if amount == 1 else many}"
+
+
+def _message(violation: Violation, situation: Situation) -> str:
+    usage, limit = violation.usage, violation.usage.limit
+    if limit.dimension == "storage_bytes":
+        used = format_bytes(usage.used or 0)
+        return f"Your files take {used}, more than your {format_bytes(limit.amount)} of storage ({limit.source}); until you free some, you can only start without GPUs."
+    if limit.dimension == "gpu_hours":
+        return _windowed_message(violation)
+    allowed = quantity(limit.dimension, limit.amount, limit.gpu_type)
+    asked = quantity(limit.dimension, violation.requested, limit.gpu_type)
+    if violation.code == QuotaExceededError.code:
+        return f"{_subject(limit)} {allowed}{_at_once(limit)}; you ask for {asked}."
+    if limit.scope == MACHINE and limit.dimension == "gpus":
+        return f"{_subject(limit)} {allowed}, {_free_gpus(situation.capacity, limit)}; you ask for {asked}."
+    return f"{_subject(limit)} {allowed}{_at_once(limit)}; {_holding(usage, situation.caller)}, and you ask for {asked} more."
+
+
+def _subject(limit: Limit) -> str:
+    if limit.scope == USER:
+        return "You may hold"
+    return f"The members of project {limit.subject} may together hold" if limit.scope == PROJECT else "This machine can give"
+
+
+def _at_once(limit: Limit) -> str:
+    if limit.scope == MACHINE:
+        return " in all"
+    return f" at once ({limit.source})" if limit.scope == USER else " at once"
+
+
+def _free_gpus(capacity: Capacity, limit: Limit) -> str:
+    free = len(capacity.free_devices(limit.gpu_type))
+    unhealthy = sum(not state.device.is_healthy for state in capacity.devices if state.device.gpu_type == limit.gpu_type)
+    text = "none is free now" if not free else f"{free} {'is' if free == 1 else 'are'} free now"
+    return f"{text} and {unhealthy} {'is' if unhealthy == 1 else 'are'} out of order" if unhealthy else text
+
+
+def _holding(usage: LimitUsage, caller: Caller) -> str:
+    """Say who holds how much: the caller's own sessions by name, the others as one sum."""
+    parts = [
+        f"{a.server_name or 'the default server'} holds {_short(usage.limit, amount_of(a.request, usage.limit))}" for a in usage.holders if is_owned(a, caller)
+    ]
+    others = sum((amount_of(a.request, usage.limit) for a in usage.holders if not is_owned(a, caller)), Decimal(0))
+    if others:
+        parts.append(f"{'other members hold' if usage.limit.scope == PROJECT else 'other users hold'} {_short(usage.limit, others)}")
+    if usage.limit.dimension == "environments":
+        return f"{len(usage.holders)} {'is' if len(usage.holders) == 1 else 'are'} open"
+    return " and ".join(parts) if parts else "all of it is in use"
+
+
+def _short(limit: Limit, amount: Decimal) -> str:
+    return format_bytes(amount) if limit.dimension in _TAILS else format_number(amount)
+
+
+def _windowed_message(violation: Violation) -> str:
+    usage, limit = violation.usage, violation.usage.limit
+    who = "You may use" if limit.scope == USER else f"The members of project {limit.subject} may together use"
+    asked = f"; you ask for {quantity('gpu_hours', violation.requested)}" if violation.requested else ""
+    allowed = quantity("gpu_hours", limit.amount)
+    return f"{who} {allowed} in {limit.window_days} days ({limit.source}); {format_number(usage.used or 0)} are used{asked}."
+
+
+def _remedies(violation: Violation, situation: Situation) -> Iterator[str]:
+    limit = violation.usage.limit
+    if violation.code != QuotaExceededError.code and limit.dimension in {"gpus", "memory_bytes", "cpu_cores", "environments"}:
+        yield from (f"Stop {name}." for name in _own_names(violation.usage.holders, situation.caller))
+    yield from _SMALLER.get(limit.dimension, _nothing)(violation, situation)
+    if limit.scope == USER:
+        yield "Ask an administrator for a higher tier."
+    elif limit.scope == PROJECT:
+        yield f"Ask an administrator for more for project {limit.subject}, or charge another project."
+    elif violation.code != QuotaExceededError.code:
+        yield "Try again later."
+
+
+def _own_names(holders: tuple[Allocation, ...], caller: Caller) -> list[str]:
+    return [allocation.server_name or "the default server" for allocation in holders if is_owned(allocation, caller)]
+
+
+def _nothing(_violation: Violation, _situation: Situation) -> Iterator[str]:
+    return iter(())
+
+
+def _fewer_gpus(violation: Violation, situation: Situation) -> Iterator[str]:
+    fits = situation.fitting("gpus")
+    if fits:
+        yield f"Choose {quantity('gpus', Decimal(fits))}."
+    elif violation.code == QuotaExceededError.code and situation.most("gpus"):
+        yield f"Choose at most {quantity('gpus', Decimal(situation.most('gpus')))}."
+    else:
+        yield "Start without GPUs."
+    if violation.usage.limit.gpu_type is None:
+        return
+    names = dict.fromkeys(state.device.gpu_type for state in situation.capacity.devices if state.is_free)
+    for name in names:
+        free = len(situation.capacity.free_devices(name))
+        if name != situation.request.gpu_type and free >= situation.request.gpus:
+            yield f"Choose the GPU type {name}: {free} {'is' if free == 1 else 'are'} free."
+
+
+def _less_memory(_violation: Violation, situation: Situation) -> Iterator[str]:
+    gib = (Decimal(situation.fitting("memory_bytes")) / GIB).to_integral_value(ROUND_FLOOR)
+    if gib >= 1:
+        yield f"Choose at most {gib} GiB of memory."
+
+
+def _fewer_cores(_violation: Violation, situation: Situation) -> Iterator[str]:
+    if situation.fitting("cpu_cores"):
+        yield f"Choose at most {quantity('cpu_cores', Decimal(situation.fitting('cpu_cores')))}."
+
+
+def _less_storage(_violation: Violation, _situation: Situation) -> Iterator[str]:
+    yield "Start without GPUs and delete files you no longer need."
+
+
+def _fewer_hours(violation: Violation, situation: Situation) -> Iterator[str]:
+    free = violation.usage.free or Decimal(0)
+    hours = int(free / situation.request.gpus)
+    if violation.requested and hours:
+        yield f"Plan at most {hours} {'hour' if hours == 1 else 'hours'}."
+    if violation.code != QuotaExceededError.code:
+        yield f"Wait until earlier use is more than {violation.usage.limit.window_days} days ago."
+    yield "Start without GPUs."
+
+
+_SMALLER: dict[str, Callable[[Violation, Situation], Iterator[str]]] = {
+    "gpus": _fewer_gpus,
+    "memory_bytes": _less_memory,
+    "cpu_cores": _fewer_cores,
+    "storage_bytes": _less_storage,
+    "gpu_hours": _fewer_hours,
+}
+"""How to ask for less of each dimension."""
