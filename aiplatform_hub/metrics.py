@@ -44,6 +44,7 @@ CORRECTIONS = (
     "start_abandoned",
     "orphan_stopped",
     "unreadable",
+    "failed",
 )
 """What a reconciliation can find to correct."""
 TICKS = ("heartbeat", "proofs", "scan", "reconcile", "state", "storage", "archive", "devices")

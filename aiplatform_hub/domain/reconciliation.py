@@ -103,7 +103,7 @@ def _of_one(allocation: Allocation, record: SessionRecord | None, around: Surrou
         return _without_process(allocation, record, around)
     start = [Action(ActionKind.START, allocation.id, record.started_at)] if allocation.state is AllocationState.HELD else []
     if record.ended_at is not None:
-        cause = cause_of(record, was_ready=allocation.ready_at is not None)
+        cause = _asked(allocation) or cause_of(record, was_ready=allocation.ready_at is not None)
         return [*start, Action(ActionKind.END, allocation.id, record.ended_at, cause)]
     if record.is_alive:
         return [*start, *_alive(allocation, record, around)]
@@ -121,8 +121,13 @@ def _alive(allocation: Allocation, record: SessionRecord, around: Surroundings) 
 
 def _lost(allocation: Allocation, record: SessionRecord, around: Surroundings) -> Action:
     seen = [at for at in (record.started_at, record.last_seen_at, around.last_seen.get(allocation.id)) if at is not None]
-    cause = EndCause.LOST if allocation.ready_at is not None else EndCause.START_FAILED
+    cause = _asked(allocation) or (EndCause.LOST if allocation.ready_at is not None else EndCause.START_FAILED)
     return Action(ActionKind.END, allocation.id, max(seen), cause, is_estimated=True)
+
+
+def _asked(allocation: Allocation) -> EndCause | None:
+    """Return the cause of a stop that was asked for; a start that never answered has failed all the same."""
+    return allocation.stop_cause if allocation.ready_at is not None else None
 
 
 def _without_process(allocation: Allocation, record: SessionRecord | None, around: Surroundings) -> list[Action]:
