@@ -1,0 +1,138 @@
+"""What an admin sees: who holds what, devices, processes, limits of enforcement, the audit trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiplatform_hub.domain.allocations import Allocation, GpuDevice
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.units import format_bytes
+from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, environment_card, gpu_label, resources
+from aiplatform_hub.web.view_models.formats import Stamp, duration, server_label, stamp
+from aiplatform_hub.web.view_models.paths import Paths
+
+LATE = timedelta(seconds=30)
+"""A heartbeat older than this means that the process is not well."""
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRow:
+    """One open allocation in the admin's table."""
+
+    card: EnvironmentCard
+    user: str
+    resources: str
+    project: str
+    since: Stamp | None
+    cost: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """One GPU."""
+
+    name: str
+    uuid: str
+    memory: str
+    state: str
+    tone: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """One process of the platform with its last sign of life."""
+
+    name: str
+    state: str
+    tone: str
+    detail: str
+    since: Stamp | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the audit trail."""
+
+    at: Stamp | None
+    actor: str
+    action: str
+    target: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPage:
+    """What Admin shows."""
+
+    holders: tuple[HolderRow, ...]
+    devices: tuple[DeviceRow, ...]
+    processes: tuple[ProcessRow, ...]
+    not_enforced: tuple[str, ...]
+    enforced: tuple[str, ...]
+    audit: tuple[AuditRow, ...]
+    catalog_problems: tuple[str, ...]
+    templates: tuple[tuple[str, str], ...]
+    """Environment templates that cannot be started, with the reason."""
+
+
+def holder_row(allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths) -> HolderRow:
+    """Return one open allocation."""
+    return HolderRow(
+        card=environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths),
+        user=allocation.user_name,
+        resources=resources(allocation.request, catalog),
+        project=allocation.request.project,
+        since=stamp(allocation.started_at or allocation.held_at),
+        cost=str(cost) if cost else "–",
+    )
+
+
+def device_rows(devices: Sequence[GpuDevice], holders: Sequence[Allocation], catalog: Catalog) -> tuple[DeviceRow, ...]:
+    """Return every GPU with its holder."""
+    by_uuid = {uuid: allocation for allocation in holders for uuid in allocation.devices}
+    return tuple(_device(device, by_uuid.get(device.uuid), catalog) for device in devices)
+
+
+def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog) -> DeviceRow:
+    state, tone = ("held", "warn") if holder else ("free", "good")
+    if not device.is_healthy:
+        state, tone = "out of order", "bad"
+    name = device.product_name or gpu_label(catalog, device.gpu_type) or device.gpu_type
+    return DeviceRow(
+        name=f"{device.index}: {name}" + (" (simulated)" if device.is_simulated else ""),
+        uuid=device.uuid,
+        memory=format_bytes(device.memory_bytes),
+        state=state,
+        tone=tone,
+        holder=f"{holder.user_name}: {server_label(holder.server_name)}" if holder else "",
+    )
+
+
+def process_row(name: str, at: datetime | None, started_at: datetime | None, detail: Mapping[str, Any], now: datetime) -> ProcessRow:
+    """Return one process; None as its last sign of life means that there never was one."""
+    if at is None:
+        return ProcessRow(name, "never seen", "bad", "", None)
+    age = now - at
+    late = age > LATE
+    return ProcessRow(name, f"silent for {duration(age)}" if late else "well", "bad" if late else "good", plain_detail(detail), stamp(started_at))
+
+
+def plain_detail(detail: Mapping[str, Any]) -> str:
+    """Return details as ``name: value`` pairs."""
+    return ", ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in detail.items())
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def audit_row(*, at: datetime, actor: str, action: str, target: str, outcome: str, detail: Mapping[str, Any]) -> AuditRow:
+    """Return one line of the audit trail."""
+    return AuditRow(stamp(at), actor, action, target, outcome, plain_detail(detail))
+

@@ -1,0 +1,200 @@
+"""Usage and costs as figures, a chart and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.web.view_models.environments import gpu_label, template_label
+from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
+
+if TYPE_CHECKING:
+    from aiplatform_hub.operations.cost_reporter import Report, ReportRow
+
+GROUP_LABELS = {"day": "Day", "project": "Project", "environment_template": "Environment", "gpu_type": "GPU type", "user": "Person", "cost_centre": "Cost centre"}
+"""What a report can be grouped by on the page; the last two for admins."""
+
+PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month"}
+"""Spans on offer, by name."""
+
+CSV_HEADER = ("gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One total in large type."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """One line of the table."""
+
+    label: str
+    gpu_hours: str
+    hours: str
+    sessions: int
+    cost: str
+    has_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChartBar:
+    """One bar of the chart in a 100 × 100 box, origin at the top left."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A choice that is a link."""
+
+    label: str
+    href: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePage:
+    """What Usage shows."""
+
+    figures: tuple[Figure, ...]
+    periods: tuple[Link, ...]
+    groups: tuple[Link, ...]
+    group_label: str
+    heading: str
+    rows: tuple[UsageRow, ...]
+    total: UsageRow | None
+    chart: tuple[ChartBar, ...]
+    chart_label: str
+    chart_first: str
+    chart_last: str
+    chart_highest: str
+    complete_until: Stamp | None
+    first_day: str
+    last_day: str
+    csv_url: str
+
+
+def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return the half-open UTC span of a period's name; an unknown name means this month."""
+    today = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
+    tomorrow = today + timedelta(days=1)
+    first = today.replace(day=1)
+    spans = {
+        "today": (today, tomorrow),
+        "week": (tomorrow - timedelta(days=7), tomorrow),
+        "month": (first, tomorrow),
+        "last-month": ((first - timedelta(days=1)).replace(day=1), first),
+    }
+    return spans.get(period, spans["month"])
+
+
+def span_of_days(first_day: str, last_day: str) -> tuple[datetime, datetime] | None:
+    """Return the half-open UTC span of two days, both included, or None if they are not two days in order."""
+    try:
+        first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
+    except ValueError:
+        return None
+    if last < first:
+        return None
+    return datetime.combine(first, time(), UTC), datetime.combine(last, time(), UTC) + timedelta(days=1)
+
+
+def figures(today: Report, month: Report, running: Mapping[str, Decimal]) -> tuple[Figure, ...]:
+    """Return the totals of today, of this month and of what runs now (by currency)."""
+    return (
+        Figure("Running now", _sum_text(running) or "nothing", "cost so far of what is running"),
+        Figure("Today", _totals(today.totals), f"{_gpu_hours(today.totals)} GPU-hours"),
+        Figure("This month", _totals(month.totals), f"{_gpu_hours(month.totals)} GPU-hours"),
+    )
+
+
+def _sum_text(amounts: Mapping[str, Decimal]) -> str:
+    return ", ".join(money(value, currency) for currency, value in sorted(amounts.items()))
+
+
+def _totals(totals: Sequence[ReportRow]) -> str:
+    return _sum_text({t.currency: t.amount for t in totals if t.currency is not None and t.amount is not None}) or "nothing"
+
+
+def _gpu_hours(totals: Sequence[ReportRow]) -> str:
+    return hours(sum((t.gpu_seconds for t in totals), Decimal(0)))
+
+
+def row(report_row: ReportRow, group: str, catalog: Catalog) -> UsageRow:
+    """Return one line of a report grouped by one thing."""
+    return UsageRow(
+        label=key_label(group, report_row.keys.get(group), catalog),
+        gpu_hours=hours(report_row.gpu_seconds),
+        hours=hours(report_row.session_seconds),
+        sessions=report_row.intervals,
+        cost=money(report_row.amount, report_row.currency),
+        has_estimate=report_row.estimated_seconds > 0,
+    )
+
+
+def key_label(group: str, key: object, catalog: Catalog) -> str:
+    """Return what the page calls a group."""
+    if key is None:
+        return "No GPU" if group == "gpu_type" else "Total"
+    text = str(key)
+    if group == "environment_template":
+        return template_label(catalog, text)
+    if group == "gpu_type":
+        return gpu_label(catalog, text) or text
+    project = catalog.projects.get(text) if group == "project" else None
+    return project.display_name if project else text
+
+
+def chart(report: Report, currency: str) -> tuple[tuple[ChartBar, ...], str]:
+    """Return a bar for each day of a report grouped by day, and the highest value in words."""
+    amounts = {str(r.keys["day"]): r.amount or Decimal(0) for r in report.rows if r.currency == currency}
+    days = [report.start.date() + timedelta(days=n) for n in range((report.end - report.start).days)]
+    highest = max(amounts.values(), default=Decimal(0))
+    step = Decimal(100) / max(1, len(days))
+    bars = []
+    for position, day in enumerate(days):
+        value = amounts.get(day.isoformat(), Decimal(0))
+        height = Decimal(96) * value / highest if highest else Decimal(0)
+        bars.append(
+            ChartBar(
+                x=f"{step * position + step / 10:.3f}",
+                y=f"{100 - height:.3f}",
+                width=f"{step * 8 / 10:.3f}",
+                height=f"{height:.3f}",
+                title=f"{day.isoformat()}: {money(value, currency)}",
+            )
+        )
+    return tuple(bars), money(highest, currency)
+
+
+def csv_rows(report: Report, group: str) -> list[tuple[str, ...]]:
+    """Return the report as lines of a CSV file, header first, exact to the last digit."""
+    lines = [(group, *CSV_HEADER)]
+    for one in report.rows:
+        values = (one.gpu_seconds / 3600, one.session_seconds / 3600, one.estimated_seconds / 3600)
+        key = one.keys.get(group)
+        lines.append((safe_cell("" if key is None else str(key)), *(f"{v:.6f}" for v in values), str(one.intervals), f"{one.amount or 0:f}", one.currency or ""))
+    return lines
+
+
+def safe_cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def report_stamp(report: Report) -> Stamp | None:
+    """Return until when the ledger is closed."""
+    return stamp(report.complete_until)
