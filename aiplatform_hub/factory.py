@@ -201,6 +201,13 @@ class Factory:
             clock=self.clock,
         )
 
+    @cached_property
+    def stops(self) -> SessionStops:
+        """Records who wants a session stopped."""
+        from aiplatform_hub.operations.session_stops import SessionStops  # noqa: PLC0415
+
+        return SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit=self.audit, clock=self.clock)
+
     def close(self) -> None:
         """Close what was opened."""
         if "database" in self.__dict__:

@@ -7,19 +7,25 @@ decision locks. Neither waits longer than ``lock_timeout``.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform_hub.errors import ServiceUnavailableError
 
 UNAVAILABLE = "The platform's database does not answer. Running servers go on; try again in a minute."
+
+_OUR_FAULT = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
+"""Errors that a working database reports; every other one means that it does not work: locked, gone, read-only, full, damaged."""
 
 
 class Database:
@@ -41,16 +47,27 @@ class Database:
 
     def _sqlite_engine(self) -> Engine:
         seconds = self._lock_timeout.total_seconds()
-        engine = create_engine(self.url, connect_args={"timeout": seconds, "check_same_thread": False})
+        path = Path(make_url(self.url).database or "").absolute()
+
+        def connect() -> sqlite3.Connection:
+            # mode=rw: a database that is gone must not come back empty
+            connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=seconds, check_same_thread=False)
+            connection.isolation_level = None  # we say BEGIN ourselves
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {setting}")
+            return connection
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=1)
 
         @event.listens_for(engine, "connect")
-        def _connect(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None  # we say BEGIN ourselves
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-            cursor.execute("PRAGMA foreign_keys=ON")
-            cursor.close()
+        def _remember(_connection: Any, record: Any) -> None:
+            record.info["inode"] = _inode(path)
+
+        @event.listens_for(engine, "checkout")
+        def _still_there(_connection: Any, record: Any, _proxy: Any) -> None:
+            # an open file can be written to after its name is gone; what it holds then is lost
+            if record.info["inode"] != _inode(path):
+                raise DisconnectionError("the database file was replaced or removed")
 
         return engine
 
@@ -101,13 +118,19 @@ class Database:
                     connection.rollback()
                     raise
                 connection.commit()
-        except (OperationalError, PoolTimeoutError) as error:
-            raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
+        except _OUR_FAULT:
             raise
+        except (DBAPIError, PoolTimeoutError, DisconnectionError) as error:
+            raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -142,6 +142,7 @@ decisions = Table(
     Column("at", Instant, nullable=False),
     Column("actor", String(255), nullable=False),
     Column("outcome", String(16), nullable=False),
+    Column("error_code", String(32)),
     Column("inputs", JSON, nullable=False),
     Column("reasons", JSON, nullable=False),
 )

@@ -1,0 +1,273 @@
+"""Allocations: one row each, their current state, and every transition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, ColumnElement, RowMapping, and_, bindparam, insert, literal_column, or_, select, text, tuple_, update
+
+from aiplatform_hub.domain.allocations import OPEN_STATES, TRANSITIONS, Allocation, AllocationEvent, AllocationState, EndCause, ServerKey
+from aiplatform_hub.domain.requests import LaunchRequest
+from aiplatform_hub.storage.decisions import FIND_DECISION
+from aiplatform_hub.storage.events import event_of
+from aiplatform_hub.storage.schema import allocation_events, allocations, gpu_leases
+
+IS_OPEN = literal_column("allocations.state IN ('held', 'active')")
+"""Written out, not bound: both databases use a partial index only where the query states its condition word for word."""
+
+_OPEN = select(allocations).where(IS_OPEN).order_by(allocations.c.held_at, allocations.c.id)
+_FIND = select(allocations).where(allocations.c.id == bindparam("id"))
+_INSERT = insert(allocations)
+_LEASE = insert(gpu_leases)
+_ENUMS = frozenset({"state", "end_cause", "stop_cause"})
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationFilter:
+    """What a list of allocations is narrowed to; None and empty mean everything."""
+
+    user_id: int | None = None
+    user_name: str | None = None
+    states: frozenset[AllocationState] = frozenset()
+    project: str | None = None
+    since: datetime | None = None
+    """Requested at or after this instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the next page of a list goes on: after this allocation, towards older ones."""
+
+    requested_at: datetime
+    id: UUID
+
+
+def allocation_of(row: RowMapping) -> Allocation:
+    """Return the allocation of a row."""
+    request = LaunchRequest(
+        environment_template=row["environment_template"],
+        gpus=row["gpus"],
+        gpu_type=row["gpu_type"],
+        memory_bytes=row["memory_bytes"],
+        cpu_cores=row["cpu_cores"],
+        project=row["project"],
+        cost_centre=row["cost_centre"],
+        max_hours=row["max_hours"],
+    )
+    return Allocation(
+        id=row["id"],
+        user_id=row["user_id"],
+        user_name=row["user_name"],
+        server_name=row["server_name"],
+        spawner_id=row["spawner_id"],
+        request=request,
+        state=AllocationState(row["state"]),
+        devices=tuple(row["devices"]),
+        door=row["door"],
+        actor=row["actor"],
+        requested_at=row["requested_at"],
+        held_at=row["held_at"],
+        starting_at=row["starting_at"],
+        started_at=row["started_at"],
+        ready_at=row["ready_at"],
+        ended_at=row["ended_at"],
+        end_cause=_cause(row["end_cause"]),
+        estimated=row["estimated"],
+        stop_requested_by=row["stop_requested_by"],
+        stop_cause=_cause(row["stop_cause"]),
+        hub_instance=row["hub_instance"],
+    )
+
+
+def _cause(value: str | None) -> EndCause | None:
+    return None if value is None else EndCause(value)
+
+
+def _values(allocation: Allocation) -> dict[str, Any]:
+    request = allocation.request
+    return {
+        "id": allocation.id,
+        "user_id": allocation.user_id,
+        "user_name": allocation.user_name,
+        "server_name": allocation.server_name,
+        "spawner_id": allocation.spawner_id,
+        "environment_template": request.environment_template,
+        "gpus": request.gpus,
+        "gpu_type": request.gpu_type,
+        "memory_bytes": request.memory_bytes,
+        "cpu_cores": request.cpu_cores,
+        "project": request.project,
+        "cost_centre": request.cost_centre,
+        "max_hours": request.max_hours,
+        "state": allocation.state.value,
+        "devices": list(allocation.devices),
+        "door": allocation.door,
+        "actor": allocation.actor,
+        "requested_at": allocation.requested_at,
+        "held_at": allocation.held_at,
+        "starting_at": allocation.starting_at,
+        "ended_at": allocation.ended_at,
+        "hub_instance": allocation.hub_instance,
+    }
+
+
+class AllocationStore:
+    """Reads and writes allocations, their leases and their history."""
+
+    def find(self, connection: Connection, allocation_id: UUID) -> Allocation | None:
+        """Return the allocation with this id, or None."""
+        row = connection.execute(_FIND, {"id": allocation_id}).mappings().one_or_none()
+        return None if row is None else allocation_of(row)
+
+    def insert(self, connection: Connection, allocation: Allocation, *, idempotency_key: str | None = None) -> None:
+        """Add an allocation and, if it is open, lease its devices.
+
+        Raises
+        ------
+        sqlalchemy.exc.IntegrityError
+            If its server or one of its devices is already taken.
+        """
+        connection.execute(_INSERT, {**_values(allocation), "idempotency_key": idempotency_key})
+        if allocation.is_open and allocation.devices:
+            connection.execute(_LEASE, [{"device_uuid": uuid, "allocation_id": allocation.id} for uuid in allocation.devices])
+
+    def open(self, connection: Connection) -> tuple[Allocation, ...]:
+        """Return every open allocation, the longest held first."""
+        return self._all(connection, _OPEN)
+
+    def open_of(self, connection: Connection, user_id: int) -> tuple[Allocation, ...]:
+        """Return a person's open allocations, the longest held first."""
+        return self._all(connection, _OPEN.where(allocations.c.user_id == user_id))
+
+    def open_of_server(self, connection: Connection, server: ServerKey) -> Allocation | None:
+        """Return the open allocation of a server, by its spawner's id or else by its name."""
+        mine = self.open_of(connection, server.user_id)
+        by_id = [a for a in mine if server.spawner_id is not None and a.spawner_id == server.spawner_id]
+        by_name = [a for a in mine if a.server_name == server.server_name]
+        return next(iter(by_id + by_name), None)
+
+    def latest_of_server(self, connection: Connection, server: ServerKey) -> Allocation | None:
+        """Return the newest allocation of a server that was once held, open or not."""
+        name = allocations.c.server_name == server.server_name
+        same = name if server.spawner_id is None else or_(allocations.c.spawner_id == server.spawner_id, and_(allocations.c.spawner_id.is_(None), name))
+        statement = (
+            select(allocations)
+            .where(allocations.c.user_id == server.user_id, allocations.c.held_at.is_not(None), same)
+            .order_by(allocations.c.requested_at.desc(), allocations.c.id.desc())
+            .limit(1)
+        )
+        return next(iter(self._all(connection, statement)), None)
+
+    def page(self, connection: Connection, narrow: AllocationFilter, *, limit: int, after: Cursor | None = None) -> tuple[Allocation, ...]:
+        """Return a page of allocations, the newest first."""
+        columns = allocations.c
+        conditions: list[ColumnElement[bool]] = []
+        if narrow.user_id is not None:
+            conditions.append(columns.user_id == narrow.user_id)
+        if narrow.user_name is not None:
+            conditions.append(columns.user_name == narrow.user_name)
+        if narrow.states and narrow.states <= OPEN_STATES:
+            conditions.append(IS_OPEN)
+        if narrow.states:
+            conditions.append(columns.state.in_(sorted(state.value for state in narrow.states)))
+        if narrow.project is not None:
+            conditions.append(columns.project == narrow.project)
+        if narrow.since is not None:
+            conditions.append(columns.requested_at >= narrow.since)
+        if after is not None:
+            position = tuple_(after.requested_at, after.id, types=[columns.requested_at.type, columns.id.type])
+            conditions.append(tuple_(columns.requested_at, columns.id) < position)
+        statement = select(allocations).where(*conditions).order_by(columns.requested_at.desc(), columns.id.desc()).limit(limit)
+        return self._all(connection, statement)
+
+    def expired_holds(self, connection: Connection, before: datetime) -> tuple[Allocation, ...]:
+        """Return holds that no start has taken up and that began before an instant."""
+        columns = allocations.c
+        return self._all(connection, _OPEN.where(columns.state == "held", columns.starting_at.is_(None), columns.held_at < before))
+
+    def stale_starts(self, connection: Connection, before: datetime) -> tuple[Allocation, ...]:
+        """Return holds that a start took up before an instant and that are not running yet."""
+        columns = allocations.c
+        return self._all(connection, _OPEN.where(columns.state == "held", columns.starting_at < before))
+
+    def change(
+        self,
+        connection: Connection,
+        allocation: Allocation,
+        *conditions: ColumnElement[bool],
+        to: AllocationState,
+        at: datetime,
+        cause: str,
+        actor: str,
+        **values: Any,
+    ) -> Allocation | None:
+        """Move an allocation from the state it was read in, and record the transition.
+
+        Returns
+        -------
+        Allocation or None
+            The allocation as it is now; None when it is no longer in that state, and then nothing was changed.
+
+        Raises
+        ------
+        ValueError
+            If no such transition exists.
+        """
+        if to is not allocation.state and to not in TRANSITIONS[allocation.state]:
+            raise ValueError(f"an allocation cannot go from {allocation.state} to {to}")
+        plain = {name: value.value if name in _ENUMS and value is not None else value for name, value in values.items()}
+        where = (allocations.c.id == allocation.id, allocations.c.state == allocation.state.value, *conditions)
+        changed = connection.execute(update(allocations).where(*where).values(state=to.value, **plain)).rowcount
+        if not changed:
+            return None
+        if to not in OPEN_STATES:
+            connection.execute(update(gpu_leases).where(gpu_leases.c.allocation_id == allocation.id, gpu_leases.c.released_at.is_(None)).values(released_at=at))
+        event = {"allocation_id": allocation.id, "at": at, "from_state": allocation.state.value, "to_state": to.value, "cause": cause, "actor": actor}
+        connection.execute(insert(allocation_events), event)
+        return replace(allocation, state=to, **values)
+
+    def history(self, connection: Connection, allocation_id: UUID) -> tuple[AllocationEvent, ...]:
+        """Return the transitions of an allocation, the decision first."""
+        decision = connection.execute(FIND_DECISION, {"allocation_id": allocation_id}).mappings().first()
+        state = AllocationState.HELD if decision and decision["outcome"] == "admit" else AllocationState.DENIED
+        first = (
+            ()
+            if decision is None
+            else (
+                AllocationEvent(
+                    id=0,
+                    allocation_id=allocation_id,
+                    at=decision["at"],
+                    from_state=None,
+                    to_state=state,
+                    cause=decision["error_code"] or "admitted",
+                    actor=decision["actor"],
+                ),
+            )
+        )
+        statement = select(allocation_events).where(allocation_events.c.allocation_id == allocation_id).order_by(allocation_events.c.id)
+        return (*first, *(event_of(row) for row in connection.execute(statement).mappings()))
+
+    def names_in_use(self, connection: Connection, user_id: int) -> frozenset[str]:
+        """Return the names of a person's servers that hold quota."""
+        return frozenset(a.server_name for a in self.open_of(connection, user_id))
+
+    def request_stop(self, connection: Connection, allocation_id: UUID, *, by: str, cause: EndCause) -> bool:
+        """Note who wants an open allocation stopped; the general ``stopped`` never replaces a more exact cause."""
+        statement = update(allocations).where(allocations.c.id == allocation_id, IS_OPEN)
+        if cause is EndCause.STOPPED:
+            statement = statement.where(allocations.c.stop_cause.is_(None))
+        return bool(connection.execute(statement.values(stop_requested_by=by, stop_cause=cause.value)).rowcount)
+
+    def leased(self, connection: Connection) -> dict[str, UUID]:
+        """Return which allocation holds each leased device."""
+        statement = select(gpu_leases.c.device_uuid, gpu_leases.c.allocation_id).where(text("gpu_leases.released_at IS NULL"))
+        return {row.device_uuid: row.allocation_id for row in connection.execute(statement)}
+
+    def _all(self, connection: Connection, statement: Any) -> tuple[Allocation, ...]:
+        rows: Iterable[RowMapping] = connection.execute(statement).mappings()
+        return tuple(allocation_of(row) for row in rows)

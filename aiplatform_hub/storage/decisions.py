@@ -1,0 +1,77 @@
+"""Decisions with their inputs as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+
+from aiplatform_hub.errors import Reason
+from aiplatform_hub.storage.schema import decisions
+
+_INSERT = insert(decisions)
+FIND_DECISION = select(decisions).where(decisions.c.allocation_id == bindparam("allocation_id")).order_by(decisions.c.at)
+"""The decisions of one allocation, the oldest first."""
+_TUPLES = ("held_by", "remedies", "allowed")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """One decision as it was stored."""
+
+    id: UUID
+    allocation_id: UUID
+    at: datetime
+    actor: str
+    outcome: str
+    error_code: str | None
+    inputs: Mapping[str, Any]
+    """Everything the decision was given, as JSON."""
+    reasons: tuple[Reason, ...]
+
+
+def _decision_of(row: RowMapping) -> StoredDecision:
+    reasons = tuple(Reason(**{**reason, **{name: tuple(reason.get(name, ())) for name in _TUPLES}}) for reason in row["reasons"])
+    return StoredDecision(
+        id=row["id"],
+        allocation_id=row["allocation_id"],
+        at=row["at"],
+        actor=row["actor"],
+        outcome=row["outcome"],
+        error_code=row["error_code"],
+        inputs=row["inputs"],
+        reasons=reasons,
+    )
+
+
+class DecisionStore:
+    """Reads and writes decisions."""
+
+    def insert(self, connection: Connection, decision: StoredDecision) -> None:
+        """Store a decision."""
+        reasons = [{name: value for name, value in asdict(reason).items() if value not in (None, ())} for reason in decision.reasons]
+        values = {
+            "id": decision.id,
+            "allocation_id": decision.allocation_id,
+            "at": decision.at,
+            "actor": decision.actor,
+            "outcome": decision.outcome,
+            "error_code": decision.error_code,
+            "inputs": decision.inputs,
+            "reasons": reasons,
+        }
+        connection.execute(_INSERT, values)
+
+    def find(self, connection: Connection, decision_id: UUID) -> StoredDecision | None:
+        """Return the decision with this id, or None."""
+        row = connection.execute(select(decisions).where(decisions.c.id == decision_id)).mappings().one_or_none()
+        return None if row is None else _decision_of(row)
+
+    def of_allocation(self, connection: Connection, allocation_id: UUID) -> StoredDecision | None:
+        """Return the newest decision about an allocation, or None."""
+        rows = connection.execute(FIND_DECISION, {"allocation_id": allocation_id}).mappings().all()
+        return _decision_of(rows[-1]) if rows else None

@@ -1,0 +1,38 @@
+"""Transitions of allocations, in the order in which they were committed."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState
+from aiplatform_hub.storage.schema import allocation_events
+
+
+def event_of(row: RowMapping) -> AllocationEvent:
+    """Return the event of a row."""
+    return AllocationEvent(
+        id=row["id"],
+        allocation_id=row["allocation_id"],
+        at=row["at"],
+        from_state=None if row["from_state"] is None else AllocationState(row["from_state"]),
+        to_state=AllocationState(row["to_state"]),
+        cause=row["cause"],
+        actor=row["actor"],
+    )
+
+
+class EventStore:
+    """Reads transitions for streams.
+
+    Every transaction that writes one holds the write lock, so ids grow in commit order and a
+    reader that has seen an id has seen all smaller ones.
+    """
+
+    def since(self, connection: Connection, event_id: int, *, limit: int = 500) -> tuple[AllocationEvent, ...]:
+        """Return the events after this id, the oldest first."""
+        statement = select(allocation_events).where(allocation_events.c.id > event_id).order_by(allocation_events.c.id).limit(limit)
+        return tuple(event_of(row) for row in connection.execute(statement).mappings())
+
+    def latest_id(self, connection: Connection) -> int:
+        """Return the id of the newest event; 0 when there is none."""
+        return int(connection.execute(select(func.coalesce(func.max(allocation_events.c.id), 0))).scalar_one())

@@ -1,0 +1,61 @@
+"""Tiers granted to one person until an instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select, update
+
+from aiplatform_hub.storage.schema import grants
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A tier given to one person. Instants are aware UTC."""
+
+    id: UUID
+    user_name: str
+    tier: str
+    expires_at: datetime
+    """Exclusive."""
+    reason: str
+    granted_by: str
+    granted_at: datetime
+    revoked_at: datetime | None = None
+
+
+class GrantStore:
+    """Reads and writes grants."""
+
+    def insert(self, connection: Connection, grant: Grant) -> None:
+        """Store a grant."""
+        connection.execute(
+            insert(grants).values(
+                id=grant.id,
+                user_name=grant.user_name,
+                tier=grant.tier,
+                expires_at=grant.expires_at,
+                reason=grant.reason,
+                granted_by=grant.granted_by,
+                granted_at=grant.granted_at,
+            )
+        )
+
+    def active_of(self, connection: Connection, user_name: str, at: datetime) -> Grant | None:
+        """Return the newest grant of a person that is in force at an instant, or None."""
+        statement = select(grants).where(grants.c.user_name == user_name, grants.c.expires_at > at, grants.c.revoked_at.is_(None))
+        row = connection.execute(statement.order_by(grants.c.granted_at.desc()).limit(1)).mappings().one_or_none()
+        return None if row is None else Grant(**row)
+
+    def active(self, connection: Connection, at: datetime) -> tuple[Grant, ...]:
+        """Return all grants in force at an instant, by person and then the newest first."""
+        statement = select(grants).where(grants.c.expires_at > at, grants.c.revoked_at.is_(None))
+        rows = connection.execute(statement.order_by(grants.c.user_name, grants.c.granted_at.desc())).mappings()
+        return tuple(Grant(**row) for row in rows)
+
+    def revoke(self, connection: Connection, user_name: str, at: datetime) -> int:
+        """End all grants of a person that are in force; return how many there were."""
+        statement = update(grants).where(grants.c.user_name == user_name, grants.c.expires_at > at, grants.c.revoked_at.is_(None))
+        return connection.execute(statement.values(revoked_at=at)).rowcount
