@@ -61,7 +61,7 @@ class Factory:
     @cached_property
     def database(self) -> Database:
         """The one engine of this process."""
-        return Database(url=self.settings.resolved_database_url)
+        return Database(url=self.settings.resolved_database_url, on_unavailable=metrics.DATABASE_ERRORS.inc)
 
     @cached_property
     def catalog(self) -> Catalog:

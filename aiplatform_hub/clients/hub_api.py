@@ -93,6 +93,22 @@ class HubApiClient:
         model = json.loads(response.body)
         return HubUser(id=model["id"], name=model["name"], is_admin=model["admin"], groups=frozenset(model["groups"]))
 
+    async def servers_of(self, user_name: str) -> frozenset[str]:
+        """Return the names of a person's servers that run, start or stop; none when the hub has nobody of this name.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the hub does not answer, or does not let this service read servers.
+        """
+        response = await self._fetch("GET", f"/users/{quote(user_name, safe='')}")
+        if response.code == _NOT_FOUND:
+            return frozenset()
+        model = json.loads(response.body) if response.code == 200 else {}  # noqa: PLR2004 - HTTP
+        if "servers" not in model:
+            raise ServiceUnavailableError(f"JupyterHub did not tell the servers of {user_name}: {_answer(response).message or response.code}.")
+        return frozenset(model["servers"])
+
     async def start_server(self, user_name: str, server_name: str, options: dict[str, object], *, token: str) -> HubAnswer:
         """Ask the hub, with the caller's token, to start a server.
 

@@ -8,7 +8,7 @@ decision locks. Neither waits longer than ``lock_timeout``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -37,10 +37,13 @@ class Database:
         SQLAlchemy address, ``sqlite:////path/file`` or ``postgresql+psycopg://…``.
     lock_timeout
         Longest wait for another writer.
+    on_unavailable
+        Called when a transaction failed because the database does not answer; counts.
     """
 
-    def __init__(self, *, url: str, lock_timeout: timedelta = timedelta(milliseconds=500)) -> None:
+    def __init__(self, *, url: str, lock_timeout: timedelta = timedelta(milliseconds=500), on_unavailable: Callable[[], object] | None = None) -> None:
         self.url = url
+        self._on_unavailable = on_unavailable or (lambda: None)
         self._lock_timeout = lock_timeout
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
