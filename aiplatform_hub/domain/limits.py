@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -180,7 +180,7 @@ def is_owned(allocation: Allocation, caller: Caller) -> bool:
 
 
 def usage_against(
-    limits: Sequence[Limit], caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, *, is_viewed_by_admin: bool = False
+    limits: Sequence[Limit], caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, viewer: Caller | None = None
 ) -> tuple[LimitUsage, ...]:
     """Return what is used of each limit and what holds it.
 
@@ -189,18 +189,19 @@ def usage_against(
     limits
         Limits of the caller, their project or the machine.
     caller
-        The person whose limits they are, and who looks unless an administrator does.
+        The person whose limits they are.
     open_allocations
         Open allocations of everybody.
     observed
         What was measured.
-    is_viewed_by_admin
-        Whether other people's sessions may be named.
+    viewer
+        Who looks, if it is someone else who may know the caller's sessions; their own are named too.
     """
-    return tuple(_usage(limit, caller, open_allocations, observed, is_viewed_by_admin) for limit in limits)
+    known = {person.user_id or person.user_name for person in (caller, viewer or caller)}
+    return tuple(_usage(limit, caller, open_allocations, observed, known) for limit in limits)
 
 
-def _usage(limit: Limit, caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, shows_all: bool) -> LimitUsage:
+def _usage(limit: Limit, caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, known: Set[int | str]) -> LimitUsage:
     kind = DIMENSIONS[limit.dimension].kind
     if kind is Kind.OBSERVED:
         is_known = limit.scope == USER and observed.storage_bytes is not None
@@ -212,7 +213,7 @@ def _usage(limit: Limit, caller: Caller, open_allocations: Sequence[Allocation],
     else:
         used = sum((amount_of(a.request, limit) for a in within), Decimal(0))
         holders = tuple(a for a in within if amount_of(a.request, limit))
-    return LimitUsage(limit, used, holders, tuple(holder_names(holders, limit, caller, shows_all=shows_all)))
+    return LimitUsage(limit, used, holders, tuple(_name(a, limit, known) for a in holders))
 
 
 def _is_within(allocation: Allocation, limit: Limit, caller: Caller) -> bool:
@@ -223,12 +224,13 @@ def _is_within(allocation: Allocation, limit: Limit, caller: Caller) -> bool:
     return limit.scope == MACHINE or allocation.request.project == limit.subject
 
 
-def holder_names(holders: Iterable[Allocation], limit: Limit, caller: Caller, *, shows_all: bool = False) -> Iterable[str]:
-    """Yield the sessions' names as the viewer may know them: their own by server name, others without."""
-    other = "a session of another member" if limit.scope == PROJECT else "a session of another user"
-    for allocation in holders:
-        name = allocation.server_name or "the default server"
-        if is_owned(allocation, caller):
-            yield name
-        else:
-            yield f"{name} of {allocation.user_name}" if shows_all else other
+def _name(allocation: Allocation, limit: Limit, known: Set[int | str]) -> str:
+    """Return a session's name as the viewer may know it."""
+    if allocation.user_id in known or allocation.user_name in known:
+        return server_label(allocation)
+    return "a session of another member" if limit.scope == PROJECT else "a session of another user"
+
+
+def server_label(allocation: Allocation) -> str:
+    """Return the name of the allocation's server in a sentence."""
+    return allocation.server_name or "the default server"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 from aiplatform_hub.domain.allocations import Allocation
-from aiplatform_hub.domain.limits import MACHINE, PROJECT, USER, Capacity, Limit, LimitUsage, amount_of, is_owned
+from aiplatform_hub.domain.limits import MACHINE, PROJECT, USER, Capacity, Limit, LimitUsage, amount_of, is_owned, server_label
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes, format_number
 from aiplatform_hub.errors import QuotaExceededError, Reason
@@ -124,9 +124,7 @@ def _free_gpus(capacity: Capacity, limit: Limit) -> str:
 
 def _holding(usage: LimitUsage, caller: Caller) -> str:
     """Say who holds how much: the caller's own sessions by name, the others as one sum."""
-    parts = [
-        f"{a.server_name or 'the default server'} holds {_short(usage.limit, amount_of(a.request, usage.limit))}" for a in usage.holders if is_owned(a, caller)
-    ]
+    parts = [f"{server_label(a)} holds {_short(usage.limit, amount_of(a.request, usage.limit))}" for a in usage.holders if is_owned(a, caller)]
     others = sum((amount_of(a.request, usage.limit) for a in usage.holders if not is_owned(a, caller)), Decimal(0))
     if others:
         parts.append(f"{'other members hold' if usage.limit.scope == PROJECT else 'other users hold'} {_short(usage.limit, others)}")
@@ -161,7 +159,7 @@ def _remedies(violation: Violation, situation: Situation) -> Iterator[str]:
 
 
 def _own_names(holders: tuple[Allocation, ...], caller: Caller) -> list[str]:
-    return [allocation.server_name or "the default server" for allocation in holders if is_owned(allocation, caller)]
+    return [server_label(allocation) for allocation in holders if is_owned(allocation, caller)]
 
 
 def _nothing(_violation: Violation, _situation: Situation) -> Iterator[str]:
