@@ -1,0 +1,117 @@
+"""The form of the hub's own spawn page: the choices of the Launch page, without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from aiplatform_hub.clients.environments import unavailable_reason
+from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate
+from aiplatform_hub.domain.options import MAX_HOURS, resolve
+from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.errors import AIPlatformError
+from aiplatform_hub.hub.refusals import launch_url
+from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
+from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, launch_form
+
+if TYPE_CHECKING:
+    from aiplatform_hub.domain.quota import Decision
+    from aiplatform_hub.factory import Factory
+    from aiplatform_hub.hub.spawner import AIPlatformSpawner
+
+_OURS = frozenset({*TEXT_FIELDS, *INTEGER_FIELDS})
+_NOT_OPTIONS = frozenset({"_xsrf"})
+_USUAL = "Empty takes what is usual for the environment"
+
+
+def options_from_strings(form_data: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return the options of the submitted form. What the form does not have stays in, so that validation refuses it."""
+    single = {name: values[0] for name, values in form_data.items() if len(values) == 1 and isinstance(values[0], str)}
+    options = options_of_fields({name: text for name, text in single.items() if name in _OURS})
+    for name, values in form_data.items():
+        if name not in _NOT_OPTIONS and (name not in _OURS or name not in single):
+            options[name] = [value if isinstance(value, str) else "a file" for value in values]
+    return options
+
+
+async def render_options_form(spawner: AIPlatformSpawner) -> str:
+    """Return the form as HTML. It is never empty: with an empty one the hub would start the server at once."""
+    process = spawner.platform
+    link = launch_url(spawner.base_url, server_name=spawner.name)
+    stored = dict(spawner.orm_spawner.user_options or {})
+    try:
+        form = await process.in_thread(spawn_form, process.factory, spawner.caller, stored)
+    except Exception:  # noqa: BLE001 - a page edge: whatever is broken, the reader gets a page that says so
+        spawner.log.warning("The choices of the spawn page could not be read", exc_info=True)
+        return _page().render(form=None, launch_url=link)
+    return _page().render(form=form, launch_url=link)
+
+
+@cache
+def _page() -> jinja2.Template:
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("aiplatform_hub", "web/hub_templates"), autoescape=True)
+    return environment.get_template("options_form.html")
+
+
+def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> LaunchForm:
+    """Return what the person may choose now. Blocks on the database; call it in a thread."""
+    catalog = factory.catalog
+    unavailable = {name: reason for name, t in catalog.environment_templates.items() if (reason := _unavailable(t, caller, factory))}
+    gpu_types = [capacity.name for capacity in factory.enforcer.capacity()]
+    projects = catalog.projects_of(caller.groups)
+    fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
+    startable = [name for name in catalog.environment_templates if name not in unavailable]
+    choices = choices_of(fields, catalog=catalog, gpu_types=gpu_types, projects=projects, startable=startable)
+    form = launch_form(
+        choices,
+        catalog=catalog,
+        projects=projects,
+        gpu_types=gpu_types,
+        unavailable=unavailable,
+        decisions=_decisions(factory, caller, options_of_choices(choices), catalog, gpu_types),
+        per_hour=None,
+        currency=None,
+    )
+    offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]
+    return replace(form, chips=tuple(_for_any(chip, offered) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))
+
+
+def _unavailable(template: EnvironmentTemplate, caller: Caller, factory: Factory) -> str:
+    if template.allowed_groups and not caller.groups & set(template.allowed_groups):
+        return f"Only for members of {', '.join(template.allowed_groups)}"
+    return unavailable_reason(template, factory.settings.environments_dir) or ""
+
+
+def _decisions(factory: Factory, caller: Caller, options: dict[str, object], catalog: Catalog, gpu_types: list[str]) -> dict[int, Decision]:
+    """Return the dry run of each GPU count of the chosen template, for its usual memory and cores."""
+    template = catalog.environment_templates[str(options["environment_template"])]
+    decisions: dict[int, Decision] = {}
+    for gpus in range(template.gpus.minimum, template.gpus.maximum + 1):
+        wanted = {"environment_template": template.name, "gpus": gpus, "project": options.get("project")}
+        try:
+            request = resolve({k: v for k, v in wanted.items() if v is not None}, catalog=catalog, caller=caller, available_gpu_types=gpu_types)
+        except AIPlatformError:
+            continue
+        decisions[gpus] = factory.enforcer.dry_run(caller, request)
+    return decisions
+
+
+def _for_any(chip: Chip, offered: list[EnvironmentTemplate]) -> Chip:
+    """Leave a count open if any environment takes it and no limit ever forbids it; no count is chosen beforehand."""
+    is_taken = any(t.gpus.minimum <= chip.value <= t.gpus.maximum for t in offered)
+    is_over_limit = chip.note.startswith("over your limit")
+    note = chip.note if chip.is_enabled or not is_taken else ""
+    return replace(chip, note=note, is_chosen=False, is_enabled=is_taken and not is_over_limit)
+
+
+def _left_open(field: NumberField, offered: list[EnvironmentTemplate]) -> NumberField:
+    """Widen a number to what any environment allows, and leave it empty."""
+    if field.name == "max_hours":
+        return replace(field, value="", minimum=MAX_HOURS.minimum, maximum=MAX_HOURS.maximum)
+    ranges = [getattr(template, field.name) for template in offered]
+    low, high = min((r.minimum for r in ranges), default=field.minimum), max((r.maximum for r in ranges), default=field.maximum)
+    return replace(field, value="", minimum=low, maximum=high, help=_USUAL)
