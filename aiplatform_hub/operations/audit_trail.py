@@ -20,7 +20,9 @@ class AuditTrail:
         self._audit = audit
         self._clock = clock
 
-    def record(self, connection: Connection | None, *, actor: str, action: str, target: str, outcome: str, detail: Mapping[str, Any] | None = None) -> None:
+    def record(  # noqa: PLR0913, PLR0917  the columns of the row
+        self, connection: Connection | None, actor: str, action: str, target: str, outcome: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
         """Store one row in the given transaction, or in one of its own.
 
         Raises

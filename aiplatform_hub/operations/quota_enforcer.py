@@ -72,7 +72,7 @@ class DecisionRecord:
 class QuotaEnforcer:
     """Decides whether a start fits every limit, and holds its resources in the same transaction."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  keyword-only
         self,
         *,
         database: Database,
@@ -104,7 +104,7 @@ class QuotaEnforcer:
             facts = self._read_facts(connection, caller, request.project, self._clock())
             return self._inputs(caller, request, pool, facts, self._allocations.open(connection)).decide()
 
-    def hold(
+    def hold(  # noqa: PLR0913  keyword-only
         self,
         caller: Caller,
         request: LaunchRequest,
@@ -139,7 +139,7 @@ class QuotaEnforcer:
             allocation, decision = self._decide(connection, inputs, start, now)
         return self._answer(allocation, decision)
 
-    def take_up(self, caller: Caller, request: LaunchRequest, server: ServerKey, *, door: str, actor: str, hub_instance: str) -> Allocation:
+    def take_up(self, caller: Caller, request: LaunchRequest, server: ServerKey, *, door: str, actor: str, hub_instance: str) -> Allocation:  # noqa: PLR0913  keyword-only
         """Give a start the hold that waits for it, or decide anew.
 
         A hold of the same server with another request is withdrawn in the same transaction.
@@ -238,7 +238,7 @@ class QuotaEnforcer:
 
     def _read_facts(self, connection: Connection, caller: Caller, project: str | None, now: datetime, idempotency_key: str | None = None) -> Facts:
         own = tier_of(caller, self._catalog, None)
-        windows = {days: ALWAYS for days in _windows(own.limits)}
+        windows = dict.fromkeys(_windows(own.limits), ALWAYS)
         for tier in self._catalog.tiers.values():
             for days in _windows(tier.limits) - {days for days, tiers in windows.items() if not tiers}:
                 windows[days] = windows.get(days, ALWAYS) | {tier.name}

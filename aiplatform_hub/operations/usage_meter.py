@@ -33,7 +33,7 @@ _WITHDRAWN = frozenset({EndCause.STOPPED_BY_USER, EndCause.STOPPED_BY_ADMIN, End
 class UsageMeter:
     """Meters allocations. Every method is one transaction and may be repeated, by several processes at once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  keyword-only
         self,
         *,
         database: Database,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, ColumnElement, RowMapping, and_, bindparam, insert, literal_column, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, insert, literal_column, or_, select, text, tuple_, update
 
 from aiplatform_hub.domain.allocations import OPEN_STATES, TRANSITIONS, Allocation, AllocationEvent, AllocationState, EndCause, ServerKey
 from aiplatform_hub.domain.requests import LaunchRequest
@@ -16,7 +16,7 @@ from aiplatform_hub.storage.decisions import FIND_DECISION
 from aiplatform_hub.storage.events import event_of
 from aiplatform_hub.storage.schema import allocation_events, allocations, gpu_leases
 
-IS_OPEN = literal_column("allocations.state IN ('held', 'active')")
+IS_OPEN: ColumnElement[bool] = literal_column("allocations.state IN ('held', 'active')")
 """Written out, not bound: both databases use a partial index only where the query states its condition word for word."""
 
 _OPEN = select(allocations).where(IS_OPEN).order_by(allocations.c.held_at, allocations.c.id)
@@ -194,7 +194,7 @@ class AllocationStore:
         columns = allocations.c
         return self._all(connection, _OPEN.where(columns.state == "held", columns.starting_at < before))
 
-    def change(
+    def change(  # noqa: PLR0913  keyword-only
         self,
         connection: Connection,
         allocation: Allocation,

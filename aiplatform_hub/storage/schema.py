@@ -45,10 +45,10 @@ class Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:  # noqa: ARG002  SQLAlchemy's signature
         return None if value is None else to_microseconds(value)
 
-    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:  # noqa: ARG002  SQLAlchemy's signature
         return None if value is None else from_microseconds(int(value))
 
 
@@ -114,7 +114,6 @@ allocations = Table(
     Column("hub_instance", String(64)),
     CheckConstraint("gpus >= 0", name="gpus_not_negative"),
     CheckConstraint("ended_at IS NULL OR held_at IS NULL OR ended_at >= held_at", name="no_negative_hold"),
-    Index("ix_allocations_open", "user_id", **_partial("state IN ('held', 'active')")),
     Index("uq_allocations_open_server", "user_id", "server_name", unique=True, **_partial("state IN ('held', 'active')")),
     Index("uq_allocations_open_spawner", "spawner_id", unique=True, **_partial("state IN ('held', 'active')")),
     Index("uq_allocations_idempotency", "user_id", "idempotency_key", unique=True, **_partial("idempotency_key IS NOT NULL")),

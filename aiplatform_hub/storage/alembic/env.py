@@ -1,0 +1,15 @@
+"""Runs migrations on the connection that ``aiplatform_hub.storage.migrate`` hands over."""
+
+from alembic import context
+
+from aiplatform_hub.storage.migrate import VERSION_TABLE
+from aiplatform_hub.storage.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
