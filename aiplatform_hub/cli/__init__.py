@@ -1,0 +1,5 @@
+"""The ``aiplatform`` command."""
+
+from aiplatform_hub.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,71 @@
+"""``aiplatform environments`` and ``aiplatform completion``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from aiplatform_hub.catalog.loader import load_catalog
+from aiplatform_hub.cli.operator import config_option, data_dir_option, settings_of
+from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
+from aiplatform_hub.supervisor.environments import EnvironmentBuilder
+
+
+@click.group()
+def environments() -> None:
+    """Build the environments that templates start, on this machine."""
+
+
+def _builder(data_dir: Path, config_file: Path | None, *, is_quiet: bool) -> EnvironmentBuilder:
+    settings = settings_of(data_dir, config_file)
+    return EnvironmentBuilder(
+        folder=settings.environments_dir, catalog=load_catalog(settings.resolved_catalog_dirs), say=(lambda _line: None) if is_quiet else say
+    )
+
+
+@environments.command("build")
+@click.argument("name")
+@data_dir_option
+@config_option
+@json_option
+@guarded
+def build(name: str, data_dir: Path, config_file: Path | None, as_json: bool) -> None:
+    """Build the environment of template NAME from its lock."""
+    path = _builder(data_dir, config_file, is_quiet=as_json).build(name)
+    if as_json:
+        print_json({"name": name, "path": str(path)})
+
+
+@environments.command("list")
+@data_dir_option
+@config_option
+@json_option
+@guarded
+def list_environments(data_dir: Path, config_file: Path | None, as_json: bool) -> None:
+    """List what can be built and what is built."""
+    rows = [
+        {
+            "image": found.image,
+            "environment_templates": list(found.environment_templates),
+            "state": "not built" if found.built_at is None else "built" if found.is_current else "out of date",
+            "built_at": found.built_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if found.built_at else None,
+            "path": str(found.path),
+        }
+        for found in _builder(data_dir, config_file, is_quiet=True).list()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, {"image": "image", "state": "state", "environment_templates": "environment templates", "built_at": "built at"})
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell; for bash: eval "$(aiplatform completion bash)"."""
+    complete = get_completion_class(shell)
+    if complete:
+        say(complete(context.find_root().command, {}, "aiplatform", "_AIPLATFORM_COMPLETE").source())
