@@ -112,6 +112,11 @@ def secrets_from_environment() -> Secrets:
     )
 
 
+def service_token_from_environment() -> str:
+    """Read a service's own token, as the hub hands it to a managed service; empty if there is none."""
+    return os.environ.get("JUPYTERHUB_API_TOKEN", "")
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the settings' options to a service's command line."""
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="folder of databases, secrets, spool and logs")

@@ -22,6 +22,7 @@ from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
+from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
@@ -123,7 +124,7 @@ class Factory:
         return GrantStore()
 
     @cached_property
-    def audit_store(self) -> AuditStore:
+    def audit(self) -> AuditStore:
         """Rows of privileged and refused acts."""
         return AuditStore()
 
@@ -178,14 +179,14 @@ class Factory:
         return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, clock=self.clock)
 
     @cached_property
-    def audit(self) -> AuditTrail:
+    def audit_trail(self) -> AuditTrail:
         """Records privileged and refused acts."""
-        return AuditTrail(database=self.database, audit=self.audit_store, clock=self.clock)
+        return AuditTrail(database=self.database, audit=self.audit, clock=self.clock)
 
     @cached_property
     def grants(self) -> Grants:
         """Gives tiers to persons until an instant."""
-        return Grants(database=self.database, catalog=self.catalog, grants=self.grant_store, audit_trail=self.audit, clock=self.clock)
+        return Grants(database=self.database, catalog=self.catalog, grants=self.grant_store, audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def reconciler(self) -> Reconciler:
@@ -204,8 +205,6 @@ class Factory:
     @cached_property
     def stops(self) -> SessionStops:
         """Records who wants a session stopped."""
-        from aiplatform_hub.operations.session_stops import SessionStops  # noqa: PLC0415
-
         return SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit=self.audit, clock=self.clock)
 
     def close(self) -> None:

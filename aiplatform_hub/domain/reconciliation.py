@@ -19,7 +19,7 @@ HOLD_LIFETIME = timedelta(seconds=60)
 START_LIFETIME = timedelta(seconds=120)
 """How long a start may take until its process has begun."""
 HANDOVER = timedelta(seconds=5)
-"""How long the runner of a start that lost its hub may still need to begin."""
+"""After this time an unfinished start is worth asking the hub whether it still goes on."""
 
 
 class ActionKind(StrEnum):
@@ -34,7 +34,7 @@ class ActionKind(StrEnum):
     RELEASE = "release"
     """It never began: give back what it holds."""
     ASK_HUB = "ask_hub"
-    """Its start lost its hub before it was ready: unless the new hub knows it, stop it."""
+    """Its start is not finished: unless the hub says that it goes on, a crash cut it off."""
     STOP = "stop"
     """Its process runs though it was released or ended: stop it."""
 
@@ -114,7 +114,7 @@ def _of_one(allocation: Allocation, record: SessionRecord | None, around: Surrou
 
 def _alive(allocation: Allocation, record: SessionRecord, around: Surroundings) -> list[Action]:
     actions = [Action(ActionKind.PROVE, allocation.id, record.last_seen_at or record.started_at)]
-    if allocation.ready_at is None and _has_lost_hub(allocation, around):
+    if allocation.ready_at is None and _waited(allocation, around) > HANDOVER:
         actions.append(Action(ActionKind.ASK_HUB, allocation.id))
     return actions
 
@@ -137,13 +137,16 @@ def _without_process(allocation: Allocation, record: SessionRecord | None, aroun
     if allocation.starting_at is None:
         expired = around.now - allocation.held_at > HOLD_LIFETIME
         return [Action(ActionKind.RELEASE, allocation.id, cause=EndCause.HOLD_EXPIRED)] if expired else []
+    waited = _waited(allocation, around)
     has_failed = record is not None and record.failure is not None
-    is_beginning = record is not None and record.is_runner_alive
-    waited = around.now - allocation.starting_at
     is_abandoned = (_has_lost_hub(allocation, around) and waited > HANDOVER) or waited > START_LIFETIME
-    if has_failed or (is_abandoned and not is_beginning):
+    if has_failed or (is_abandoned and not (record and record.is_runner_alive)):
         return [Action(ActionKind.RELEASE, allocation.id, cause=EndCause.START_FAILED)]
-    return []
+    return [Action(ActionKind.ASK_HUB, allocation.id)] if waited > HANDOVER else []
+
+
+def _waited(allocation: Allocation, around: Surroundings) -> timedelta:
+    return around.now - (allocation.starting_at or allocation.started_at or around.now)
 
 
 def _has_lost_hub(allocation: Allocation, around: Surroundings) -> bool:

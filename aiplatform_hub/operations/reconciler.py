@@ -35,8 +35,8 @@ class Corrections:
 
     counts: Counter[str]
     """How often each kind of :data:`aiplatform_hub.metrics.CORRECTIONS` occurred."""
-    cut_off: tuple[Allocation, ...] = ()
-    """Running servers whose start lost its hub before they were ready: unless the hub knows them, :meth:`Reconciler.abandon` stops them."""
+    unfinished: tuple[Allocation, ...] = ()
+    """Starts that take long: unless the hub says that they go on, a crash cut them off and :meth:`Reconciler.abandon` ends them."""
 
 
 class Reconciler:
@@ -81,6 +81,11 @@ class Reconciler:
         self._stamps = stamps
         return changed
 
+    def forget(self, ids: Iterable[UUID]) -> None:
+        """Let the next :meth:`changed` name these sessions again."""
+        for id_ in ids:
+            self._stamps.pop(id_, None)
+
     def reconcile(self, only: Collection[UUID] | None = None) -> Corrections:
         """Correct what differs.
 
@@ -114,9 +119,11 @@ class Reconciler:
         return Corrections(+counts, tuple(chosen[a.allocation_id] for a in actions if a.kind is ActionKind.ASK_HUB))
 
     def abandon(self, allocation_id: UUID) -> None:
-        """Stop a server whose start lost its hub and that the new hub does not know; its record then ends it."""
-        _LOG.warning("Start of allocation %s was cut off with its hub: stopping it", allocation_id)
+        """End a start that was cut off with its hub and that the present hub does not know."""
+        _LOG.warning("Start of allocation %s was cut off: ending it", allocation_id)
         self._stop_session(allocation_id, STOP_GRACE_SECONDS)
+        self.reconcile((allocation_id,))
+        self._meter.released(allocation_id, EndCause.START_FAILED, ACTOR)
         metrics.RECONCILE_CORRECTIONS.labels("start_abandoned").inc()
 
     def prove(self) -> int:

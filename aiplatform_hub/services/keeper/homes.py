@@ -1,0 +1,38 @@
+"""Which home folders the keeper measures."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterable
+from pathlib import Path
+
+from jupyterhub.slugs import safe_slug
+
+from aiplatform_hub.clients.storage_use import home_bytes
+from aiplatform_hub.config import Settings
+
+FOLDER_NAME_LENGTH = 48
+"""As the spawner names home folders in the data directory."""
+
+
+def home_of(user_name: str, settings: Settings) -> Path | None:
+    """Return a person's home folder, or None if there is none of their own."""
+    if settings.is_demo or os.geteuid() != 0:
+        return settings.homes_dir / str(safe_slug(user_name, max_length=FOLDER_NAME_LENGTH))
+    try:
+        entry = pwd.getpwnam(user_name)
+    except (KeyError, ValueError):
+        return None
+    return Path(entry.pw_dir) if entry.pw_uid else None
+
+
+def measure(user_names: Iterable[str], settings: Settings) -> dict[str, int]:
+    """Return the bytes that each person's home occupies; who cannot be measured is absent."""
+    sizes = {}
+    for user_name in user_names:
+        home = home_of(user_name, settings)
+        size = home_bytes(home) if home else None
+        if size is not None:
+            sizes[user_name] = size
+    return sizes
