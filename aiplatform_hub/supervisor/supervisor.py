@@ -84,14 +84,14 @@ class Supervisor:
         plan = self._plan
         login = f"{plan.operator.address}hub/login"
         home = f"http://127.0.0.1:{plan.settings.platform_port}{plan.settings.api_prefix}"
+        missing = [login, f"{home}api/v1/openapi.json"]
         until = time.monotonic() + READY_SECONDS
-        while time.monotonic() < until and not self._stop.wait(_TICK_SECONDS):
+        while missing and time.monotonic() < until and not self._stop.wait(_TICK_SECONDS):
             self._tend()
             if self._has_given_up():
                 return False
-            if answers(login) and answers(f"{home}api/v1/openapi.json"):
-                return True
-        return False
+            missing = [address for address in missing if not answers(address)]
+        return not missing
 
     def _has_given_up(self) -> bool:
         # At the first start a program that ends three times in a row will not come up by itself.
