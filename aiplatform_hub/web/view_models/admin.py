@@ -11,6 +11,7 @@ from typing import Any
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.units import format_bytes
+from aiplatform_hub.storage.audit import AuditEvent
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, environment_card, gpu_label, resources
 from aiplatform_hub.web.view_models.formats import Stamp, duration, server_label, stamp
 from aiplatform_hub.web.view_models.paths import Paths
@@ -132,7 +133,28 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
-def audit_row(*, at: datetime, actor: str, action: str, target: str, outcome: str, detail: Mapping[str, Any]) -> AuditRow:
+def audit_row(event: AuditEvent) -> AuditRow:
     """Return one line of the audit trail."""
-    return AuditRow(stamp(at), actor, action, target, outcome, plain_detail(detail))
+    return AuditRow(stamp(event.at), event.actor, event.action, event.target, event.outcome, plain_detail(event.detail))
 
+
+def limit_line(resource: str, reason: str, *, is_enforced: bool) -> tuple[str, bool]:
+    """Return whether the limits on memory or CPU bind here, in words."""
+    what = {"memory": "Memory", "cpu": "CPU"}.get(resource, resource)
+    if is_enforced:
+        return f"{what} limits bind: a session cannot take more than it was promised.", True
+    return f"{what} limits are counted but do not bind" + (f": {reason}" if reason else "."), False
+
+
+def isolation_line(*, is_isolated: bool) -> tuple[str, bool]:
+    """Return whether people's servers are kept apart, in words."""
+    if is_isolated:
+        return "Each person's servers run under an account of their own.", True
+    return "Users are isolated neither from each other nor from the hub, its secrets and the ledger.", False
+
+
+def gpu_line(*, is_simulated: bool) -> tuple[str, bool]:
+    """Return whether a session can reach GPUs that it does not hold, in words."""
+    if is_simulated:
+        return "The GPUs are simulated: nothing computes on a GPU here.", False
+    return "GPUs are advisory: sessions get theirs by CUDA_VISIBLE_DEVICES, and a program that unsets it reaches the others.", False

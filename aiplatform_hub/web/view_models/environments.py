@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,6 +10,7 @@ from decimal import Decimal
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.dimensions import DIMENSIONS
+from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
 from aiplatform_hub.web.view_models.formats import END_CAUSES, Bar, Stamp, amount, count, duration, gpus, money, percent, server_label, stamp
@@ -133,7 +134,13 @@ def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: da
     facts = [Fact("Uses", resources(allocation.request, catalog))]
     if allocation.started_at is not None:
         ran = (allocation.ended_at or now) - allocation.started_at
-        facts.append(Fact("Ran for" if allocation.ended_at else "Since", duration(ran) + ("" if allocation.ended_at else ","), None if allocation.ended_at else stamp(allocation.started_at)))
+        facts.append(
+            Fact(
+                "Ran for" if allocation.ended_at else "Since",
+                duration(ran) + ("" if allocation.ended_at else ","),
+                None if allocation.ended_at else stamp(allocation.started_at),
+            )
+        )
     if allocation.ended_at is not None:
         facts.append(Fact("Ended", "about" if allocation.estimated else "", stamp(allocation.ended_at)))
     if cost is not None and allocation.started_at is not None:
@@ -182,16 +189,16 @@ def gpu_row(label: str, *, free: int, held: int, unhealthy: int, is_simulated: b
     return GpuRow(label + (" (simulated)" if is_simulated else ""), text, free, held, unhealthy)
 
 
-def quota_bar(*, dimension: str, limit: Decimal, used: Decimal | None, held_by: Sequence[str], gpu_label: str | None = None, scope: str = "", window_days: int | None = None) -> Bar:
+def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:
     """Return one limit as a bar: what is used of it and by whom."""
-    label = " ".join(part for part in (gpu_label, DIMENSIONS[dimension].label) if part)
-    if window_days is not None:
-        label += f" in {count(window_days, 'day')}"
-    if scope:
-        label += f" of {scope}"
-    share = 0 if used is None else percent(used, limit)
-    text = f"{amount(dimension, used)} of {amount(dimension, limit)}" if used is not None else f"not measured yet, limit {amount(dimension, limit)}"
-    return Bar(label, text, share, is_full=used is not None and used >= limit, note=", ".join(held_by))
+    limit, used = usage.limit, usage.used
+    label = " ".join(part for part in (gpu_label(catalog, limit.gpu_type), DIMENSIONS[limit.dimension].label) if part)
+    if limit.window_days is not None:
+        label += f" in {count(limit.window_days, 'day')}"
+    whole = amount(limit.dimension, limit.amount)
+    if used is None:
+        return Bar(label, f"not measured yet, limit {whole}", 0)
+    return Bar(label, f"{amount(limit.dimension, used)} of {whole}", percent(used, limit.amount), is_full=used >= limit.amount, note=", ".join(usage.held_by))
 
 
 @dataclass(frozen=True, slots=True)

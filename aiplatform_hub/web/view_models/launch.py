@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -97,6 +97,12 @@ class LaunchForm:
     tone: str
     problem: Problem | None = None
 
+    @property
+    def is_advanced_open(self) -> bool:
+        """Whether the folded part is shown: a fault is in it, or a name was given."""
+        folded = {"server_name", *(number.name for number in self.numbers)}
+        return bool(self.server_name or (self.problem and folded & set(self.problem.fields)))
+
 
 def problem_of(error: AIPlatformError) -> Problem:
     """Return a refusal as a page shows it."""
@@ -109,39 +115,43 @@ def problem_of(error: AIPlatformError) -> Problem:
     )
 
 
-def launch_form(
-    choices: Choices,
-    *,
-    catalog: Catalog,
-    projects: Sequence[Project],
-    gpu_types: Sequence[str],
-    unavailable: Mapping[str, str],
-    decisions: Mapping[int, Decision],
-    per_hour: Decimal | None,
-    currency: str | None,
-    problem: Problem | None = None,
-) -> LaunchForm:
-    """Return the form for the choices made so far.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a person can choose from."""
 
-    Parameters
-    ----------
-    unavailable
-        Reason by name of the environment templates that cannot be started.
-    decisions
-        Dry run by GPU count, for the other choices as they are.
-    """
+    catalog: Catalog
+    projects: tuple[Project, ...]
+    """What they may charge."""
+    gpu_types: tuple[str, ...]
+    """Types that exist here, in order."""
+    unavailable: Mapping[str, str]
+    """Reason by name of the environment templates that cannot be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What would happen now, and what it would cost."""
+
+    decisions: Mapping[int, Decision]
+    """Dry run by GPU count, for the other choices as they are."""
+    per_hour: Decimal | None = None
+    currency: str | None = None
+
+
+def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem | None = None) -> LaunchForm:
+    """Return the form for the choices made so far."""
+    catalog = offer.catalog
     template = catalog.environment_templates[choices.environment_template]
-    here = types_of(template, gpu_types)
-    verdict, tone = _verdict(choices, decisions.get(choices.gpus), unavailable.get(template.name, ""))
+    verdict, tone = _verdict(choices, quote.decisions.get(choices.gpus), offer.unavailable.get(template.name, ""))
     return LaunchForm(
-        templates=tuple(_card(t, choices, unavailable.get(t.name, "")) for t in catalog.environment_templates.values()),
-        chips=_chips(choices, template, decisions),
-        gpu_types=tuple(Option(name, gpu_label(catalog, name) or name, name == choices.gpu_type) for name in here),
-        projects=tuple(Option(p.name, p.display_name, p.name == choices.project) for p in projects),
+        templates=tuple(_card(t, choices, offer.unavailable.get(t.name, "")) for t in catalog.environment_templates.values()),
+        chips=_chips(choices, template, quote.decisions),
+        gpu_types=tuple(Option(name, gpu_label(catalog, name) or name, name == choices.gpu_type) for name in types_of(template, offer.gpu_types)),
+        projects=tuple(Option(p.name, p.display_name, p.name == choices.project) for p in offer.projects),
         numbers=_numbers(choices, template),
         server_name=choices.server_name,
         suggested_name=template.name,
-        price=price_sentence(per_hour, currency, choices.max_hours),
+        price=price_sentence(quote.per_hour, quote.currency, choices.max_hours),
         verdict=verdict,
         tone=tone,
         problem=problem,
@@ -182,7 +192,14 @@ def _chip(number: int, choices: Choices, template: EnvironmentTemplate, decision
     title = "No GPU" if number == 0 else count(number, "GPU")
     if not template.gpus.minimum <= number <= template.gpus.maximum:
         takes = _range(template.gpus, "GPU")
-        return Chip(number, title, f"{template.display_name} takes {takes[0].lower() + takes[1:] if takes == 'No GPU' else takes}", "", is_chosen=False, is_enabled=False)
+        return Chip(
+            number,
+            title,
+            f"{template.display_name} takes {takes[0].lower() + takes[1:] if takes == 'No GPU' else takes}",
+            "",
+            is_chosen=False,
+            is_enabled=False,
+        )
     note, tone = chip_note(number, decision)
     return Chip(number, title, note, tone, is_chosen=number == choices.gpus)
 
@@ -228,5 +245,7 @@ def _numbers(choices: Choices, template: EnvironmentTemplate) -> tuple[NumberFie
     return (
         NumberField("memory_gib", "Memory in GiB", str(choices.memory_gib), memory.minimum, memory.maximum, f"{memory.minimum} to {memory.maximum}"),
         NumberField("cpu_cores", "CPU cores", str(choices.cpu_cores), cores.minimum, cores.maximum, f"{cores.minimum} to {cores.maximum}"),
-        NumberField("max_hours", "Planned hours", str(choices.max_hours or ""), MAX_HOURS.minimum, MAX_HOURS.maximum, "Only for the estimate; nothing stops by itself"),
+        NumberField(
+            "max_hours", "Planned hours", str(choices.max_hours or ""), MAX_HOURS.minimum, MAX_HOURS.maximum, "Only for the estimate; nothing stops by itself"
+        ),
     )

@@ -20,7 +20,7 @@ class Paths:
 
     @property
     def platform(self) -> str:
-        """This service's pages."""
+        """The platform service's pages."""
         return f"{self.base}services/platform/"
 
     def server(self, user_name: str, server_name: str) -> str:

@@ -15,7 +15,14 @@ from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
 if TYPE_CHECKING:
     from aiplatform_hub.operations.cost_reporter import Report, ReportRow
 
-GROUP_LABELS = {"day": "Day", "project": "Project", "environment_template": "Environment", "gpu_type": "GPU type", "user": "Person", "cost_centre": "Cost centre"}
+GROUP_LABELS = {
+    "day": "Day",
+    "project": "Project",
+    "environment_template": "Environment",
+    "gpu_type": "GPU type",
+    "user": "Person",
+    "cost_centre": "Cost centre",
+}
 """What a report can be grouped by on the page; the last two for admins."""
 
 PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month"}
@@ -182,11 +189,13 @@ def chart(report: Report, currency: str) -> tuple[tuple[ChartBar, ...], str]:
 
 def csv_rows(report: Report, group: str) -> list[tuple[str, ...]]:
     """Return the report as lines of a CSV file, header first, exact to the last digit."""
-    lines = [(group, *CSV_HEADER)]
+    lines: list[tuple[str, ...]] = [(group, *CSV_HEADER)]
     for one in report.rows:
         values = (one.gpu_seconds / 3600, one.session_seconds / 3600, one.estimated_seconds / 3600)
         key = one.keys.get(group)
-        lines.append((safe_cell("" if key is None else str(key)), *(f"{v:.6f}" for v in values), str(one.intervals), f"{one.amount or 0:f}", one.currency or ""))
+        lines.append(
+            (safe_cell("" if key is None else str(key)), *(f"{v:.6f}" for v in values), str(one.intervals), f"{one.amount or 0:f}", one.currency or "")
+        )
     return lines
 
 

@@ -1,0 +1,77 @@
+"""Admin: who holds what and how the machine is doing; unknown to everybody else."""
+
+from __future__ import annotations
+
+from aiplatform_hub.catalog.loader import load_catalog
+from aiplatform_hub.clients.cgroups import Cgroups
+from aiplatform_hub.clients.environments import unavailable_reason
+from aiplatform_hub.errors import CatalogError, NotFoundError
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.services.platform.pages.base import Page, costs_of, is_isolated
+from aiplatform_hub.storage.heartbeats import Heartbeat
+from aiplatform_hub.web.view_models import admin as view
+from aiplatform_hub.web.view_models.paths import Paths
+
+PROCESSES = ("hub", "platform", "keeper")
+AUDIT_ROWS = 30
+
+
+class AdminHandler(Page):
+    """``GET admin``."""
+
+    active = "admin"
+    title = "Admin"
+
+    async def get(self) -> None:
+        await self.caller()
+        if not (self.principal.is_admin and self.principal.sees_everybody):
+            raise NotFoundError("There is nothing here.")
+        self.show("admin.html", page=await self.platform.run(admin_page, self.factory, self.paths))
+
+
+def admin_page(factory: Factory, paths: Paths) -> view.AdminPage:
+    """Read and word everything on Admin."""
+    now, catalog = factory.clock(), factory.catalog
+    with factory.database.read() as connection:
+        opened = factory.allocations.open(connection)
+        pool = factory.devices.pool(connection)
+        beats = {beat.process: beat for beat in factory.heartbeats.all(connection)}
+        audit = factory.audit.latest(connection, limit=AUDIT_ROWS)
+    costs = costs_of(factory, opened)
+    names = [*PROCESSES, *sorted(set(beats) - set(PROCESSES))]
+    not_enforced, enforced = enforcement(factory, has_gpus=bool(pool and pool.devices))
+    return view.AdminPage(
+        holders=tuple(view.holder_row(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths) for a in opened),
+        devices=view.device_rows(pool.devices if pool else (), opened, catalog),
+        processes=tuple(_process(name, beats, factory) for name in names),
+        not_enforced=not_enforced,
+        enforced=enforced,
+        audit=tuple(view.audit_row(event) for event in audit),
+        catalog_problems=_catalog_problems(factory),
+        templates=tuple(
+            (t.display_name, reason) for t in catalog.environment_templates.values() if (reason := unavailable_reason(t, factory.settings.environments_dir))
+        ),
+    )
+
+
+def _process(name: str, beats: dict[str, Heartbeat], factory: Factory) -> view.ProcessRow:
+    beat = beats.get(name)
+    return view.process_row(name, beat.at if beat else None, beat.started_at if beat else None, beat.detail if beat else {}, factory.clock())
+
+
+def _catalog_problems(factory: Factory) -> tuple[str, ...]:
+    """Return what is wrong with the files now; the service goes on with what it read at its start."""
+    try:
+        load_catalog(factory.settings.resolved_catalog_dirs)
+    except CatalogError as error:
+        return error.problems or (error.message,)
+    return ()
+
+
+def enforcement(factory: Factory, *, has_gpus: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what this machine cannot enforce, and what it can."""
+    lines = [view.limit_line(e.resource, e.reason, is_enforced=e.is_enforced) for e in Cgroups.detect().enforcement()]
+    lines.append(view.isolation_line(is_isolated=is_isolated(is_demo=factory.settings.is_demo)))
+    if has_gpus:
+        lines.append(view.gpu_line(is_simulated=factory.settings.simulated_gpus > 0))
+    return tuple(text for text, is_bound in lines if not is_bound), tuple(text for text, is_bound in lines if is_bound)

@@ -1,0 +1,130 @@
+"""What all pages share: the frame, the policy for scripts, refusals as pages, costs of allocations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from aiplatform_hub import __version__
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.errors import InsufficientScopeError, NotFoundError
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.cost_reporter import UsageQuery
+from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.base import PageHandler
+from aiplatform_hub.web.rendering import render
+from aiplatform_hub.web.view_models.environments import Money
+from aiplatform_hub.web.view_models.formats import notices
+from aiplatform_hub.web.view_models.frame import Frame
+from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.paths import Paths
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""Only files of this origin; no inline script or style runs, whatever a name contains."""
+
+
+class Page(PageHandler):
+    """One page."""
+
+    active = ""
+    """Name of its navigation entry."""
+    title = ""
+
+    def set_default_headers(self) -> None:
+        """Add the pages' policy for scripts and styles."""
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+
+    @property
+    def paths(self) -> Paths:
+        """Addresses below the hub's base URL."""
+        return Paths(self.platform.settings.base_url)
+
+    @property
+    def factory(self) -> Factory:
+        """The makers of stores and operations."""
+        return self.platform.factory
+
+    async def caller(self) -> Caller:
+        """Return the person who looks at the page.
+
+        Raises
+        ------
+        InsufficientScopeError
+            If their token may not read their servers.
+        NotFoundError
+            If a service, which has no environments, asks.
+        """
+        if not self.principal.is_user:
+            raise NotFoundError("Pages are for people; a service uses the REST API.")
+        if not self.principal.may(READ, self.principal.name):
+            raise InsufficientScopeError(f"This needs the scope {READ}!user={self.principal.name}.")
+        return await self.platform.sessions.caller(self.principal.name)
+
+    def fields(self) -> dict[str, str]:
+        """Return the last value of each argument of the query, or of a submitted form."""
+        arguments = self.request.body_arguments if self.request.method == "POST" else self.request.query_arguments
+        return {name: values[-1].decode("utf-8", "replace") for name, values in arguments.items() if name != "_xsrf" and values}
+
+    def frame(self) -> Frame:
+        """Return what is around the content."""
+        principal = getattr(self, "principal", None)
+        settings = self.platform.settings
+        xsrf = self.xsrf_token if principal is not None else b""
+        return Frame(
+            title=self.title,
+            paths=self.paths,
+            user_name=principal.name if principal else "",
+            is_admin=bool(principal and principal.is_admin),
+            active=self.active,
+            notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=is_isolated(is_demo=settings.is_demo)),
+            xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
+            here=self.request.uri or "",
+            version=__version__,
+        )
+
+    def show(self, page_template: str, **values: Any) -> None:
+        """Answer with a page."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(render(page_template, self.frame(), **values))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - the error knows its status
+        """Answer with the error as a page."""
+        error = self.error_of(kwargs)
+        self.set_error_headers(error)
+        self.title = error.title
+        self.show("problem.html", problem=problem_of(error))
+
+
+def is_isolated(*, is_demo: bool) -> bool:
+    """Return whether each person's servers run under an account of their own."""
+    return os.geteuid() == 0 and not is_demo
+
+
+def costs_of(factory: Factory, allocations: Sequence[Allocation]) -> dict[UUID, Money]:
+    """Return the cost so far of each allocation that ran."""
+    started = [a for a in allocations if a.started_at is not None]
+    if not started:
+        return {}
+    names = {a.user_name for a in started}
+    query = UsageQuery(
+        start=min(a.started_at for a in started if a.started_at is not None),
+        end=factory.clock(),
+        group_by=("allocation",),
+        filters={"user": names.pop()} if len(names) == 1 else {},
+    )
+    if query.start >= query.end:
+        return {}
+    rows = factory.reporter.costs(query).rows
+    wanted = {str(a.id): a.id for a in started}
+    return {
+        wanted[str(row.keys["allocation"])]: Money(row.amount, row.currency)
+        for row in rows
+        if str(row.keys["allocation"]) in wanted and row.amount is not None and row.currency is not None
+    }

@@ -1,0 +1,147 @@
+"""Usage: what a person used and what it costs; for admins, everybody."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from urllib.parse import urlencode
+
+from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.cost_reporter import Report, UsageQuery
+from aiplatform_hub.services.platform.pages.base import Page, costs_of
+from aiplatform_hub.web.view_models import usage as view
+from aiplatform_hub.web.view_models.paths import Paths
+
+GROUPS = ("day", "project", "environment_template", "gpu_type")
+ADMIN_GROUPS = (*GROUPS, "user", "cost_centre")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the page is asked for."""
+
+    user_name: str | None
+    """None means everybody."""
+    start: datetime
+    end: datetime
+    group: str
+    period: str
+    """Name of the span; empty for days of the reader's own choice."""
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Filters for the report."""
+        return {} if self.user_name is None else {"user": self.user_name}
+
+    @property
+    def days(self) -> tuple[str, str]:
+        """First and last day, both included."""
+        return self.start.date().isoformat(), (self.end - timedelta(days=1)).date().isoformat()
+
+    def query(self, group: str) -> UsageQuery:
+        """Return the question to the reporter."""
+        return UsageQuery(self.start, self.end, (group,), self.filters)
+
+
+class _Asking(Page):
+    active = "usage"
+    title = "Usage"
+
+    async def question(self) -> Question:
+        """Return what the query asks for; whatever is not understood takes its default."""
+        caller = await self.caller()
+        fields = self.fields()
+        is_everybody = fields.get("who") == "everybody" and self.principal.sees_everybody
+        own = view.span_of_days(fields.get("first_day", ""), fields.get("last_day", ""))
+        period = "" if own else fields.get("period", "month") if fields.get("period", "month") in view.PERIODS else "month"
+        start, end = own or view.span_of(period, self.factory.clock())
+        groups = ADMIN_GROUPS if is_everybody else GROUPS
+        group = fields.get("group_by", "day")
+        return Question(None if is_everybody else caller.user_name, start, end, group if group in groups else "day", period)
+
+
+class UsageHandler(_Asking):
+    """``GET usage``."""
+
+    async def get(self) -> None:
+        question = await self.question()
+        page = await self.platform.run(usage_page, self.factory, question, self.paths)
+        self.show("usage.html", page=page, is_everybody=question.user_name is None, can_see_everybody=self.principal.sees_everybody)
+
+
+class UsageCsvHandler(_Asking):
+    """``GET usage.csv``: the same report for a spreadsheet."""
+
+    async def get(self) -> None:
+        question = await self.question()
+        report = await self.platform.run(self.factory.reporter.costs, question.query(question.group))
+        text = io.StringIO()
+        csv.writer(text).writerows(view.csv_rows(report, question.group))
+        first, last = question.days
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Content-Disposition", f'attachment; filename="usage-{first}-{last}-by-{question.group}.csv"')
+        self.finish(text.getvalue())
+
+
+def usage_page(factory: Factory, question: Question, paths: Paths) -> view.UsagePage:
+    """Read and word everything on Usage."""
+    now = factory.clock()
+    today = _costs(factory, question, *view.span_of("today", now))
+    month = _costs(factory, question, *view.span_of("month", now))
+    report = factory.reporter.costs(question.query(question.group))
+    by_day = report if question.group == "day" else factory.reporter.costs(question.query("day"))
+    currency = card_at(factory.catalog.rate_cards, now).currency
+    chart, highest = view.chart(by_day, currency) if by_day.rows and (question.end - question.start).days > 1 else ((), "")
+    first, last = question.days
+    rows = [view.row(row, question.group, factory.catalog) for row in report.rows]
+    return view.UsagePage(
+        figures=view.figures(today, month, _running(factory, question)),
+        periods=tuple(view.Link(label, _href(question, paths, period=name), name == question.period) for name, label in view.PERIODS.items()),
+        groups=tuple(
+            view.Link(
+                f"By {view.GROUP_LABELS[name].lower() if name != 'gpu_type' else 'GPU type'}", _href(question, paths, group_by=name), name == question.group
+            )
+            for name in (ADMIN_GROUPS if question.user_name is None else GROUPS)
+        ),
+        group_label=view.GROUP_LABELS[question.group],
+        heading=view.PERIODS.get(question.period, f"{first} to {last}"),
+        rows=tuple(reversed(rows)) if question.group == "day" else tuple(rows),
+        total=view.row(report.totals[0], "total", factory.catalog) if len(report.totals) == 1 else None,
+        chart=chart,
+        chart_label=f"Cost per day in {currency}",
+        chart_first=first,
+        chart_last=last,
+        chart_highest=highest,
+        complete_until=view.report_stamp(report),
+        first_day=first,
+        last_day=last,
+        csv_url=_href(question, paths, page="usage.csv"),
+    )
+
+
+def _costs(factory: Factory, question: Question, start: datetime, end: datetime) -> Report:
+    return factory.reporter.costs(UsageQuery(start, end, (), question.filters))
+
+
+def _running(factory: Factory, question: Question) -> Mapping[str, Decimal]:
+    with factory.database.read() as connection:
+        opened = factory.allocations.open(connection)
+    mine = [a for a in opened if question.user_name in {None, a.user_name}]
+    sums: dict[str, Decimal] = {}
+    for cost in costs_of(factory, mine).values():
+        sums[cost.currency] = sums.get(cost.currency, Decimal(0)) + cost.amount
+    return sums
+
+
+def _href(question: Question, paths: Paths, page: str = "usage", **changes: str) -> str:
+    first, last = question.days
+    span = {"period": question.period} if question.period else {"first_day": first, "last_day": last}
+    if "period" in changes:
+        span = {}
+    who = {"who": "everybody"} if question.user_name is None else {}
+    return f"{paths.platform}{page}?{urlencode({**span, 'group_by': question.group, **who, **changes})}"
