@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
 from tornado.web import HTTPError, RequestHandler
 
+from aiplatform_hub import metrics
 from aiplatform_hub.errors import (
     AIPlatformError,
     ForbiddenError,
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from aiplatform_hub.factory import Factory
     from aiplatform_hub.services.platform.events import EventStream
     from aiplatform_hub.services.platform.rate_limit import RateLimiter
+    from aiplatform_hub.services.platform.sessions import Sessions
+    from aiplatform_hub.services.platform.threads import Threads
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +49,7 @@ T = TypeVar("T")
 HUB_UNAVAILABLE = "JupyterHub does not answer. Running servers go on; try again in a minute."
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 AUTH_CACHE_SECONDS = 30
+MAX_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +60,14 @@ class Platform:
     factory: Factory
     hub: HubApiClient
     hub_auth: HubOAuth
-    executor: ThreadPoolExecutor
+    threads: Threads
+    sessions: Sessions
     limiter: RateLimiter
     events: EventStream
 
     async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run blocking work in a thread, so that the event loop never waits for the database."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, lambda: function(*args, **kwargs))
+        return await self.threads.run(function, *args, **kwargs)
 
 
 class PlatformHandler(HubOAuthenticated, RequestHandler):
@@ -79,6 +81,8 @@ class PlatformHandler(HubOAuthenticated, RequestHandler):
     def initialize(self) -> None:
         """Set what each response needs."""
         self.request_id = uuid.uuid4().hex[:12]
+        self.is_foreign = False
+        """Whether a 404 hides something that is somebody else's."""
         self.hub_auth = self.platform.hub_auth
 
     @property
@@ -133,6 +137,42 @@ class PlatformHandler(HubOAuthenticated, RequestHandler):
                 reasons=(Reason("xsrf", "Missing or wrong _xsrf", field="_xsrf"),),
             ) from error
 
+    def limit_rate(self, principal: Principal | None) -> None:
+        """Count the request against its owner's allowance, or against the address of an unknown caller.
+
+        Raises
+        ------
+        RateLimitedError
+            With ``Retry-After``.
+        """
+        key = f"address:{self.request.remote_ip}" if principal is None else f"{principal.kind}:{principal.name}"
+        self.platform.limiter.check(key, self.request.method or "GET", self.request.path)
+
+    def audit(self, action: str, target: str, outcome: str, detail: Mapping[str, Any] | None = None) -> None:
+        """Record a privileged or refused act, after the answer."""
+        principal = getattr(self, "principal", None)
+        actor = "unknown" if principal is None else principal.name
+        self.platform.sessions.watch(self._record(actor=actor, action=action, target=target, outcome=outcome, detail=detail))
+
+    async def _record(self, **act: Any) -> None:
+        try:
+            await self.platform.run(self.platform.factory.audit_trail.record, None, **act)
+        except ServiceUnavailableError:
+            log.exception("an act was not recorded: %s", act)
+
+    def audit_refusal(self, error: AIPlatformError) -> None:
+        """Record a refusal of what the caller may not do, or a token that is not valid."""
+        has_token = "Authorization" in self.request.headers or bool(self.request.cookies)
+        if isinstance(error, ForbiddenError) or self.is_foreign or (isinstance(error, UnauthenticatedError) and has_token):
+            detail = {"code": error.code, "address": self.request.remote_ip or "", "request": self.request_id}
+            self.audit(f"{self.request.method} {self.request.path}"[:64], self.request.path, "refused", detail)
+
+    def on_finish(self) -> None:
+        """Count the request."""
+        method = self.request.method if self.request.method in metrics.METHODS else "OTHER"
+        metrics.API_REQUESTS.labels(method, f"{self.get_status() // 100}xx").inc()
+        metrics.API_REQUEST_SECONDS.observe(self.request.request_time())
+
     def error_of(self, kwargs: dict[str, Any]) -> AIPlatformError:
         """Return the error that a response has to explain."""
         error = (kwargs.get("exc_info") or sys.exc_info())[1]
@@ -153,6 +193,7 @@ class PlatformHandler(HubOAuthenticated, RequestHandler):
         if not self._headers_written:
             error = self.error_of(kwargs)
             status_code = error.status
+            self.audit_refusal(error)
         super().send_error(status_code, **kwargs)
 
     def set_error_headers(self, error: AIPlatformError) -> None:
@@ -182,12 +223,13 @@ class ApiHandler(PlatformHandler):
             The refusal.
         """
         self.check_method()
+        self.check_size()
         route = self.routes["GET" if self.request.method == "HEAD" else self.request.method or ""]
         if route.is_public:
-            self.platform.limiter.check(self.limiter_key(None), self.request.method or "GET", self.request.path)
+            self.limit_rate(None)
             return
         principal = await self.identify()
-        self.platform.limiter.check(self.limiter_key(principal), self.request.method or "GET", self.request.path)
+        self.limit_rate(principal)
         if principal is None:
             raise UnauthenticatedError("Send a valid API token in the header 'Authorization: Bearer …', or log in.")
         self.principal = principal
@@ -205,6 +247,18 @@ class ApiHandler(PlatformHandler):
         allowed = sorted({*self.routes, "HEAD"} if "GET" in self.routes else self.routes)
         if self.request.method not in allowed:
             raise MethodNotAllowedError(f"Use {' or '.join(allowed)} here.", headers={"Allow": ", ".join(allowed)})
+
+    def check_size(self) -> None:
+        """Refuse a body larger than any that makes sense.
+
+        Raises
+        ------
+        InvalidOptionError
+            Naming the most that is read.
+        """
+        if len(self.request.body) > MAX_BODY_BYTES:
+            message = f"The body is larger than {MAX_BODY_BYTES} bytes."
+            raise InvalidOptionError(message, (Reason("invalid_option", message, field="body", limit=str(MAX_BODY_BYTES)),))
 
     def head(self, *args: str, **kwargs: str) -> Any:
         """Answer as ``GET`` does; tornado leaves the body out."""
@@ -225,6 +279,7 @@ class ApiHandler(PlatformHandler):
         if principal.may(scope, user_name, server_name=server_name, groups=groups):
             return
         may_know = user_name == principal.name or principal.may(READ, user_name, server_name=server_name, groups=groups)
+        self.is_foreign = not may_know
         raise insufficient_scope(f"{scope}!user={user_name}") if may_know else NotFoundError(f"There is no {user_name} that you may see.")
 
     async def _groups_of(self, user_name: str, scope: str) -> frozenset[str]:
@@ -239,10 +294,6 @@ class ApiHandler(PlatformHandler):
         if self.request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
             raise ForbiddenError("Other sites may not call this with your login.", reasons=(Reason("cross_site", "Cross-site request"),))
         super().check_same_site()
-
-    def limiter_key(self, principal: Principal | None) -> str:
-        """Return whose allowance a request uses: the token's owner, or the address of an unknown caller."""
-        return f"address:{self.request.remote_ip}" if principal is None else f"{principal.kind}:{principal.name}"
 
     def body_object(self) -> dict[str, Any]:
         """Return the body, which must be a JSON object.
@@ -283,6 +334,7 @@ class PageHandler(PlatformHandler):
     async def prepare(self) -> None:
         """Authenticate; redirect to the login when nobody is logged in."""
         principal = await self.identify()
+        self.limit_rate(principal)
         if principal is None:
             if self.request.method in SAFE_METHODS:
                 self.redirect(self.get_login_url())

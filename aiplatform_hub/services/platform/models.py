@@ -162,8 +162,8 @@ class LimitOut(Output):
     scope: str
     dimension: str
     limit: Money
-    used: Money
-    free: Money
+    used: Money | None = Field(description="Null when nobody measured it")
+    free: Money | None
     unit: str
     gpu_type: str | None = None
     window_days: int | None = None
@@ -307,15 +307,27 @@ class WhyOut(Output):
     agrees: bool = Field(description="Whether the same inputs give the same decision today")
 
 
+class ReportRowOut(Output):
+    """One group of a report."""
+
+    keys: dict[str, str | None] = Field(description="Value by group")
+    gpu_seconds: Money
+    session_seconds: Money
+    estimated_seconds: Money = Field(description="The part whose end nobody saw")
+    intervals: int
+    amount: Money | None = Field(None, description="In costs only")
+    currency: str | None = None
+
+
 class ReportOut(Output):
     """Usage or costs over a half-open span of time."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
     from_: Instant = Field(alias="from")
     to: Instant
-    complete_until: Instant = Field(description="The ledger is closed up to here")
-    rows: tuple[dict[str, Any], ...]
-    totals: Any
+    complete_until: Instant = Field(description="The ledger is closed up to here; later seconds may still grow")
+    rows: tuple[ReportRowOut, ...]
+    totals: tuple[ReportRowOut, ...] = Field(description="One for each currency")
+    rate_cards: tuple[str, ...] = ()
 
 
 def problem_of(error: AIPlatformError, *, instance: str) -> Problem:

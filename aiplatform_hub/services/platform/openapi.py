@@ -105,8 +105,10 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _reply(reply: Reply) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": reply.description}
-    if reply.model is not None or reply.media_type != "application/json":
-        answer["content"] = {reply.media_type: {"schema": {"type": "string"} if reply.model is None else _schema(reply.model)}}
+    if reply.model is not None:
+        answer["content"] = {reply.media_type: {"schema": _schema(reply.model)}}
+    elif reply.is_object or reply.media_type != "application/json":
+        answer["content"] = {reply.media_type: {"schema": {"type": "object" if reply.is_object else "string"}}}
     if reply.headers:
         answer["headers"] = {name: {"schema": {"type": "string"}} for name in reply.headers}
     return answer

@@ -77,4 +77,4 @@ def kind_of(method: str, path: str) -> str:
     """Return which allowance a request uses."""
     if method in {"GET", "HEAD"}:
         return READS
-    return LAUNCHES if method == "POST" and path.endswith("/allocations") else CHANGES
+    return LAUNCHES if method == "POST" and path.endswith(("/allocations", "/launch")) else CHANGES

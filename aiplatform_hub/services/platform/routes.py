@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ class Reply:
     model: type[BaseModel] | None = None
     media_type: str = "application/json"
     headers: tuple[str, ...] = ()
+    is_object: bool = False
+    """True for a JSON object without a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +51,21 @@ class Route:
     is_public: bool = False
     """True when no token is needed."""
     tags: tuple[str, ...] = field(default=("platform",))
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One address: the handler that serves it, and its routes."""
+
+    handler: type[Any]
+    routes: tuple[Route, ...]
+
+    @property
+    def path(self) -> str:
+        """The address that all of its routes share."""
+        return self.routes[0].path
+
+    @property
+    def pattern(self) -> str:
+        """The address as tornado's pattern."""
+        return re.sub(r"\{\w+\}", "([^/]+)", self.path)

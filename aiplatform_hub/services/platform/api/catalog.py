@@ -1,0 +1,142 @@
+"""What the platform offers, what is free, and its own description."""
+
+from __future__ import annotations
+
+from aiplatform_hub.clients.environments import unavailable_reason
+from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, EnvironmentTemplate, Range, RateCard, Tier
+from aiplatform_hub.domain.dimensions import DIMENSIONS
+from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.base import ApiHandler
+from aiplatform_hub.services.platform.models import (
+    CapacityOut,
+    CatalogOut,
+    EnvironmentTemplateOut,
+    GpuCapacityOut,
+    GpuTypeOut,
+    ProjectOut,
+    RangeOut,
+    TierLimitOut,
+    TierOut,
+)
+from aiplatform_hub.services.platform.routes import Reply, Resource, Route
+
+
+class CatalogHandler(ApiHandler):
+    """``GET catalog``."""
+
+    async def get(self) -> None:
+        """Answer with templates, tiers, GPU types with prices, and the caller's projects."""
+        factory = self.platform.factory
+        card = card_at(factory.catalog.rate_cards, factory.clock())
+        here = [entry.name for entry in await self.platform.run(factory.enforcer.capacity)]
+        catalog = CatalogOut(
+            environment_templates=tuple(await self.platform.run(self._templates, here)),
+            tiers=tuple(tier_out(tier) for tier in factory.catalog.tiers.values()),
+            gpu_types=tuple(gpu_type_out(kind.name, kind.display_name, card) for kind in factory.catalog.gpu_types.values()),
+            projects=tuple(
+                ProjectOut(name=project.name, display_name=project.display_name, cost_centre=project.cost_centre)
+                for project in factory.catalog.projects_of(self.principal.groups)
+            ),
+            currency=card.currency,
+            cpu_only_price_per_hour=card.cpu_only_hour,
+        )
+        self.reply(catalog)
+
+    def _templates(self, here: list[str]) -> list[EnvironmentTemplateOut]:
+        """Look at the disk, in a thread, for what is built."""
+        factory = self.platform.factory
+        folder = factory.settings.environments_dir
+        groups = self.principal.groups
+        return [template_out(t, here, not_for(t, groups) or unavailable_reason(t, folder)) for t in factory.catalog.environment_templates.values()]
+
+
+def not_for(template: EnvironmentTemplate, groups: frozenset[str]) -> str | None:
+    """Return why a template is not for members of these groups, or None."""
+    if template.allowed_groups and not groups & set(template.allowed_groups):
+        return f"For members of {' or '.join(template.allowed_groups)} only."
+    return None
+
+
+def range_out(allowed: Range) -> RangeOut:
+    """Return a range as it is sent."""
+    return RangeOut(min=allowed.minimum, max=allowed.maximum, default=allowed.default)
+
+
+def template_out(template: EnvironmentTemplate, here: list[str], reason: str | None) -> EnvironmentTemplateOut:
+    """Return an environment template as it is sent; ``here`` are the GPU types of this place."""
+    return EnvironmentTemplateOut(
+        name=template.name,
+        display_name=template.display_name,
+        description=template.description,
+        gpus=range_out(template.gpus),
+        gpu_types=tuple(name for name in here if not template.gpu_types or name in template.gpu_types),
+        memory_gib=range_out(template.memory_gib),
+        cpu_cores=range_out(template.cpu_cores),
+        available=reason is None,
+        unavailable_reason=reason,
+    )
+
+
+def tier_out(tier: Tier) -> TierOut:
+    """Return a tier as it is sent."""
+    limits = tuple(
+        TierLimitOut(dimension=x.dimension, amount=x.amount, unit=DIMENSIONS[x.dimension].unit, gpu_type=x.gpu_type, window_days=x.window_days)
+        for x in tier.limits
+    )
+    return TierOut(name=tier.name, display_name=tier.display_name, limits=limits)
+
+
+def gpu_type_out(name: str, display_name: str, card: RateCard) -> GpuTypeOut:
+    """Return a GPU type with its price of now."""
+    price = card.gpu_hour.get(name, card.gpu_hour.get(ANY_GPU_TYPE))
+    return GpuTypeOut(name=name, display_name=display_name, price_per_gpu_hour=price, currency=card.currency)
+
+
+class CapacityHandler(ApiHandler):
+    """``GET capacity``."""
+
+    async def get(self) -> None:
+        """Answer with the GPUs by type."""
+        self.reply(await self.platform.run(capacity_out, self.platform.factory))
+
+
+def capacity_out(factory: Factory) -> CapacityOut:
+    """Return what is free now. Reads the database."""
+    types = tuple(
+        GpuCapacityOut(
+            name=entry.name,
+            total=entry.total,
+            free=entry.free,
+            held=entry.held,
+            unhealthy=entry.unhealthy,
+            simulated=entry.total if entry.simulated else 0,
+        )
+        for entry in factory.enforcer.capacity()
+    )
+    return CapacityOut(gpu_types=types, queue_length=0, as_of=factory.clock())
+
+
+RESOURCES = (
+    Resource(
+        CatalogHandler,
+        (
+            Route(
+                method="GET",
+                path="api/v1/catalog",
+                summary="What can be launched, by whom, at which price",
+                scope=READ,
+                replies={200: Reply("The catalogue", CatalogOut)},
+            ),
+        ),
+    ),
+    Resource(
+        CapacityHandler,
+        (
+            Route(
+                method="GET", path="api/v1/capacity", summary="GPUs by type: total, free, held", scope=READ, replies={200: Reply("The capacity", CapacityOut)}
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,88 @@
+"""The stream of server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+from tornado.iostream import StreamClosedError
+
+from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.base import ApiHandler
+from aiplatform_hub.services.platform.bodies import invalid
+from aiplatform_hub.services.platform.events import Subscriber
+from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
+
+HEARTBEAT_SECONDS = 15.0
+STREAM_SECONDS = 300.0
+"""A stream ends after this, so that the browser comes back and is authorised anew."""
+RETRY_MILLISECONDS = 2000
+
+
+class EventsHandler(ApiHandler):
+    """``GET events``."""
+
+    async def get(self) -> None:
+        """Send events until the browser leaves or five minutes have passed."""
+        subscriber = await self.platform.events.subscribe(self.principal, after_id=self._last_id())
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("X-Accel-Buffering", "no")
+        try:
+            self.write(f"retry: {RETRY_MILLISECONDS}\n\n")
+            await self.flush()
+            await self._send(subscriber)
+        except StreamClosedError:
+            return
+        finally:
+            self.platform.events.unsubscribe(subscriber)
+
+    def _last_id(self) -> int | None:
+        """Return the id that the browser saw last; EventSource sends it by itself when it comes back."""
+        text = self.request.headers.get("Last-Event-ID") or self.get_query_argument("last_event_id", "")
+        if not text:
+            return None
+        if not re.fullmatch(r"[0-9]{1,18}", text):
+            raise invalid("Last-Event-ID", "Last-Event-ID must be the id of an earlier event.")
+        return int(text)
+
+    async def _send(self, subscriber: Subscriber) -> None:
+        ends_at = time.monotonic() + STREAM_SECONDS
+        while (left := ends_at - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(subscriber.queue.get(), min(HEARTBEAT_SECONDS, left))
+            except TimeoutError:
+                self.write(": still here\n\n")
+            else:
+                if message is None:
+                    return
+                self.write(message.text())
+            await self.flush()
+
+    def on_connection_close(self) -> None:
+        """Nothing: the next write ends the stream, at the latest with the heartbeat."""
+
+
+RESOURCES = (
+    Resource(
+        EventsHandler,
+        (
+            Route(
+                method="GET",
+                path="api/v1/events",
+                summary="Server-sent events of what the caller may see",
+                description=(
+                    "Kinds: `allocation` (a transition), `capacity`, `quota`, `cost`, and `reset` when too much was missed to be sent again. "
+                    "Ends after five minutes; come back with `Last-Event-ID`."
+                ),
+                scope=READ,
+                parameters=(
+                    Parameter("Last-Event-ID", "Send what happened after this event", {"type": "integer", "minimum": 0}, "header"),
+                    Parameter("last_event_id", "The same, for clients that cannot set headers", {"type": "integer", "minimum": 0}),
+                ),
+                replies={200: Reply("The stream", media_type="text/event-stream")},
+                errors=(400,),
+            ),
+        ),
+    ),
+)

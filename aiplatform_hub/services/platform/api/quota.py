@@ -1,0 +1,111 @@
+"""A person's quota, and dry runs of a launch."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from aiplatform_hub.domain.catalog import RateCard
+from aiplatform_hub.domain.limits import LimitUsage
+from aiplatform_hub.domain.options import options_of
+from aiplatform_hub.domain.rates import card_at, price_per_hour
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.services.platform.auth import READ, START
+from aiplatform_hub.services.platform.base import ApiHandler
+from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
+from aiplatform_hub.services.platform.models import DecisionOut, DecisionRequest, LimitOut, PriceLine, PriceOut, QuotaOut, reasons_of
+from aiplatform_hub.services.platform.routes import Reply, Resource, Route
+
+
+class QuotaHandler(ApiHandler):
+    """``GET users/{user}/quota``."""
+
+    async def get(self, user_name: str) -> None:
+        """Answer with each limit, what is used of it and by what."""
+        await self.require(READ, user_name)
+        caller = await self.platform.sessions.caller(user_name)
+        self.reply(await self.platform.run(quota_out, self.platform.factory, caller))
+
+
+def quota_out(factory: Factory, caller: Caller) -> QuotaOut:
+    """Return a person's tier and limits. Reads the database."""
+    rows = factory.enforcer.quota_of(caller)
+    return QuotaOut(user=caller.user_name, tier=factory.enforcer.tier_name(caller), limits=tuple(limit_out(row) for row in rows), as_of=factory.clock())
+
+
+def limit_out(row: LimitUsage) -> LimitOut:
+    """Return a limit as it is sent."""
+    limit = row.limit
+    return LimitOut(
+        scope=limit.owner,
+        dimension=limit.dimension,
+        limit=limit.amount,
+        used=row.used,
+        free=row.free,
+        unit=row.unit,
+        gpu_type=limit.gpu_type,
+        window_days=limit.window_days,
+        source=limit.source,
+        held_by=row.held_by,
+    )
+
+
+class DecisionsHandler(ApiHandler):
+    """``POST decisions``."""
+
+    async def post(self) -> None:
+        """Answer with what a launch would get now."""
+        body = read_body(DecisionRequest, self.body_object())
+        user_name = target_user(body, self.principal)
+        await self.require(START, user_name)
+        request, decision = await self.platform.sessions.decide(options_in(body), user_name)
+        factory = self.platform.factory
+        self.reply(
+            DecisionOut(
+                outcome=decision.outcome.value,
+                code=decision.error_code,
+                reasons=reasons_of(decision.reasons),
+                price=price_out(request, card_at(factory.catalog.rate_cards, factory.clock())),
+                options=options_of(request),
+            )
+        )
+
+
+def price_out(request: LaunchRequest, card: RateCard) -> PriceOut:
+    """Return what an hour of a request costs by a rate card."""
+    per_hour = price_per_hour(request.gpus, request.gpu_type, card)
+    quantity = request.gpus or 1
+    label = f"{request.gpu_type} GPU" if request.gpus else "environment without GPUs"
+    line = PriceLine(label=label, quantity=quantity, unit_price=per_hour / Decimal(quantity), per_hour=per_hour)
+    return PriceOut(currency=card.currency, per_hour=per_hour, lines=(line,), rate_card=card.version)
+
+
+RESOURCES = (
+    Resource(
+        QuotaHandler,
+        (
+            Route(
+                method="GET",
+                path="api/v1/users/{user}/quota",
+                summary="A person's tier and limits, and what is used of them",
+                scope=READ,
+                replies={200: Reply("The quota", QuotaOut)},
+                errors=(404,),
+            ),
+        ),
+    ),
+    Resource(
+        DecisionsHandler,
+        (
+            Route(
+                method="POST",
+                path="api/v1/decisions",
+                summary="Dry run of a launch; holds nothing",
+                scope=START,
+                body=DecisionRequest,
+                replies={200: Reply("What a launch would get now", DecisionOut)},
+                errors=(400, 404),
+            ),
+        ),
+    ),
+)

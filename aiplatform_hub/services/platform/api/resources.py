@@ -1,0 +1,65 @@
+"""Every resource of the REST API, and what serves its description."""
+
+from __future__ import annotations
+
+from aiplatform_hub import metrics
+from aiplatform_hub.services.platform.api import allocations, catalog, events, quota, usage
+from aiplatform_hub.services.platform.base import ApiHandler
+from aiplatform_hub.services.platform.openapi import document
+from aiplatform_hub.services.platform.routes import Reply, Resource, Route
+
+
+class OpenApiHandler(ApiHandler):
+    """``GET openapi.json``."""
+
+    def get(self) -> None:
+        """Answer with the description of the whole API."""
+        self.reply(document(ROUTES, server=self.platform.settings.api_prefix))
+
+
+class MetricsHandler(ApiHandler):
+    """``GET metrics``, for Prometheus."""
+
+    def get(self) -> None:
+        """Answer with this process's counters."""
+        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.finish(metrics.exposition())
+
+
+OWN_RESOURCES = (
+    Resource(
+        OpenApiHandler,
+        (
+            Route(
+                method="GET",
+                path="api/v1/openapi.json",
+                summary="This description",
+                scope=None,
+                is_public=True,
+                replies={200: Reply("An OpenAPI 3.1 document", media_type="application/json", is_object=True)},
+            ),
+        ),
+    ),
+    Resource(
+        MetricsHandler,
+        (
+            Route(
+                method="GET",
+                path="metrics",
+                summary="Counters for Prometheus",
+                scope="read:metrics",
+                replies={200: Reply("Prometheus text", media_type="text/plain")},
+            ),
+        ),
+    ),
+)
+RESOURCES: tuple[Resource, ...] = (
+    *catalog.RESOURCES,
+    *quota.RESOURCES,
+    *allocations.RESOURCES,
+    *usage.RESOURCES,
+    *events.RESOURCES,
+    *OWN_RESOURCES,
+)
+"""All of them, in the order of the documentation."""
+ROUTES: tuple[Route, ...] = tuple(route for resource in RESOURCES for route in resource.routes)

@@ -1,0 +1,98 @@
+"""Allocations as the REST API shows them. Everything here reads the database: call it in a thread."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from urllib.parse import quote
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.units import GIB
+from aiplatform_hub.errors import NotFoundError
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.cost_reporter import UsageQuery
+from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
+
+_MOMENT = timedelta(microseconds=1)
+
+
+class AllocationViews:
+    """Makes the bodies that describe allocations."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+
+    def full(self, allocation_id: UUID) -> AllocationOut:
+        """Return everything about one allocation.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        with self._factory.database.read() as connection:
+            allocation = self._factory.allocations.find(connection, allocation_id)
+            if allocation is None:
+                raise NotFoundError("There is no such allocation.")
+            history = self._history(connection, allocation_id)
+            stored = self._factory.decisions.of_allocation(connection, allocation_id)
+        decision = None if stored is None else DecisionSummary(outcome=stored.outcome, at=stored.at, reasons=reasons_of(stored.reasons))
+        return self.brief(allocation).model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
+
+    def brief(self, allocation: Allocation) -> AllocationOut:
+        """Return an allocation without what takes further questions to the database."""
+        request = allocation.request
+        return AllocationOut(
+            id=allocation.id,
+            user=allocation.user_name,
+            server_name=allocation.server_name,
+            environment_template=request.environment_template,
+            gpus=request.gpus,
+            gpu_type=request.gpu_type,
+            devices=allocation.devices,
+            memory_gib=Decimal(request.memory_bytes) / GIB,
+            cpu_cores=request.cpu_cores,
+            project=request.project,
+            cost_centre=request.cost_centre,
+            max_hours=request.max_hours,
+            state=allocation.state.value,
+            is_ready=allocation.is_open and allocation.ready_at is not None,
+            requested_at=allocation.requested_at,
+            held_at=allocation.held_at,
+            starting_at=allocation.starting_at,
+            started_at=allocation.started_at,
+            ready_at=allocation.ready_at,
+            ended_at=allocation.ended_at,
+            end_cause=allocation.end_cause,
+            estimated=allocation.estimated,
+            stop_requested_by=allocation.stop_requested_by,
+            url=self._url(allocation),
+        )
+
+    def cost(self, allocation: Allocation) -> CostSoFar | None:
+        """Return what an allocation has cost until now; None before it started."""
+        if allocation.started_at is None:
+            return None
+        end = max(allocation.ended_at or self._factory.clock(), allocation.started_at + _MOMENT)
+        query = UsageQuery(allocation.started_at, end + _MOMENT, filters={"allocation": allocation.id})
+        totals = self._factory.reporter.costs(query).totals
+        if not totals:
+            return None
+        total = totals[0]
+        return CostSoFar(amount=total.amount or Decimal(0), currency=total.currency or "", gpu_seconds=total.gpu_seconds)
+
+    def _url(self, allocation: Allocation) -> str | None:
+        """Return the address of a running server on the hub's public host."""
+        if not allocation.is_open or allocation.started_at is None:
+            return None
+        server = f"{quote(allocation.server_name, safe='')}/" if allocation.server_name else ""
+        return f"{self._factory.settings.base_url}user/{quote(allocation.user_name, safe='')}/{server}"
+
+    def _history(self, connection: Connection, allocation_id: UUID) -> tuple[HistoryOut, ...]:
+        return tuple(
+            HistoryOut.model_validate({"at": event.at, "from": event.from_state, "to": event.to_state, "cause": event.cause, "actor": event.actor})
+            for event in self._factory.allocations.history(connection, allocation_id)
+        )
