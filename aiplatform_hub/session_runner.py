@@ -156,7 +156,6 @@ class Server:
                 boottime=boottime(),
                 boot_id=boot_id(),
             )
-            self._record.touch()
             os.write(go_write, b"+")
             first = b""
         os.close(go_write)  # without the byte before, the child ends here and never execs
@@ -337,6 +336,7 @@ def run(spec: Spec) -> None:
     spec["env"] = {}
     _answer(pid=server.pid)
     _detach(spec["folder"])
+    record.touch()
     server.wait()
 
 

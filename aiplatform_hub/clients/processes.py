@@ -142,3 +142,13 @@ def _kill_leftovers(record: SessionRecord, folders: tuple[Path, ...], members: I
             wait_for_exit(identity, 0.2)
         again = (*every, *_members(record, folders))
         left = tuple(identity for identity in dict.fromkeys(again) if is_alive(identity))
+
+
+def allocation_of(pid: int) -> UUID | None:
+    """Return the allocation that a process carries in its environment, or None."""
+    prefix = f"{ALLOCATION_VARIABLE}=".encode()
+    try:
+        words = (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0")
+        return next((UUID(word.removeprefix(prefix).decode()) for word in words if word.startswith(prefix)), None)
+    except (OSError, ValueError):
+        return None

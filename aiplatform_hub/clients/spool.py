@@ -7,6 +7,7 @@ runtime's word on start and end; it needs neither hub nor database.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -141,7 +142,10 @@ class Spool:
         FileExistsError
             If the allocation already has a session: one allocation is one start.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, f"{self.path} is not a folder") from error
         stamped = replace(meta, created_at=self._next_stamp(meta.spawner_id))
         self.folder(allocation_id).mkdir(mode=0o700)
         values = {
