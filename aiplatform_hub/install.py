@@ -6,6 +6,7 @@ overrides what the operator set.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from traitlets.config import Config, LazyConfigValue
 from aiplatform_hub.config import Secrets, Settings, arguments_of
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
+from aiplatform_hub.web.view_models.formats import notices
 
 HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
 """The hub's pages in our look."""
@@ -56,6 +58,7 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
     )
     _set_services(c, settings, secrets)
     _extend(c.JupyterHub, "template_paths", [str(HUB_TEMPLATES)])
+    _set_notices(c, settings)
     _extend(c.JupyterHub, "extra_handlers", IDENTITY_HANDLERS, key=lambda handler: str(handler[0]))
     _add_user_scope(c)
     if secrets.proxy_token:
@@ -73,6 +76,15 @@ def _set_platform(c: Config, settings: Settings) -> None:
         platform_port=settings.platform_port,
         keeper_port=settings.keeper_port,
     )
+
+
+def _set_notices(c: Config, settings: Settings) -> None:
+    """Give the hub's pages the sentences that stand on every page."""
+    is_isolated = os.geteuid() == 0 and not settings.is_demo
+    sentences = notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=is_isolated)
+    variables = _get(c.JupyterHub, "template_vars", {})
+    if not isinstance(variables, LazyConfigValue):
+        c.JupyterHub.template_vars = {"aiplatform_notices": list(sentences), **variables}
 
 
 def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:

@@ -16,7 +16,7 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.hub.refusals import launch_url
 from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
-from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, launch_form
+from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, Offer, Quote, launch_form
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
@@ -66,16 +66,8 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=gpu_types, projects=projects, startable=startable)
-    form = launch_form(
-        choices,
-        catalog=catalog,
-        projects=projects,
-        gpu_types=gpu_types,
-        unavailable=unavailable,
-        decisions=_decisions(factory, caller, options_of_choices(choices), catalog, gpu_types),
-        per_hour=None,
-        currency=None,
-    )
+    offer = Offer(catalog, projects, tuple(gpu_types), unavailable)
+    form = launch_form(choices, offer, Quote(_decisions(factory, caller, options_of_choices(choices), catalog, gpu_types)))
     offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]
     return replace(form, chips=tuple(_for_any(chip, offered) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))
 
