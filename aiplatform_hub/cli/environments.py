@@ -1,11 +1,10 @@
-"""``aiplatform environments`` and ``aiplatform completion``."""
+"""``aiplatform environments``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
-from click.shell_completion import get_completion_class
 
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.cli.operator import config_option, data_dir_option, settings_of
@@ -59,13 +58,3 @@ def list_environments(data_dir: Path, config_file: Path | None, as_json: bool) -
         print_json(rows)
     else:
         print_table(rows, {"image": "image", "state": "state", "environment_templates": "environment templates", "built_at": "built at"})
-
-
-@click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@click.pass_context
-def completion(context: click.Context, shell: str) -> None:
-    """Print the completion script of a shell; for bash: eval "$(aiplatform completion bash)"."""
-    complete = get_completion_class(shell)
-    if complete:
-        say(complete(context.find_root().command, {}, "aiplatform", "_AIPLATFORM_COMPLETE").source())

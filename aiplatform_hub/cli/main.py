@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import click
 
 from aiplatform_hub import __version__
-from aiplatform_hub.cli import environments, operator, run, token
 
-COMMANDS: list[click.Command] = [
-    run.run,
-    operator.setup_proxy,
-    token.token,
-    operator.migrate,
-    operator.check_catalog,
-    operator.verify_ledger,
-    operator.stop_sessions,
-    environments.environments,
-    environments.completion,
-]
+COMMANDS: dict[str, str] = {
+    "run": "aiplatform_hub.cli.run:run",
+    "setup-proxy": "aiplatform_hub.cli.proxy:setup_proxy",
+    "token": "aiplatform_hub.cli.token:token",
+    "stop-sessions": "aiplatform_hub.cli.operator:stop_sessions",
+    "environments": "aiplatform_hub.cli.environments:environments",
+    "migrate": "aiplatform_hub.cli.operator:migrate",
+    "check-catalog": "aiplatform_hub.cli.operator:check_catalog",
+    "verify-ledger": "aiplatform_hub.cli.operator:verify_ledger",
+    "completion": "aiplatform_hub.cli.completion:completion",
+}
+"""Where each command is. A module is loaded when its command is used: a user's command does not wait for the hub's code."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class CommandList(click.Group):
+    """A group whose commands are loaded when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names, in the order of the list."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Load a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: Any = getattr(import_module(module), attribute)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=CommandList, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="aiplatform")
 def main() -> None:
     """Share GPUs: start, meter and price environments on JupyterHub.
@@ -29,7 +48,3 @@ def main() -> None:
     operators work on the data directory. Exit codes: 0 done, 1 refused, 2 wrong use or
     configuration, 3 not available now.
     """
-
-
-for command in COMMANDS:
-    main.add_command(command)

@@ -17,7 +17,6 @@ from aiplatform_hub.storage.migrate import check_current, upgrade
 from aiplatform_hub.supervisor.data_directory import DataDirectory
 from aiplatform_hub.supervisor.operator_config import read_operator_config
 from aiplatform_hub.supervisor.options import RunOptions
-from aiplatform_hub.supervisor.proxy_program import set_up_proxy
 
 data_dir_option = click.option(
     "--data-dir",
@@ -50,13 +49,6 @@ def settings_of(data_dir: Path, config_file: Path | None = None, database_url: s
         raise ConfigurationError(f"This account may not read {folder}. Run the command as the account that runs `aiplatform run`.")
     operator = read_operator_config(RunOptions(data_dir=folder, config_file=config_file, database_url=database_url))
     return Settings(data_dir=folder, database_url=operator.database_url, catalog_dirs=operator.catalog_dirs, base_url=operator.base_url)
-
-
-@click.command("setup-proxy")
-@guarded
-def setup_proxy() -> None:
-    """Install the proxy beside this Python, and Node where the machine has none."""
-    set_up_proxy(say)
 
 
 @click.command()
