@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -201,7 +202,7 @@ def usage_against(
     return tuple(_usage(limit, caller, open_allocations, observed, known) for limit in limits)
 
 
-def _usage(limit: Limit, caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, known: Set[int | str]) -> LimitUsage:
+def _usage(limit: Limit, caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, known: AbstractSet[int | str]) -> LimitUsage:
     kind = DIMENSIONS[limit.dimension].kind
     if kind is Kind.OBSERVED:
         is_known = limit.scope == USER and observed.storage_bytes is not None
@@ -224,7 +225,7 @@ def _is_within(allocation: Allocation, limit: Limit, caller: Caller) -> bool:
     return limit.scope == MACHINE or allocation.request.project == limit.subject
 
 
-def _name(allocation: Allocation, limit: Limit, known: Set[int | str]) -> str:
+def _name(allocation: Allocation, limit: Limit, known: AbstractSet[int | str]) -> str:
     """Return a session's name as the viewer may know it."""
     if allocation.user_id in known or allocation.user_name in known:
         return server_label(allocation)

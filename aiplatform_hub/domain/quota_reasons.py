@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.limits import MACHINE, PROJECT, USER, Capacity, Limit, LimitUsage, amount_of, is_owned, server_label
@@ -19,6 +19,9 @@ _NOUNS = {
     "gpu_hours": ("GPU-hour", "GPU-hours"),
 }
 _TAILS = {"memory_bytes": " of memory", "storage_bytes": " of storage"}
+
+
+_NEEDS_LESS = "Choose an environment that needs less."
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +171,11 @@ def _nothing(_violation: Violation, _situation: Situation) -> Iterator[str]:
 
 def _fewer_gpus(violation: Violation, situation: Situation) -> Iterator[str]:
     fits = situation.fitting("gpus")
+    possible = _possible(violation, situation)
     if fits:
         yield f"Choose {quantity('gpus', Decimal(fits))}."
-    elif violation.code == QuotaExceededError.code and situation.most("gpus"):
-        yield f"Choose at most {quantity('gpus', Decimal(situation.most('gpus')))}."
     else:
-        yield "Start without GPUs."
+        yield f"Choose at most {quantity('gpus', Decimal(possible))}." if possible else "Start without GPUs."
     if violation.usage.limit.gpu_type is None:
         return
     names = dict.fromkeys(state.device.gpu_type for state in situation.capacity.devices if state.is_free)
@@ -183,15 +185,20 @@ def _fewer_gpus(violation: Violation, situation: Situation) -> Iterator[str]:
             yield f"Choose the GPU type {name}: {free} {'is' if free == 1 else 'are'} free."
 
 
-def _less_memory(_violation: Violation, situation: Situation) -> Iterator[str]:
-    gib = (Decimal(situation.fitting("memory_bytes")) / GIB).to_integral_value(ROUND_FLOOR)
-    if gib >= 1:
-        yield f"Choose at most {gib} GiB of memory."
+def _less_memory(violation: Violation, situation: Situation) -> Iterator[str]:
+    gib = _possible(violation, situation) // GIB
+    yield f"Choose at most {gib} GiB of memory." if gib else _NEEDS_LESS
 
 
-def _fewer_cores(_violation: Violation, situation: Situation) -> Iterator[str]:
-    if situation.fitting("cpu_cores"):
-        yield f"Choose at most {quantity('cpu_cores', Decimal(situation.fitting('cpu_cores')))}."
+def _fewer_cores(violation: Violation, situation: Situation) -> Iterator[str]:
+    cores = _possible(violation, situation)
+    yield f"Choose at most {quantity('cpu_cores', Decimal(cores))}." if cores else _NEEDS_LESS
+
+
+def _possible(violation: Violation, situation: Situation) -> int:
+    """Return how much fits now, or ever where nothing fits now and the request never would."""
+    dimension = violation.usage.limit.dimension
+    return situation.fitting(dimension) or (situation.most(dimension) if violation.code == QuotaExceededError.code else 0)
 
 
 def _less_storage(_violation: Violation, _situation: Situation) -> Iterator[str]:
