@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
+from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
@@ -119,7 +119,6 @@ def make_app(platform: Platform) -> Application:
         (prefix + resource.pattern, resource.handler, {"routes": {route.method: route for route in resource.routes}}) for resource in RESOURCES
     ]
     handlers += [
-        (f"{prefix}oauth_callback", HubOAuthCallbackHandler),
         (f"{prefix}api/.*", UnknownPath),
         *page_handlers(prefix),
     ]

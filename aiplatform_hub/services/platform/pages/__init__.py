@@ -9,6 +9,7 @@ from tornado.web import RedirectHandler, StaticFileHandler
 from aiplatform_hub.services.platform.pages.admin import AdminHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
+from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
 from aiplatform_hub.services.platform.pages.session import SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
 from aiplatform_hub.web.rendering import STATIC_DIR
@@ -28,6 +29,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
     """
     return [
         (f"{prefix}", RedirectHandler, {"url": f"{prefix}home", "permanent": False}),
+        (f"{prefix}oauth_callback", LoginCallbackHandler, {}),
         (f"{prefix}home", HomeHandler, {}),
         (f"{prefix}launch", LaunchHandler, {}),
         (f"{prefix}usage", UsageHandler, {}),
