@@ -55,8 +55,7 @@ def read_document(file: Path) -> Document:
         line = error.object[: error.start].count(b"\n") + 1
         document.problems.append(Problem(file, line, "is not UTF-8 text; save the file as UTF-8"))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        document.problems.append(Problem(file, mark.line + 1 if mark else None, f"not valid YAML: {error.problem or error.context}"))
+        document.problems.append(_syntax_problem(file, error))
     except yaml.reader.ReaderError as error:
         document.problems.append(Problem(file, text[: error.position].count("\n") + 1, f"not valid YAML: {error.reason}"))
     except RecursionError:
@@ -64,6 +63,12 @@ def read_document(file: Path) -> Document:
     else:
         _fill(document, root)
     return document
+
+
+def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
+    mark, begin = error.problem_mark, error.context_mark
+    started = f", {error.context} that begins on line {begin.line + 1}" if error.context and begin else ""
+    return Problem(file, mark.line + 1 if mark else None, f"not valid YAML: {error.problem}{started}")
 
 
 def _fill(document: Document, root: yaml.Node | None) -> None:

@@ -75,7 +75,7 @@ class _Loading:
             if file.suffix == ".yaml" and file.stem in KINDS:
                 self._read_file(file)
             else:
-                self.problems.append(Problem(file, None, unknown("file", file.name, [f"{kind}.yaml" for kind in KINDS])))
+                self.problems.append(Problem(file, None, f"nothing reads this file; a catalogue folder holds {', '.join(f'{kind}.yaml' for kind in KINDS)}"))
 
     def _read_file(self, file: Path) -> None:
         document, known = read_document(file), self.entries[file.stem]

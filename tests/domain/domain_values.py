@@ -18,7 +18,10 @@ ALICE = Caller(1, "alice", frozenset({"vision"}))
 BOB = Caller(2, "bob", frozenset({"vision"}))
 
 
-def template(name, *, gpus=Range(0, 4, 1), gpu_types=(), allowed_groups=()):
+ONE_OF_FOUR = Range(0, 4, 1)
+
+
+def template(name, *, gpus=ONE_OF_FOUR, gpu_types=(), allowed_groups=()):
     return EnvironmentTemplate(
         name=name,
         display_name=name,

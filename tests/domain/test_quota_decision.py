@@ -22,7 +22,7 @@ FOUR = machine("h100", "h100", "h100", "h100")
 NOTHING = Observed()
 
 
-def decided(wanted, limits=(), opened=(), capacity=FOUR, observed=NOTHING, caller=ALICE):
+def decided(wanted, limits=(), opened=(), capacity=FOUR, observed=NOTHING, *, caller=ALICE):
     return decide(wanted, caller, limits, opened, capacity, observed)
 
 
@@ -323,7 +323,7 @@ def run(starts, limits, capacity, observed):
     opened, devices = [], capacity.devices
     for number, (caller, wanted) in enumerate(starts, 1):
         here = replace(capacity, devices=devices)
-        decision = decided(wanted, limits, opened, here, observed, caller)
+        decision = decided(wanted, limits, opened, here, observed, caller=caller)
         if decision.is_admitted:
             opened.append(replace(allocation(number, caller), request=wanted, devices=decision.devices))
             devices = tuple(replace(state, held_by=UUID(int=number)) if state.device.uuid in decision.devices else state for state in devices)
@@ -360,8 +360,9 @@ def test_one_persons_sums_stay_within_their_limits(wanted, limits, capacity, obs
             assert sum(amount_of(a.request, limit) for a in mine) <= limit.amount
 
 
-@given(starts, requests, many_limits, machines, observations, st.data())
-def test_raising_a_limit_never_adds_a_denial(starts, wanted, limits, capacity, observed, data):
+@given(st.tuples(starts, requests), many_limits, machines, observations, st.data())
+def test_raising_a_limit_never_adds_a_denial(asked, limits, capacity, observed, data):
+    starts, wanted = asked
     opened = run(starts, limits, capacity, observed)
     before = decided(wanted, limits, opened, capacity, observed)
     raised = [replace(limit, amount=limit.amount + data.draw(st.integers(0, 10))) for limit in limits]
