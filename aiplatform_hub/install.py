@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from traitlets.config import Config, LazyConfigValue
+from traitlets.config import Config
+from traitlets.config.loader import LazyConfigValue
 
 from aiplatform_hub.config import Secrets, Settings, arguments_of
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
@@ -28,6 +29,9 @@ SUPERVISOR_SCOPES = ("proxy",)
 
 SESSION_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers")
 """What a page session may do for its person; the hub narrows it to what the person may."""
+
+EXTERNAL_WAIT_SECONDS = 1
+"""How long the hub's start waits for a service that starts beside it: the hub would wait 30 s, and the service waits for the hub."""
 
 ACCESS_PLATFORM = "access:services!service=platform"
 
@@ -99,6 +103,7 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
     keeper: dict[str, Any] = {"name": "keeper", "display": False}
     if is_supervised:
         platform["api_token"], keeper["api_token"] = secrets.platform_token, secrets.keeper_token
+        platform["timeout"] = EXTERNAL_WAIT_SECONDS
     else:
         platform["command"], keeper["command"] = _command("platform", settings), _command("keeper", settings)
     services = [platform, keeper]

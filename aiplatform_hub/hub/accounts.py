@@ -31,7 +31,7 @@ class Account:
 
 def folder_name(user_name: str) -> str:
     """Return a file name for a user's name, whatever characters it has; two names never give the same one."""
-    return safe_slug(user_name, max_length=FOLDER_NAME_LENGTH)
+    return str(safe_slug(user_name, max_length=FOLDER_NAME_LENGTH))
 
 
 def account_for(user_name: str, settings: Settings, server_account: str) -> Account:

@@ -19,7 +19,7 @@ from aiplatform_hub.clients.gpus import gpu_environment
 from aiplatform_hub.clients.launcher import LaunchSpec, launch
 from aiplatform_hub.clients.processes import stop_session
 from aiplatform_hub.clients.spool import SessionRecord, SessionState
-from aiplatform_hub.errors import ConflictError, Reason, ServiceUnavailableError, StartFailedError
+from aiplatform_hub.errors import ConflictError, Reason, StartFailedError
 from aiplatform_hub.hub.accounts import Account, account_for, check_reach, make_home
 from aiplatform_hub.hub.spawner import ACTOR, AIPlatformSpawner
 
@@ -150,7 +150,9 @@ class LocalSpawner(AIPlatformSpawner):
             if await self.platform.in_thread(self._status_of, allocation_id) is not None:
                 raise StartFailedError("The server ended before it answered.")
             if time.monotonic() > deadline:
-                raise StartFailedError(f"The server did not answer within {self.http_timeout} seconds. Try again; a first start may take longer than later ones.")
+                raise StartFailedError(
+                    f"The server did not answer within {self.http_timeout} seconds. Try again; a first start may take longer than later ones."
+                )
             await asyncio.sleep(0.1)
 
     async def _answers(self, url: str) -> bool:
@@ -185,7 +187,7 @@ class LocalSpawner(AIPlatformSpawner):
         try:
             allocation_id = await self.current_allocation_id()
             return await self.platform.in_thread(self._status_of, allocation_id)
-        except Exception:  # noqa: BLE001 - unknown means running: a poll that raises would have the hub stop the server
+        except Exception:
             self.log.warning("What became of %s is not known just now", self._log_name, exc_info=True)
             return None
 

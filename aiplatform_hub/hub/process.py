@@ -71,7 +71,9 @@ class HubProcess:
             raise
         if not future.done():
             self._give_up(future, undo)
-            raise ServiceUnavailableError("The platform is too busy to decide just now; nothing was started. Try again in a few seconds.", retry_after_seconds=5)
+            raise ServiceUnavailableError(
+                "The platform is too busy to decide just now; nothing was started. Try again in a few seconds.", retry_after_seconds=5
+            )
         return future.result()
 
     def _give_up(self, future: Future[T], undo: Callable[[T], None]) -> None:

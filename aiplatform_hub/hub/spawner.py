@@ -41,7 +41,7 @@ PROGRESS_SECONDS = 0.3
 """Time between two looks at how far a start is."""
 
 
-class AIPlatformSpawner(Spawner):  # type: ignore[misc]  # jupyterhub has no types
+class AIPlatformSpawner(Spawner):
     """Validates, decides, holds and meters around the start and stop of any kind of server."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -243,14 +243,14 @@ class AIPlatformSpawner(Spawner):  # type: ignore[misc]  # jupyterhub has no typ
             if allocation_id is not None:
                 process = self.platform
                 await process.in_thread(process.factory.meter.ready, allocation_id, process.factory.clock())
-        except Exception:  # noqa: BLE001 - a proof of life is not worth a server
+        except Exception:
             self.log.warning("That %s is ready could not be recorded", self._log_name, exc_info=True)
 
     async def current_allocation_id(self) -> UUID | None:
         """Return the allocation of the latest start of this server, if one is known."""
         return self._allocation_id
 
-    async def stop(self, now: bool = False) -> None:
+    async def stop(self, now: bool = False) -> None:  # noqa: ARG002 - the hub's signature; the grace is short as it is
         """Stop the server and settle its usage."""
         allocation_id = await self.current_allocation_id()
         if allocation_id is None:
@@ -267,7 +267,7 @@ class AIPlatformSpawner(Spawner):  # type: ignore[misc]  # jupyterhub has no typ
         try:
             if self._allocation_id is not None:
                 await self.settle_session(self._allocation_id, None)
-        except Exception:  # noqa: BLE001 - the hub must go on; the keeper settles later
+        except Exception:
             self.log.warning("The end of %s could not be recorded yet; the keeper will do it", self._log_name, exc_info=True)
         await maybe_future(super().run_post_stop_hook())
 
