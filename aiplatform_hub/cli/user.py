@@ -1,0 +1,339 @@
+"""Commands for users. They talk REST only, with ``AIPLATFORM_URL`` and ``AIPLATFORM_TOKEN``."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import wraps
+from typing import Any
+
+import click
+
+from aiplatform_hub.cli.output import REFUSED, guarded, json_option, print_json, print_table, say
+from aiplatform_hub.cli.rest import OPEN_STATES, RefusedError, RestClient, user_path
+from aiplatform_hub.domain.units import format_bytes, format_number
+from aiplatform_hub.errors import ConfigurationError
+
+WAIT_SECONDS = 300
+POLL_SECONDS = 1.0
+MISSING = "Set {name}: {hint}"
+GROUPS = ("user", "project", "cost_centre", "environment_template", "gpu_type", "allocation", "day", "month")
+
+
+def rest_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command its client, ``--json`` and its exit codes."""
+
+    @json_option
+    @click.option("--url", envvar="AIPLATFORM_URL", default="", help="The hub's address; default: AIPLATFORM_URL.")
+    @click.option("--token", envvar="AIPLATFORM_TOKEN", default="", help="An API token; default: AIPLATFORM_TOKEN, which no process list shows.")
+    @guarded
+    @wraps(command)
+    def with_client(*, url: str, token: str, **options: Any) -> None:
+        if not url:
+            raise ConfigurationError(MISSING.format(name="AIPLATFORM_URL", hint="the address of the hub, as in a browser."))
+        if not token:
+            raise ConfigurationError(MISSING.format(name="AIPLATFORM_TOKEN", hint=f"get one at {url.rstrip('/')}/hub/token."))
+        command(RestClient(url=url, token=token), **options)
+
+    return with_client
+
+
+@click.command()
+@rest_command
+def catalog(client: RestClient, *, as_json: bool) -> None:
+    """Show what can be launched, and what it costs."""
+    found = client.get("catalog")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        {**t, "gpus": _range(t["gpus"]), "memory": f"{_range(t['memory_gib'])} GiB", "note": t["unavailable_reason"] or ""}
+        for t in found["environment_templates"]
+    ]
+    print_table(rows, {"name": "template", "display_name": "name", "gpus": "gpus", "memory": "memory", "note": "note"})
+    prices = [{**t, "price": f"{t['price_per_gpu_hour']} {t['currency']}"} for t in found["gpu_types"] if t["price_per_gpu_hour"] is not None]
+    click.echo()
+    print_table(prices, {"name": "gpu type", "display_name": "name", "price": "per GPU-hour"})
+    click.echo(f"\nWithout GPUs: {found['cpu_only_price_per_hour']} {found['currency']} per hour.")
+
+
+@click.command()
+@rest_command
+def capacity(client: RestClient, *, as_json: bool) -> None:
+    """Show which GPUs are free now."""
+    found = client.get("capacity")
+    if as_json:
+        print_json(found)
+        return
+    columns = {"name": "gpu type", "total": "total", "free": "free", "held": "held", "unhealthy": "unhealthy", "simulated": "simulated"}
+    print_table(found["gpu_types"], columns, empty="This machine has no GPUs.")
+
+
+@click.command()
+@click.argument("user", required=False)
+@rest_command
+def quota(client: RestClient, user: str | None, *, as_json: bool) -> None:
+    """Show the limits of USER (you, by default) and what is used of them."""
+    found = client.get(f"users/{user_path(user or client.my_name())}/quota")
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{found['user']}: tier {found['tier']}")
+    rows = [
+        {
+            "dimension": _dimension(row),
+            "used": _amount(row["used"], row["unit"]),
+            "limit": _amount(row["limit"], row["unit"]),
+            "free": _amount(row["free"], row["unit"]),
+            "held_by": row["held_by"],
+        }
+        for row in found["limits"]
+    ]
+    print_table(rows, {"dimension": "what", "used": "used", "limit": "limit", "free": "free", "held_by": "held by"})
+
+
+@click.command()
+@click.argument("environment_template", metavar="TEMPLATE")
+@click.option("--gpus", type=int, help="Number of GPUs; default: the template's.")
+@click.option("--gpu-type", help="Type of GPU.")
+@click.option("--memory-gib", type=int, help="Memory in GiB.")
+@click.option("--cpu-cores", type=int, help="CPU cores.")
+@click.option("--project", help="Project to charge.")
+@click.option("--name", "server_name", help="Name of the server; default: made from the template's.")
+@click.option("--max-hours", type=int, help="Planned length in hours.")
+@click.option("--user", help="For whom, if not for yourself.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--wait", is_flag=True, help="Return once the server answers.")
+@rest_command
+def launch(client: RestClient, *, dry_run: bool, wait: bool, as_json: bool, **options: Any) -> None:
+    """Start an environment from TEMPLATE."""
+    server_name = options.pop("server_name")
+    if dry_run:
+        _show_decision(client.post("decisions", options), as_json=as_json)
+        return
+    held = client.post("allocations", {**options, "server_name": server_name}, headers={"Idempotency-Key": str(uuid.uuid4())})
+    if wait:
+        held = _wait_ready(client, held, is_quiet=as_json)
+    if as_json:
+        print_json(held)
+        return
+    devices = f" on {', '.join(held['devices'])}" if held["devices"] else ""
+    click.echo(f"{held['server_name']} is {'running' if held['is_ready'] else 'starting'}{devices}: {held['id']}")
+    if held["url"]:
+        click.echo(client.address_of(held["url"]))
+
+
+def _wait_ready(client: RestClient, held: Mapping[str, Any], *, is_quiet: bool) -> Any:
+    """Return the allocation once its server answers.
+
+    Raises
+    ------
+    RefusedError
+        If it ends before, or does not answer in time.
+    """
+    until = time.monotonic() + WAIT_SECONDS
+    if not is_quiet:
+        say(f"{held['server_name']} is starting …")
+    while time.monotonic() < until:
+        now = client.get(f"allocations/{held['id']}")
+        if now["is_ready"]:
+            return now
+        if now["ended_at"] is not None:
+            raise RefusedError(f"{now['server_name']} did not start: {now['end_cause']}. See: aiplatform show {now['id'][:8]}")
+        time.sleep(POLL_SECONDS)
+    raise RefusedError(f"{held['server_name']} did not answer within {WAIT_SECONDS} s. It goes on; see: aiplatform show {held['id'][:8]}")
+
+
+def _show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
+    is_admitted = found["outcome"] == "admit"
+    if as_json:
+        print_json(found)
+    else:
+        price = found["price"]
+        click.echo(f"{'Would start' if is_admitted else 'Would be refused'}; {price['per_hour']} {price['currency']} per hour.")
+        _show_reasons(found["reasons"])
+    if not is_admitted:
+        raise SystemExit(REFUSED)
+
+
+def _show_reasons(reasons: list[dict[str, Any]]) -> None:
+    for reason in reasons:
+        click.echo(f"  {reason['message']}")
+        for remedy in reason["remedies"]:
+            click.echo(f"    - {remedy}")
+
+
+@click.command(name="list")
+@click.option("--all", "is_all", is_flag=True, help="Ended and refused ones too.")
+@click.option("--state", multiple=True, help="Only these states.")
+@click.option("--user", help="Only this person's.")
+@click.option("--project", help="Only this project's.")
+@click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most rows.")
+@rest_command
+def list_(client: RestClient, *, is_all: bool, most: int, as_json: bool, **filters: Any) -> None:
+    """List sessions: the open ones, by default."""
+    filters["state"] = filters["state"] or (() if is_all else OPEN_STATES)
+    found = client.allocations(most=most, **filters)
+    if as_json:
+        print_json(found)
+        return
+    rows = [{**entry, "short": entry["id"][:8], "gpu": _gpus(entry), "since": local(entry["started_at"] or entry["requested_at"])} for entry in found]
+    columns = {"short": "id", "user": "user", "server_name": "server", "environment_template": "template", "gpu": "gpus", "state": "state", "since": "since"}
+    print_table(rows, columns, empty="No sessions." if is_all else "No open sessions.")
+
+
+@click.command()
+@click.argument("session")
+@rest_command
+def show(client: RestClient, session: str, *, as_json: bool) -> None:
+    """Show everything about SESSION: an id, its beginning, or an open server's name."""
+    found = client.get(f"allocations/{client.find(session)}")
+    if as_json:
+        print_json(found)
+        return
+    cost = found["cost_so_far"]
+    facts = {
+        "id": found["id"],
+        "user": found["user"],
+        "server": found["server_name"],
+        "template": found["environment_template"],
+        "GPUs": f"{_gpus(found)} {', '.join(found['devices'])}".strip(),
+        "memory": f"{found['memory_gib']} GiB",
+        "project": f"{found['project']} (cost centre {found['cost_centre']})",
+        "state": found["state"] + (f", {found['end_cause']}" if found["end_cause"] else ""),
+        "requested": local(found["requested_at"]),
+        "started": local(found["started_at"]),
+        "ended": local(found["ended_at"]) + (" (estimated)" if found["estimated"] else ""),
+        "cost": f"{cost['amount']} {cost['currency']}" if cost else "-",
+        "address": client.address_of(found["url"]) if found["url"] else "-",
+    }
+    for name, value in facts.items():
+        click.echo(f"{name:<10} {value}")
+    click.echo()
+    print_table([{**step, "at": local(step["at"])} for step in found["history"]], {"at": "when", "to": "state", "cause": "why", "actor": "by"})
+
+
+@click.command()
+@click.argument("session")
+@rest_command
+def why(client: RestClient, session: str, *, as_json: bool) -> None:
+    """Explain why SESSION was admitted or refused, by replaying the decision."""
+    found = client.get(f"allocations/{client.find(session)}/decision")
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{'Admitted' if found['outcome'] == 'admit' else 'Refused'} at {local(found['at'])}, asked for by {found['actor']}.")
+    _show_reasons(found["reasons"])
+    rows = [
+        {"dimension": _dimension(row), "limit": _amount(row["amount"], _unit(row["dimension"])), "source": row.get("source", "")}
+        for row in found["inputs"]["limits"]
+    ]
+    click.echo()
+    print_table(rows, {"dimension": "what", "limit": "limit", "source": "from"}, empty="No limit applied.")
+    click.echo("\nThe same inputs give the same decision today." if found["agrees"] else f"\nToday's rules would say: {found['replayed_outcome']}.")
+
+
+@click.command()
+@click.argument("session")
+@rest_command
+def stop(client: RestClient, session: str, *, as_json: bool) -> None:
+    """Stop SESSION: an id, its beginning, or an open server's name."""
+    key = client.find(session)
+    answer = client.delete(f"allocations/{key}")
+    if as_json:
+        print_json(answer or {"id": key, "state": "ended"})
+        return
+    click.echo(f"{answer['server_name']} is stopping." if answer else "It was over already.")
+
+
+def _report_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        (
+            click.option("--from", "begin", metavar="DATE", help="Begin, inclusive, UTC; default: this month's."),
+            click.option("--to", "end", metavar="DATE", help="End, exclusive, UTC; default: now."),
+            click.option("--group-by", multiple=True, type=click.Choice(GROUPS), help="May be given several times."),
+            click.option("--user", help="Only this person's."),
+            click.option("--project", help="Only this project's."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_report_options
+@rest_command
+def usage(client: RestClient, *, as_json: bool, **options: Any) -> None:
+    """Show metered time."""
+    _show_report(client.get("usage", _query(options)), options["group_by"], as_json=as_json)
+
+
+@click.command()
+@_report_options
+@rest_command
+def costs(client: RestClient, *, as_json: bool, **options: Any) -> None:
+    """Show metered time and what it costs."""
+    _show_report(client.get("costs", _query(options)), options["group_by"], as_json=as_json)
+
+
+def _query(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {{"begin": "from", "end": "to"}.get(name, name): value for name, value in options.items()}
+
+
+def _show_report(found: Mapping[str, Any], group_by: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    rows = [_report_row(row) for row in found["rows"]]
+    if group_by:
+        rows += [{**_report_row(row), group_by[0]: "total"} for row in found["totals"]]
+    columns = {name: name.replace("_", " ") for name in group_by} | {"gpu": "gpu-hours", "session": "hours"}
+    if any("cost" in row for row in rows):
+        columns["cost"] = "cost"
+    click.echo(f"{local(found['from'])} to {local(found['to'])}")
+    print_table(rows, columns, empty="Nothing was used.")
+    click.echo(f"Complete until {local(found['complete_until'])}.")
+
+
+def _report_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    cells = {**row["keys"], "gpu": _hours(row["gpu_seconds"]), "session": _hours(row["session_seconds"])}
+    return {**cells, "cost": f"{row['amount']} {row['currency']}"} if row["amount"] is not None else cells
+
+
+def local(instant: str | None) -> str:
+    """Return an instant in the reader's own zone; ``-`` for none."""
+    return "-" if instant is None else datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _hours(seconds: str) -> str:
+    return f"{Decimal(seconds) / 3600:.4f}"
+
+
+def _range(allowed: Mapping[str, int]) -> str:
+    return str(allowed["min"]) if allowed["min"] == allowed["max"] else f"{allowed['min']}-{allowed['max']}"
+
+
+def _gpus(entry: Mapping[str, Any]) -> str:
+    return f"{entry['gpus']} {entry['gpu_type']}" if entry["gpu_type"] else str(entry["gpus"])
+
+
+def _dimension(row: Mapping[str, Any]) -> str:
+    window = f" in {row['window_days']} days" if row.get("window_days") else ""
+    return f"{row['dimension'].removesuffix('_bytes').replace('_', ' ')}{' ' + row['gpu_type'] if row.get('gpu_type') else ''}{window}"
+
+
+def _unit(dimension: str) -> str:
+    return "B" if dimension.endswith("_bytes") else "1"
+
+
+def _amount(value: str | None, unit: str) -> str:
+    if value is None:
+        return "unknown"
+    return format_bytes(Decimal(value)) if unit == "B" else format_number(Decimal(value))
+
+
+user_commands: list[click.Command] = [catalog, capacity, quota, launch, list_, show, why, stop, usage, costs]
+"""For the main group."""
