@@ -164,13 +164,13 @@ class QuotaEnforcer:
             allocation, decision = self._decide(connection, self._inputs(caller, request, pool, facts, opened), start, now)
         return self._answer(allocation, decision)
 
-    def quota_of(self, caller: Caller, project: str | None = None, *, is_viewed_by_admin: bool = False) -> tuple[LimitUsage, ...]:
+    def quota_of(self, caller: Caller, project: str | None = None, *, viewer: Caller | None = None) -> tuple[LimitUsage, ...]:
         """Return one row for each limit of a person, and of a project if one is named: the limit, what is used of it and by what."""
         with self._database.read() as connection:
             facts = self._read_facts(connection, caller, project, self._clock())
             opened = self._allocations.open(connection)
         limits = self._limits(caller, project, facts)
-        return usage_against(limits, caller, opened, self._observed(caller, project, facts), is_viewed_by_admin=is_viewed_by_admin)
+        return usage_against(limits, caller, opened, self._observed(caller, project, facts), viewer)
 
     def tier_name(self, caller: Caller) -> str:
         """Return the tier that a person has now, by group or grant."""

@@ -7,7 +7,9 @@ decision locks. Neither waits longer than ``lock_timeout``.
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,7 +19,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform_hub.errors import ServiceUnavailableError
@@ -27,9 +29,14 @@ UNAVAILABLE = "The platform's database does not answer. Running servers go on; t
 _OUR_FAULT = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 """Errors that a working database reports; every other one means that it does not work: locked, gone, read-only, full, damaged."""
 
+_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"})
+
 
 class Database:
-    """One engine. Safe to use from several threads; each transaction has its own connection.
+    """A pool of connections for readers and one connection for the writer. Safe to use from several threads.
+
+    Writers of one process wait for each other in the order in which they came, so that the
+    database's own lock only sees one contender for each process.
 
     Parameters
     ----------
@@ -44,23 +51,26 @@ class Database:
     def __init__(self, *, url: str, lock_timeout: timedelta = timedelta(milliseconds=500), on_unavailable: Callable[[], object] | None = None) -> None:
         self.url = url
         self._on_unavailable = on_unavailable or (lambda: None)
-        self._lock_timeout = lock_timeout
+        self._lock_seconds = lock_timeout.total_seconds()
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        self.engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
+        make = self._sqlite_engine if self.is_sqlite else self._postgresql_engine
+        self.engine = make(pool_size=5, max_overflow=20, pool_timeout=1)
+        """For readers."""
+        self.writer = make(pool_size=1, max_overflow=0, pool_timeout=self._lock_seconds)
+        """For :meth:`write` alone."""
 
-    def _sqlite_engine(self) -> Engine:
-        seconds = self._lock_timeout.total_seconds()
+    def _sqlite_engine(self, **pool: Any) -> Engine:
         path = Path(make_url(self.url).database or "").absolute()
 
         def connect() -> sqlite3.Connection:
             # mode=rw: a database that is gone must not come back empty
-            connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=seconds, check_same_thread=False)
+            connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=self._lock_seconds, check_same_thread=False)
             connection.isolation_level = None  # we say BEGIN ourselves
-            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=0"):
                 connection.execute(f"PRAGMA {setting}")
             return connection
 
-        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=56, pool_timeout=1)
+        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, **pool)
 
         @event.listens_for(engine, "connect")
         def _remember(_connection: Any, record: Any) -> None:
@@ -74,16 +84,12 @@ class Database:
 
         return engine
 
-    def _postgresql_engine(self) -> Engine:
-        milliseconds = int(self._lock_timeout.total_seconds() * 1000)
+    def _postgresql_engine(self, **pool: Any) -> Engine:
+        # half the time for the wait inside this process, half for other processes' locks
+        milliseconds = int(self._lock_seconds * 500)
         options = f"-c lock_timeout={milliseconds} -c statement_timeout=30000"
-        return create_engine(
-            self.url,
-            isolation_level="READ COMMITTED",
-            pool_pre_ping=True,
-            pool_timeout=1,
-            connect_args={"connect_timeout": 2, "options": options},
-        )
+        connect_args = {"connect_timeout": 2, "options": options}
+        return create_engine(self.url, isolation_level="READ COMMITTED", pool_pre_ping=True, connect_args=connect_args, **pool)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -94,7 +100,7 @@ class Database:
         ServiceUnavailableError
             If the database does not answer.
         """
-        with self._transaction("BEGIN") as connection:
+        with self._transaction(self.engine, "BEGIN") as connection:
             yield connection
 
     @contextmanager
@@ -106,15 +112,16 @@ class Database:
         ServiceUnavailableError
             If the database does not answer, is locked for too long, read-only or full.
         """
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._transaction(self.writer, "BEGIN IMMEDIATE") as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
+    def _transaction(self, engine: Engine, begin: str) -> Iterator[Connection]:
+        deadline = time.monotonic() + self._lock_seconds
         try:
-            with self.engine.connect() as connection:
+            with engine.connect() as connection:
                 if self.is_sqlite:
-                    connection.exec_driver_sql(begin)
+                    _begin(connection, begin, deadline)
                 try:
                     yield connection
                 except BaseException:
@@ -124,11 +131,26 @@ class Database:
         except _OUR_FAULT:
             raise
         except (DBAPIError, PoolTimeoutError, DisconnectionError) as error:
+            self._on_unavailable()
             raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self.writer.dispose()
+
+
+def _begin(connection: Connection, begin: str, deadline: float) -> None:
+    """Begin on SQLite, asking again every few milliseconds: its own waiting sleeps longer and longer, and starves some."""
+    while True:
+        try:
+            connection.exec_driver_sql(begin)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorname", "") not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  no secret
+        else:
+            return
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -1,0 +1,138 @@
+"""The chain over a real database, with a catalogue and a clock that tests control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from aiplatform_hub.domain.allocations import Allocation, GpuDevice, ServerKey
+from aiplatform_hub.domain.catalog import Catalog, CostCentre, GpuType, LimitAmount, Project, RateCard, Tier
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.units import GIB
+from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
+from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.decisions import DecisionStore
+from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.facts import FactStore
+from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.usage import UsageStore
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def _amounts(gpus: int, memory_gib: int, environments: int) -> tuple[LimitAmount, ...]:
+    return (
+        LimitAmount("gpus", Decimal(gpus)),
+        LimitAmount("memory_bytes", Decimal(memory_gib * GIB)),
+        LimitAmount("environments", Decimal(environments)),
+        LimitAmount("storage_bytes", Decimal(100 * GIB)),
+    )
+
+
+CATALOG = Catalog(
+    environment_templates={},
+    tiers={
+        "default": Tier("default", "Default", 0, _amounts(2, 32, 5)),
+        "premium": Tier("premium", "Premium", 10, _amounts(4, 64, 10), groups=("staff",)),
+        "metered": Tier("metered", "Metered", 5, (*_amounts(4, 64, 10), LimitAmount("gpu_hours", Decimal(10), window_days=7)), groups=("metered",)),
+    },
+    gpu_types={"h100": GpuType("h100", "H100")},
+    projects={
+        "personal": Project("personal", "Personal", "university", is_personal=True),
+        "vision": Project("vision", "Vision", "lab", groups=("vision",), limits=(LimitAmount("environments", Decimal(3)),)),
+    },
+    cost_centres={"university": CostCentre("university", "University"), "lab": CostCentre("lab", "Lab")},
+    rate_cards=(RateCard("1", datetime(2020, 1, 1, tzinfo=UTC), "EUR", {"*": Decimal(2)}, Decimal("0.1")),),
+)
+
+
+@dataclass
+class Clock:
+    """Stands still until a test moves it."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **span: float) -> datetime:
+        self.now += timedelta(**span)
+        return self.now
+
+
+def person(number: int, *groups: str) -> Caller:
+    return Caller(user_id=number, user_name=f"user{number}", groups=frozenset(groups))
+
+
+def want(gpus: int = 1, *, memory_gib: int = 1, project: str = "personal") -> LaunchRequest:
+    centre = CATALOG.projects[project].cost_centre
+    return LaunchRequest("jupyterlab", gpus, "h100" if gpus else None, memory_gib * GIB, 1, project, centre)
+
+
+@dataclass
+class Chain:
+    """One process's view of the platform."""
+
+    database: Database
+    head_file: Path
+    clock: Clock = field(default_factory=Clock)
+    catalog: Catalog = CATALOG
+
+    def __post_init__(self) -> None:
+        self.allocations, self.devices, self.usage = AllocationStore(), DeviceStore(), UsageStore()
+        self.head = LedgerHead(self.head_file)
+        self.enforcer = QuotaEnforcer(
+            database=self.database,
+            catalog=self.catalog,
+            allocations=self.allocations,
+            decisions=DecisionStore(),
+            devices=self.devices,
+            facts=FactStore(),
+            clock=self.clock,
+        )
+        self.meter = UsageMeter(
+            database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
+        )
+        self.verifier = LedgerVerifier(self.database, self.head, self.usage)
+
+    def register(self, gpus: int = 4, *, memory_gib: int = 256) -> None:
+        devices = [GpuDevice(f"GPU-{number}", "h100", 80 * GIB, index=number) for number in range(gpus)]
+        self.enforcer.register_devices(devices, memory_gib * GIB, 32)
+
+    def hold(self, caller: Caller, name: str = "", request: LaunchRequest | None = None, **how: object) -> Allocation:
+        server = ServerKey(caller.user_id, name)
+        return self.enforcer.hold(caller, request or want(), server, door="rest", actor=caller.user_name, **how)
+
+    def take_up(self, caller: Caller, name: str = "", request: LaunchRequest | None = None, *, spawner_id: int | None = None) -> Allocation:
+        server = ServerKey(caller.user_id, name, spawner_id)
+        return self.enforcer.take_up(caller, request or want(), server, door="hub", actor=caller.user_name, hub_instance="hub-1")
+
+    def find(self, allocation: Allocation) -> Allocation:
+        with self.database.read() as connection:
+            found = self.allocations.find(connection, allocation.id)
+        assert found is not None
+        return found
+
+    def open(self) -> tuple[Allocation, ...]:
+        with self.database.read() as connection:
+            return self.allocations.open(connection)
+
+    def intervals(self, allocation: Allocation) -> tuple[object, ...]:
+        with self.database.read() as connection:
+            return self.usage.of_allocation(connection, allocation.id)
+
+
+@pytest.fixture
+def chain(database: Database, tmp_path: Path) -> Iterator[Chain]:
+    """The chain over each kind of database, on a machine with 4 GPUs."""
+    made = Chain(database, tmp_path / "ledger-head.json")
+    made.register()
+    yield made
