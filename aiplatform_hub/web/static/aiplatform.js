@@ -105,8 +105,9 @@
     if (form) delete form.dataset.key;
   });
 
-  // Another environment template brings its own defaults.
+  // The hub's rule asks for the token on every request of a script; another environment template brings its own defaults.
   document.addEventListener("htmx:configRequest", (event) => {
+    Object.assign(event.detail.headers, headers);
     const cause = event.detail.triggeringEvent?.target;
     if (cause?.name !== "environment_template") return;
     for (const name of ["gpus", "gpu_type", "memory_gib", "cpu_cores"]) event.detail.parameters.delete?.(name) ?? delete event.detail.parameters[name];

@@ -12,7 +12,7 @@ from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.units import format_bytes
 from aiplatform_hub.storage.audit import AuditEvent
-from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, environment_card, gpu_label, resources
+from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, environment_card, gpu_label, resources, simulated_label
 from aiplatform_hub.web.view_models.formats import Stamp, duration, server_label, stamp
 from aiplatform_hub.web.view_models.paths import Paths
 
@@ -106,7 +106,7 @@ def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog) -> D
         state, tone = "out of order", "bad"
     name = device.product_name or gpu_label(catalog, device.gpu_type) or device.gpu_type
     return DeviceRow(
-        name=f"{device.index}: {name}" + (" (simulated)" if device.is_simulated else ""),
+        name=f"{device.index}: {simulated_label(name, is_simulated=device.is_simulated)}",
         uuid=device.uuid,
         memory=format_bytes(device.memory_bytes),
         state=state,
@@ -126,7 +126,7 @@ def process_row(name: str, at: datetime | None, started_at: datetime | None, det
 
 def plain_detail(detail: Mapping[str, Any]) -> str:
     """Return details as ``name: value`` pairs."""
-    return ", ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in detail.items())
+    return ", ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in detail.items() if value not in ([], "", None))
 
 
 def _plain(value: object) -> str:

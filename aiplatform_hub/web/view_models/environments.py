@@ -171,6 +171,11 @@ def _why(allocation: Allocation, now: datetime) -> str:
     return f"GPUs and memory are held; the start begins ({waited})."
 
 
+def simulated_label(label: str, *, is_simulated: bool) -> str:
+    """Return a GPU's title that says when it is a pretend one."""
+    return f"{label} (simulated)" if is_simulated and "simulated" not in label.lower() else label
+
+
 @dataclass(frozen=True, slots=True)
 class GpuRow:
     """GPUs of one type, one dot each."""
@@ -186,7 +191,7 @@ def gpu_row(label: str, *, free: int, held: int, unhealthy: int, is_simulated: b
     """Return how many GPUs of one type are free now."""
     total = free + held + unhealthy
     text = f"{free} of {total} free" + (f", {unhealthy} out of order" if unhealthy else "")
-    return GpuRow(label + (" (simulated)" if is_simulated else ""), text, free, held, unhealthy)
+    return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy)
 
 
 def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:
@@ -197,7 +202,7 @@ def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:
         label += f" in {count(limit.window_days, 'day')}"
     whole = amount(limit.dimension, limit.amount)
     if used is None:
-        return Bar(label, f"not measured yet, limit {whole}", 0)
+        return Bar(label, f"limit {whole}", 0, note="What is used is not measured yet")
     return Bar(label, f"{amount(limit.dimension, used)} of {whole}", percent(used, limit.amount), is_full=used >= limit.amount, note=", ".join(usage.held_by))
 
 

@@ -142,9 +142,10 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
     """Return the form for the choices made so far."""
     catalog = offer.catalog
     template = catalog.environment_templates[choices.environment_template]
+    cards = [_card(t, choices, offer.unavailable.get(t.name, "")) for t in catalog.environment_templates.values()]
     verdict, tone = _verdict(choices, quote.decisions.get(choices.gpus), offer.unavailable.get(template.name, ""))
     return LaunchForm(
-        templates=tuple(_card(t, choices, offer.unavailable.get(t.name, "")) for t in catalog.environment_templates.values()),
+        templates=tuple(sorted(cards, key=lambda card: bool(card.unavailable_reason))),
         chips=_chips(choices, template, quote.decisions),
         gpu_types=tuple(Option(name, gpu_label(catalog, name) or name, name == choices.gpu_type) for name in types_of(template, offer.gpu_types)),
         projects=tuple(Option(p.name, p.display_name, p.name == choices.project) for p in offer.projects),
