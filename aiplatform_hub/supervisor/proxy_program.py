@@ -20,6 +20,8 @@ PACKAGE_DIR = Path(aiplatform_hub.__file__).parent / "proxy"
 INSTALL_DIR = Path(sys.prefix) / "share" / "aiplatform" / "proxy"
 _SCRIPT = "node_modules/configurable-http-proxy/bin/configurable-http-proxy"
 
+_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -130,12 +132,16 @@ def _install_package(node: Node) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def install_npm_lock(node: Node, folder: Path, *, what: str) -> None:
+def install_npm_lock(node: Node, folder: Path, *, what: str, is_compiling: bool = False) -> None:
     """Install the ``package-lock.json`` of a folder into it."""
     options = ["--omit=dev", "--no-audit", "--no-fund", "--no-update-notifier", "--omit-lockfile-registry-resolved"]
     environment = dict(os.environ)
     environment["PATH"] = f"{node.program.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    if node.home:
+    # Node brings its own list of authorities and does not look at the machine's, where a company's own one is.
+    bundle = next((path for path in _AUTHORITIES if Path(path).is_file()), None)
+    if bundle:
+        environment.setdefault("NODE_EXTRA_CA_CERTS", bundle)
+    if node.home and is_compiling:
         environment["npm_config_nodedir"] = str(node.home)
     run_step([*node.npm, "ci", *options], what=what, cwd=folder, environment=environment)
 
