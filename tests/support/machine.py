@@ -71,6 +71,15 @@ class Machine:
         project = next(p for p in self.factory.catalog.projects.values() if p.is_personal)
         return LaunchRequest("jupyterlab", gpus, "simulated" if gpus else None, GIB, 1, project.name, project.cost_centre)
 
+    @staticmethod
+    def now():
+        return utc_now()
+
+    def hold(self, user: int = 1, name: str = "", gpus: int = 1) -> Allocation:
+        """Hold for a launch page; no start takes it up."""
+        caller = Caller(user, f"user{user}", frozenset({"premium"}))
+        return self.factory.enforcer.hold(caller, self.request(gpus), ServerKey(user, name), door="page", actor=caller.user_name)
+
     def take_up(self, user: int = 1, name: str = "", gpus: int = 1) -> Allocation:
         caller = Caller(user, f"user{user}", frozenset({"premium"}))
         server = ServerKey(user, name, user * 100 + hash(name) % 100)

@@ -34,6 +34,8 @@ class Tick:
     seconds: float
     """Time from the end of one run to the start of the next."""
     run: Callable[[], Coroutine[Any, Any, None]]
+    is_slow: bool = False
+    """Whether the others must not wait for it at the start."""
 
 
 class Keeper:
@@ -60,23 +62,26 @@ class Keeper:
             Tick("scan", 1.5, self._scan),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
-            Tick("storage", 900, self._storage),
-            Tick("archive", 3600, self._archive),
+            Tick("storage", 900, self._storage, is_slow=True),
+            Tick("archive", 3600, self._archive, is_slow=True),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every task in its rhythm until the event is set."""
         await asyncio.to_thread(self._factory.spool.path.mkdir, mode=0o700, parents=True, exist_ok=True)
-        tasks = [asyncio.create_task(self._repeat(tick, stop)) for tick in self.ticks]
-        await asyncio.gather(*tasks)
+        for tick in self.ticks:
+            if not tick.is_slow:
+                await self.once(tick)  # in order: what is counted below was registered above
+        await asyncio.gather(*(self._repeat(tick, stop) for tick in self.ticks))
 
     async def _repeat(self, tick: Tick, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+        if tick.is_slow:
             await self.once(tick)
+        while not stop.is_set():
             try:
                 await asyncio.wait_for(stop.wait(), tick.seconds)
             except TimeoutError:
-                continue
+                await self.once(tick)
 
     async def once(self, tick: Tick) -> None:
         """Run a task once; nothing it raises goes further."""
