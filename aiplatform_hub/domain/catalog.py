@@ -147,9 +147,3 @@ class Catalog:
         mine = [p for p in self.projects.values() if not p.is_personal and groups & set(p.groups)]
         personal = [p for p in self.projects.values() if p.is_personal]
         return (*sorted(mine, key=lambda p: p.name), *personal)
-
-    def gpu_type_of(self, product_name: str) -> str:
-        """Return the GPU type of a product name as NVML reports it; the longest matching fragment wins."""
-        name = product_name.lower()
-        fits = [(len(fragment), gpu_type.name) for gpu_type in self.gpu_types.values() for fragment in gpu_type.match if fragment in name]
-        return max(fits)[1] if fits else OTHER_GPU_TYPE

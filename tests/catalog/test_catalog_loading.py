@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiplatform_hub.catalog.loader import DEFAULT_DIR, DEMO_DIR, KINDS, load_catalog
+from aiplatform_hub.clients.gpus import gpu_type_of
 from aiplatform_hub.domain.catalog import LimitAmount, Range
 from aiplatform_hub.domain.options import options_of, resolve
 from aiplatform_hub.domain.requests import Caller
@@ -93,7 +94,7 @@ def test_every_seed_template_resolves_with_its_defaults():
     ],
 )
 def test_product_names_become_types(product, gpu_type):
-    assert load_catalog().gpu_type_of(product) == gpu_type
+    assert gpu_type_of(product, load_catalog().gpu_types) == gpu_type
 
 
 def test_demo_adds_projects_and_a_price_for_simulated_gpus():
