@@ -82,7 +82,7 @@ class UsageSums:
         rows = [*connection.execute(closed).mappings(), *connection.execute(still_open).mappings()]
         if query.by_day:
             return [piece for row in rows for piece in _days_of(query, row)]
-        return [_sum(query, row, {}, row["gpu_time"], row["session_time"], row["estimated_time"]) for row in rows]
+        return [_sum(query, row, (row["gpu_time"], row["session_time"], row["estimated_time"])) for row in rows]
 
     def complete_until(self, connection: Connection, now: datetime) -> datetime:
         """Return the instant before which every interval is closed: the start of the oldest open one, else now."""
@@ -151,13 +151,17 @@ def _days_of(query: SumQuery, row: Mapping[str, Any]) -> list[Sum]:
             gpu, session = int(row["gpu_last"]), int(row["session_last"])
         else:
             gpu, session = int(row["gpu_whole"]) * DAY_MICROSECONDS, int(row["intervals"]) * DAY_MICROSECONDS
-        pieces.append(_sum(query, row, {"day": EPOCH + timedelta(days=day)}, gpu, session, session if row["is_estimated"] else 0))
+        pieces.append(_sum(query, row, (gpu, session, session if row["is_estimated"] else 0), day))
     return pieces
 
 
-def _sum(query: SumQuery, row: Mapping[str, Any], extra: Mapping[str, Any], gpu: Any, session: Any, estimated: Any) -> Sum:
+def _sum(query: SumQuery, row: Mapping[str, Any], amounts: tuple[Any, Any, Any], day: int | None = None) -> Sum:
+    keys = {name: row[f"key_{name}"] for name in query.group_by}
+    if day is not None:
+        keys["day"] = EPOCH + timedelta(days=day)
+    gpu, session, estimated = amounts
     return Sum(
-        keys={**{name: row[f"key_{name}"] for name in query.group_by}, **extra},
+        keys=keys,
         gpu_type=row["gpu_type"] if query.is_priced else None,
         is_free=bool(row["is_free"]) if query.is_priced else False,
         gpu_microseconds=int(gpu or 0),
