@@ -148,7 +148,7 @@ class RealHub:
         (self.folder / "catalog" / "environment_templates.yaml").write_text(json.dumps(templates, indent=1))
 
     def _config(self) -> str:
-        return textwrap.dedent(
+        base = textwrap.dedent(
             f"""
             from pathlib import Path
             from aiplatform_hub.config import Secrets, Settings
@@ -170,9 +170,12 @@ class RealHub:
             c.JupyterHub.init_spawners_timeout = 1
             c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{self.proxy_port}"
             """
-        ) + textwrap.dedent(
-            f"""
-            {self.extra_config}
+        )
+        return (
+            base
+            + textwrap.dedent(self.extra_config)
+            + textwrap.dedent(
+                f"""
             install(
                 c,
                 Settings(
@@ -192,6 +195,7 @@ class RealHub:
                 ),
             )
             """
+            )
         )
 
     def start_proxy(self) -> None:

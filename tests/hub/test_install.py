@@ -1,0 +1,109 @@
+"""``install(c)`` sets what the operator left open, and nothing else."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from traitlets.config import Config
+
+from aiplatform_hub.config import Secrets, Settings
+from aiplatform_hub.install import install
+from tests.support.hub import REPOSITORY
+
+SETTINGS = Settings(data_dir=Path("/srv/aiplatform"), simulated_gpus=4, base_url="/lab/")
+SECRETS = Secrets(platform_token="p" * 32, keeper_token="k" * 32, supervisor_token="s" * 32, proxy_token="x" * 32)
+RIGHTS = {
+    "aiplatform-platform": {"list:users", "read:users", "read:servers", "delete:servers"},
+    "aiplatform-keeper": {"list:users", "read:users:groups", "read:servers", "start:servers", "delete:servers"},
+    "aiplatform-supervisor": {"proxy"},
+}
+
+
+def installed(c: Config | None = None, settings: Settings | None = SETTINGS, secrets: Secrets | None = SECRETS) -> Config:
+    c = Config() if c is None else c
+    install(c, settings, secrets)
+    return c
+
+
+def test_twice_is_the_same_as_once() -> None:
+    c = installed()
+    once = deepcopy(c)
+    assert installed(c) == once
+
+
+def test_operators_values_win() -> None:
+    c = Config()
+    c.JupyterHub.default_url = "/hub/home"
+    c.JupyterHub.cleanup_servers = True
+    c.AIPlatform.simulated_gpus = 1
+    installed(c)
+    assert (c.JupyterHub.default_url, c.JupyterHub.cleanup_servers, c.AIPlatform.simulated_gpus) == ("/hub/home", True, 1)
+
+
+def test_operators_lists_are_extended() -> None:
+    c = Config()
+    c.JupyterHub.services = [{"name": "mine", "url": "http://127.0.0.1:1"}]
+    c.JupyterHub.load_roles = [{"name": "mine", "scopes": []}]
+    c.JupyterHub.template_paths = ["/etc/mine"]
+    c.JupyterHub.extra_user_scopes = {"access:services!service=mine"}
+    installed(c)
+    assert [service["name"] for service in c.JupyterHub.services] == ["mine", "platform", "keeper", "supervisor"]
+    assert c.JupyterHub.load_roles[0]["name"] == "mine"
+    assert c.JupyterHub.template_paths[0] == "/etc/mine"
+    assert c.JupyterHub.extra_user_scopes == {"access:services!service=mine", "access:services!service=platform"}
+
+
+def test_lists_that_the_operator_appends_to_are_extended() -> None:
+    c = Config()
+    c.JupyterHub.services.append({"name": "mine"})
+    installed(installed(c))
+    assert [service["name"] for service in c.JupyterHub.services.get_value([])] == ["mine", "platform", "keeper", "supervisor"]
+
+
+def test_roles_are_exactly_the_agreed_rights() -> None:
+    assert {role["name"]: set(role["scopes"]) for role in installed().JupyterHub.load_roles} == RIGHTS
+
+
+def test_supervised_services_are_external_and_the_proxy_is_not_started() -> None:
+    c = installed()
+    services = {service["name"]: service for service in c.JupyterHub.services}
+    assert all("command" not in service for service in services.values())
+    assert services["platform"]["api_token"] == SECRETS.platform_token
+    assert (c.ConfigurableHTTPProxy.should_start, c.ConfigurableHTTPProxy.auth_token) == (False, SECRETS.proxy_token)
+
+
+def test_without_secrets_the_hub_manages_the_services() -> None:
+    c = installed(secrets=None)
+    services = {service["name"]: service for service in c.JupyterHub.services}
+    assert set(services) == {"platform", "keeper"}
+    assert services["keeper"]["command"][1:5] == ["-m", "aiplatform_hub.services.keeper", "--data-dir", "/srv/aiplatform"]
+    assert "--hub-api-url" not in services["platform"]["command"]
+    assert "should_start" not in c.ConfigurableHTTPProxy
+
+
+def test_home_follows_the_base_url() -> None:
+    assert installed().JupyterHub.default_url == "/lab/services/platform/home"
+
+
+def test_settings_come_from_the_traits() -> None:
+    c = Config()
+    c.AIPlatform.data_dir = "/srv/other"
+    c.JupyterHub.base_url = "/deep"
+    install(c)
+    assert c.JupyterHub.default_url == "/deep/services/platform/home"
+    assert "/srv/other" in c.JupyterHub.services[0]["command"]
+
+
+@pytest.mark.parametrize("scope", ["admin:users", "tokens", "groups", "access:servers"])
+def test_no_service_has_a_right_that_leads_to_all(scope: str) -> None:
+    assert all(scope not in role["scopes"] for role in installed().JupyterHub.load_roles)
+
+
+def test_configuration_file_is_a_few_lines() -> None:
+    text = (REPOSITORY / "jupyterhub_config.py").read_text()
+    c = Config()
+    exec(compile(text, "jupyterhub_config.py", "exec"), {"get_config": lambda: c})  # noqa: S102 - as JupyterHub does
+    assert c.JupyterHub.spawner_class == "aiplatform_hub.hub.local.LocalSpawner"
+    assert len(text.splitlines()) < 15
