@@ -1,0 +1,107 @@
+"""A decision costs at most six statements and no table scan, whatever the history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from aiplatform_hub.domain.allocations import EndCause
+from aiplatform_hub.errors import AIPlatformError
+from aiplatform_hub.storage import schema
+from tests.support.chain import NOON, Chain, person, want
+
+HISTORY = 20_000
+BIG = ("allocations", "usage_intervals", "gpu_leases", "decisions", "allocation_events", "grants")
+
+
+@pytest.fixture
+def old_chain(chain: Chain) -> Chain:
+    """A platform with a long history of ended sessions."""
+    common = {"user_id": 1, "user_name": "user1", "environment_template": "jupyterlab", "gpus": 1, "gpu_type": "h100", "memory_bytes": 1, "cpu_cores": 1}
+    common |= {"project": "personal", "cost_centre": "university", "started_at": NOON - timedelta(days=400)}
+    ends = [NOON - timedelta(days=300, seconds=-number) for number in range(HISTORY)]
+    own = {"server_name": "", "state": "ended", "devices": ["GPU-0"], "door": "rest", "actor": "user1", "requested_at": NOON, "held_at": common["started_at"]}
+    rows = [{**common, **own, "id": UUID(int=number), "ended_at": end, "idempotency_key": str(number)} for number, end in enumerate(ends)]
+    chained = [
+        {**common, "id": UUID(int=number), "allocation_id": UUID(int=number), "ended_at": end, "sequence": number + 1, "hash": "x"}
+        for number, end in enumerate(ends)
+    ]
+    leases = [{"device_uuid": "GPU-0", "allocation_id": UUID(int=number), "released_at": end} for number, end in enumerate(ends)]
+    with chain.database.write() as connection:
+        connection.execute(insert(schema.allocations), rows)
+        connection.execute(insert(schema.usage_intervals), chained)
+        connection.execute(insert(schema.gpu_leases), leases)
+    with chain.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+    return chain
+
+
+@contextmanager
+def statements(chain: Chain) -> Iterator[list[tuple[str, Any]]]:
+    """Collect the statements of writers, with their parameters, without BEGIN and COMMIT."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, is_many: bool) -> None:
+        if not statement.startswith("BEGIN"):
+            seen.append((statement, parameters[0] if is_many else parameters))
+
+    event.listen(chain.database.writer, "before_cursor_execute", note)
+    yield seen
+    event.remove(chain.database.writer, "before_cursor_execute", note)
+
+
+def scans(chain: Chain, seen: list[tuple[str, Any]]) -> list[str]:
+    """Return every line of the query plans that reads a whole big table."""
+    prefix = "EXPLAIN QUERY PLAN " if chain.database.is_sqlite else "EXPLAIN "
+    found = []
+    with chain.database.engine.connect() as connection:
+        for statement, parameters in seen:
+            plan = [str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters)]
+            print(re.sub(r"\s+", " ", statement)[:110], *plan, sep="\n    ")
+            # a partial index holds only the open rows; reading all of it is not a scan of the table
+            found += [line for line in plan for table in BIG if re.search(rf"(Seq Scan on|SCAN) {table}\b(?! USING (COVERING )?INDEX uq_\w+_open_)", line)]
+        connection.rollback()
+    return found
+
+
+def test_hold_takes_six_statements_and_no_scan(old_chain: Chain) -> None:
+    caller = person(1, "metered", "vision")
+    with statements(old_chain) as seen:
+        old_chain.hold(caller, "a", want(2, project="vision"), idempotency_key="new")
+    assert len(seen) == 6
+    assert scans(old_chain, seen) == []
+
+
+def test_denial_takes_five_statements_and_no_scan(old_chain: Chain) -> None:
+    with statements(old_chain) as seen, pytest.raises(AIPlatformError):
+        old_chain.hold(person(1, "metered"), "a", want(9))
+    assert len(seen) == 5
+    assert scans(old_chain, seen) == []
+
+
+def test_take_up_and_meter_scan_no_table(old_chain: Chain) -> None:
+    held = old_chain.hold(person(1), "a", want(1))
+    with statements(old_chain) as seen:
+        old_chain.take_up(person(1), "a", want(1), spawner_id=7)
+        assert len(seen) <= 6
+        old_chain.meter.started(held.id, NOON)
+        old_chain.meter.seen({held.id: NOON + timedelta(seconds=1)})
+        old_chain.meter.ended(held.id, NOON + timedelta(seconds=2), EndCause.EXITED)
+    assert scans(old_chain, seen) == []
+
+
+def test_gpu_hours_are_only_summed_where_a_limit_asks_for_them(chain: Chain) -> None:
+    with statements(chain) as seen:
+        chain.hold(person(1, "staff"), "a", want(0))
+    assert chain.enforcer.quota_of(person(1, "staff"))
+    facts = next(statement for statement, _ in seen if "storage_usage" in statement)
+    assert facts.index("CASE WHEN") < facts.index("usage_intervals"), "the sum is guarded by the granted tier"
+    project_sum = "usage_intervals.project ="
+    assert project_sum not in facts
