@@ -101,7 +101,6 @@
 
   document.addEventListener("change", (event) => {
     const form = event.target.closest?.("form[data-launch]");
-    form?.querySelector("#problem")?.replaceChildren();
     if (form) delete form.dataset.key;
   });
 

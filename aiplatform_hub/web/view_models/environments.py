@@ -133,16 +133,10 @@ def _state(allocation: Allocation) -> tuple[str, str, str]:
 def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: datetime) -> tuple[Fact, ...]:
     facts = [Fact("Uses", resources(allocation.request, catalog))]
     if allocation.started_at is not None:
-        ran = (allocation.ended_at or now) - allocation.started_at
-        facts.append(
-            Fact(
-                "Ran for" if allocation.ended_at else "Since",
-                duration(ran) + ("" if allocation.ended_at else ","),
-                None if allocation.ended_at else stamp(allocation.started_at),
-            )
-        )
+        ran = duration((allocation.ended_at or now) - allocation.started_at)
+        facts.append(Fact("Ran for", ran) if allocation.ended_at else Fact("Since", f"({ran})", stamp(allocation.started_at)))
     if allocation.ended_at is not None:
-        facts.append(Fact("Ended", "about" if allocation.estimated else "", stamp(allocation.ended_at)))
+        facts.append(Fact("Ended", "(estimated)" if allocation.estimated else "", stamp(allocation.ended_at)))
     if cost is not None and allocation.started_at is not None:
         facts.append(Fact("Cost" if allocation.ended_at else "Cost so far", str(cost)))
     facts.append(Fact("Project", _project(catalog, allocation.request.project)))

@@ -92,8 +92,10 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
 
 
 def hours(seconds: Decimal) -> str:
-    """Return seconds as hours with two decimals."""
-    return f"{(seconds / _HOUR).quantize(_CENT, ROUND_HALF_EVEN):,}"
+    """Return seconds as hours with two decimals, or four where two would hide most of it."""
+    value = seconds / _HOUR
+    places = Decimal("0.0001") if 0 < value < Decimal("0.1") else _CENT
+    return f"{value.quantize(places, ROUND_HALF_EVEN):,}"
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

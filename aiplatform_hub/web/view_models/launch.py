@@ -96,6 +96,9 @@ class LaunchForm:
     """What happens when this choice is started now, in one sentence."""
     tone: str
     problem: Problem | None = None
+    """Why the last try was refused."""
+    warning: Problem | None = None
+    """Why a try now would be refused."""
 
     @property
     def is_advanced_open(self) -> bool:
@@ -156,6 +159,7 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
         verdict=verdict,
         tone=tone,
         problem=problem,
+        warning=_warning(quote.decisions.get(choices.gpus)),
     )
 
 
@@ -236,9 +240,15 @@ def _verdict(choices: Choices, decision: Decision | None, unavailable_reason: st
         return "", ""
     if decision.error_code is None:
         return ("It starts at once." if choices.gpus == 0 else "Free now: it starts at once."), "good"
-    sentences = [r.message for r in decision.reasons]
-    remedies = [remedy for r in decision.reasons for remedy in r.remedies]
-    return " ".join(dict.fromkeys([*sentences, *remedies])), "warn"
+    return "It would be refused right now.", "warn"
+
+
+def _warning(decision: Decision | None) -> Problem | None:
+    if decision is None or decision.error_code is None:
+        return None
+    lines = tuple(dict.fromkeys(r.message for r in decision.reasons))
+    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.remedies))
+    return Problem(title="", detail=" ".join(lines), remedies=remedies)
 
 
 def _numbers(choices: Choices, template: EnvironmentTemplate) -> tuple[NumberField, ...]:

@@ -68,7 +68,7 @@ def session_facts(allocation: Allocation, catalog: Catalog) -> tuple[Fact, ...]:
         Fact("Resources", resources(request, catalog)),
         Fact("GPUs", ", ".join(allocation.devices) or "none"),
         Fact("Charged to", f"{request.project}, cost centre {request.cost_centre}"),
-        Fact("Asked for", f"by {allocation.actor}, through {DOORS.get(allocation.door, allocation.door)},", stamp(allocation.requested_at)),
+        Fact("Asked for", f"by {allocation.actor}, through {DOORS.get(allocation.door, allocation.door)}", stamp(allocation.requested_at)),
     ]
     if request.max_hours:
         facts.append(Fact("Planned", f"{request.max_hours} h"))
