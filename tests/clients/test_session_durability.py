@@ -3,10 +3,13 @@
 import errno
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from session_support import running_with, until
 
 from aiplatform_hub import session_runner
 
@@ -83,3 +86,18 @@ def test_line_that_did_not_reach_the_disk_leaves_no_trace(tmp_path, monkeypatch)
     assert (tmp_path / "record.jsonl").read_bytes() == before
     record.append("started", pid=1)
     assert [json.loads(line)["event"] for line in (tmp_path / "record.jsonl").read_text().splitlines()] == ["planned", "started"]
+
+
+def test_runner_killed_before_its_record_is_written_starts_nothing(tmp_path):
+    # The runner's death closes the pipe on which the child waits for its order to exec.
+    ran = tmp_path / "ran"
+    record = session_runner.Record(str(tmp_path))
+    spec = {"argv": ["/usr/bin/touch", str(ran)], "env": {}, "cwd": "/", "log_path": str(tmp_path / "log")}
+    runner = os.fork()
+    if runner == 0:
+        record.append = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        session_runner.Server(spec, record).start()
+    os.waitpid(runner, 0)
+    until(lambda: not running_with(str(tmp_path)))
+    time.sleep(0.2)
+    assert not ran.exists()
