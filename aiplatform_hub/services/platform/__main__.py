@@ -12,6 +12,7 @@ from aiplatform_hub.config import add_arguments, settings_from
 from aiplatform_hub.errors import AIPlatformError, CatalogError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.app import Service, make_platform
+from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE
 
 USAGE = 2
 
@@ -32,13 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m aiplatform_hub.services.platform", description="Pages and REST API of the AI Platform Hub.")
     add_arguments(parser)
     parser.add_argument("--address", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
+    parser.add_argument(
+        "--requests-per-minute", type=int, default=DEFAULT_REQUESTS_PER_MINUTE, help=f"reads that each caller may make; default: {DEFAULT_REQUESTS_PER_MINUTE}"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = settings_from(options)
     factory = Factory(settings)
     try:
         _ = factory.catalog
-        service = Service(make_platform(settings, factory), address=options.address)
+        service = Service(make_platform(settings, factory, requests_per_minute=options.requests_per_minute), address=options.address)
         asyncio.run(serve(service))
     except CatalogError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 - for the operator

@@ -26,7 +26,7 @@ from aiplatform_hub.services.platform.api.resources import RESOURCES
 from aiplatform_hub.services.platform.base import AUTH_CACHE_SECONDS, Platform, UnknownPath
 from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look
 from aiplatform_hub.services.platform.pages import page_handlers
-from aiplatform_hub.services.platform.rate_limit import RateLimiter
+from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE, RateLimiter, allowances_of
 from aiplatform_hub.services.platform.sessions import Sessions
 from aiplatform_hub.services.platform.threads import Threads
 from aiplatform_hub.storage.heartbeats import Heartbeat
@@ -92,10 +92,9 @@ class EventSource:
         ]
 
 
-def make_platform(settings: Settings, factory: Factory | None = None) -> Platform:
+def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE) -> Platform:
     """Return the service's objects. The hub's token and addresses come from ``JUPYTERHUB_*``, as for every service."""
     hub_auth = HubOAuth(cache_max_age=AUTH_CACHE_SECONDS, api_url=settings.hub_api_url)
-    factory = factory or Factory(settings)
     threads = Threads()
     hub = HubApiClient(api_url=settings.hub_api_url, token=hub_auth.api_token)
     sessions = Sessions(factory=factory, hub=hub, threads=threads)
@@ -107,7 +106,7 @@ def make_platform(settings: Settings, factory: Factory | None = None) -> Platfor
         hub_auth=hub_auth,
         threads=threads,
         sessions=sessions,
-        limiter=RateLimiter(),
+        limiter=RateLimiter(allowances=allowances_of(requests_per_minute)),
         events=EventStream(look=source.look, capacity=source.capacity, quota=source.quota, costs=source.costs),
     )
 

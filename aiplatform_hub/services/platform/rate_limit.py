@@ -21,11 +21,16 @@ class Allowance:
 READS = "reads"
 LAUNCHES = "launches"
 CHANGES = "changes"
-DEFAULT_ALLOWANCES: Mapping[str, Allowance] = {
-    READS: Allowance(per_minute=120, burst=120),
-    LAUNCHES: Allowance(per_minute=30, burst=30),
-    CHANGES: Allowance(per_minute=60, burst=60),
-}
+DEFAULT_REQUESTS_PER_MINUTE = 120
+
+
+def allowances_of(requests_per_minute: int) -> dict[str, Allowance]:
+    """Return the allowances: so many reads, half as many changes, a quarter as many launches."""
+    shares = {READS: 1, CHANGES: 2, LAUNCHES: 4}
+    amounts = {kind: max(1, requests_per_minute // share) for kind, share in shares.items()}
+    return {kind: Allowance(per_minute=amount, burst=amount) for kind, amount in amounts.items()}
+
+
 MAX_BUCKETS = 10_000
 
 
@@ -41,7 +46,7 @@ class Bucket:
 class RateLimiter:
     """Counts requests per caller and kind. Used by one thread only, the event loop's."""
 
-    allowances: Mapping[str, Allowance] = field(default_factory=lambda: DEFAULT_ALLOWANCES)
+    allowances: Mapping[str, Allowance] = field(default_factory=lambda: allowances_of(DEFAULT_REQUESTS_PER_MINUTE))
     clock: Callable[[], float] = time.monotonic
     _buckets: dict[tuple[str, str], Bucket] = field(default_factory=dict)
 

@@ -82,7 +82,9 @@ class AllocationViews:
         if not totals:
             return None
         total = totals[0]
-        return CostSoFar(amount=total.amount or Decimal(0), currency=total.currency or "", gpu_seconds=total.gpu_seconds)
+        if total.amount is None or total.currency is None:
+            return None
+        return CostSoFar(amount=total.amount, currency=total.currency, gpu_seconds=total.gpu_seconds)
 
     def _url(self, allocation: Allocation) -> str | None:
         """Return the address of a running server on the hub's public host."""

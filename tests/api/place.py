@@ -1,0 +1,110 @@
+"""A platform service beside a real hub, as its clients see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import requests
+
+from aiplatform_hub.config import arguments_of
+from tests.support.hub import ADMIN, REPOSITORY, RealHub, wait_for
+
+MONITOR_TOKEN = secrets.token_hex(16)
+"""Of a service that may read everything."""
+STRANGER_TOKEN = secrets.token_hex(16)
+"""Of a service without rights."""
+PREFIX = "/services/platform/"
+API = f"{PREFIX}api/v1/"
+
+SERVICES = [{"name": "monitor", "api_token": MONITOR_TOKEN}, {"name": "stranger", "api_token": STRANGER_TOKEN}]
+ROLES = [{"name": "monitor", "scopes": ["read:servers", "read:metrics", "list:users"], "services": ["monitor"]}]
+EXTRA_CONFIG = f"c.JupyterHub.services = {SERVICES!r}; c.JupyterHub.load_roles = {ROLES!r}"
+"""One line, because it is laid into an indented text."""
+
+
+@dataclass
+class Place:
+    """The platform as a client sees it."""
+
+    hub: RealHub
+    process: subprocess.Popen[bytes] | None = None
+    made_tokens: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"{self.hub.url}{API}"
+
+    def start(self, *, requests_per_minute: int = 100_000) -> None:
+        prefix, scope = PREFIX, json.dumps(["access:services!service=platform"])
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "JUPYTERHUB_API_TOKEN": f"{self.hub.service_token}p",
+            "JUPYTERHUB_API_URL": self.hub.hub_api_url,
+            "JUPYTERHUB_BASE_URL": "/",
+            "JUPYTERHUB_SERVICE_NAME": "platform",
+            "JUPYTERHUB_SERVICE_PREFIX": prefix,
+            "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{self.hub.platform_port}",
+            "JUPYTERHUB_CLIENT_ID": "service-platform",
+            "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{prefix}oauth_callback",
+            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": scope,
+        }
+        command = [sys.executable, "-m", "aiplatform_hub.services.platform", *arguments_of(self.hub.settings), "--requests-per-minute", str(requests_per_minute)]
+        with (self.hub.folder / "platform.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.hub.folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        wait_for(self._is_up, f"the platform answers; its log is {self.hub.folder}/platform.log")
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.hub.log("platform")
+        try:
+            return requests.get(f"{self.url}openapi.json", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def stop(self) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def token(self, user: str, *scopes: str) -> str:
+        """Return a token of a person with just these scopes, or with all that they have."""
+        key = (user, scopes)
+        if key not in self.made_tokens:
+            answer = self.hub.api("POST", f"users/{user}/tokens", user=ADMIN, json={"scopes": list(scopes)} if scopes else {})
+            answer.raise_for_status()
+            self.made_tokens[key] = answer.json()["token"]
+        return self.made_tokens[key]
+
+    def call(self, method: str, path: str, *, user: str | None = None, token: str | None = None, **kwargs):
+        """Call the REST API with a person's token, another token, or none."""
+        headers = dict(kwargs.pop("headers", {}))
+        if user is not None:
+            token = self.hub.tokens[user]
+        if token is not None:
+            headers.setdefault("Authorization", f"Bearer {token}")
+        return requests.request(method, self.url + path, headers=headers, timeout=30, **kwargs)
+
+    def launch(self, user: str, name: str | None = None, **body):
+        body = {"environment_template": "trivial", **({"server_name": name} if name else {}), **body}
+        return self.call("POST", "allocations", user=user, json=body)
+
+    def wait_state(self, user: str, allocation_id: str, *states: str, seconds: float = 20) -> dict:
+        return wait_for(
+            lambda: (a := self.call("GET", f"allocations/{allocation_id}", user=user).json())["state"] in states and a, f"{allocation_id} is {states}", seconds
+        )
+
+    def audit(self) -> list:
+        return list(self.hub.factory.audit_trail.latest(limit=50))
+
+    def stop_everything(self) -> None:
+        for allocation in self.hub.open_allocations():
+            self.call("DELETE", f"allocations/{allocation.id}", user=ADMIN)
+        wait_for(lambda: not self.hub.open_allocations(), "every session ended", 30)

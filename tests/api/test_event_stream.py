@@ -1,0 +1,136 @@
+"""The stream's loop by itself: looks only while somebody listens, loses nothing, sends nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState
+from aiplatform_hub.services.platform.auth import Principal
+from aiplatform_hub.services.platform.events import MAX_WAITING, EventStream, Look
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+KEY = UUID(int=1)
+ALLOCATION = SimpleNamespace(
+    id=KEY,
+    user_name="alice",
+    server_name="a",
+    ready_at=None,
+    is_open=True,
+    request=SimpleNamespace(environment_template="jupyterlab", gpus=0, gpu_type=None),
+)
+ALICE = Principal("alice", "user", is_admin=False, groups=frozenset(), scopes=frozenset({"read:servers!user=alice"}), token="t")
+BOB = Principal("bob", "user", is_admin=False, groups=frozenset(), scopes=frozenset({"read:servers!user=bob"}), token="t")
+
+
+class Table:
+    """Events that a look finds."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.looks = 0
+
+    async def look(self, after_id: int | None) -> Look:
+        self.looks += 1
+        latest = self.last
+        await asyncio.sleep(0.002)
+        ids = range((latest if after_id is None else after_id) + 1, latest + 1)
+        events = tuple(AllocationEvent(n, KEY, NOW, None, AllocationState.ACTIVE, f"step-{n}", "hub") for n in ids)
+        return Look(latest, events, {KEY: ALLOCATION})
+
+    async def capacity(self):
+        await asyncio.sleep(0.002)
+        return {}
+
+    async def quota(self, user_name):
+        await asyncio.sleep(0.002)
+        return {"user": user_name}
+
+    async def costs(self, user_name):
+        return []
+
+
+def stream_of(table: Table) -> EventStream:
+    return EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, poll_seconds=0.005)
+
+
+def drained(subscriber) -> list:
+    found = []
+    while not subscriber.queue.empty():
+        found.append(subscriber.queue.get_nowait())
+    return found
+
+
+async def count(table: Table, until: int) -> None:
+    for number in range(1, until + 1):
+        table.last = number
+        await asyncio.sleep(0.001)
+
+
+def test_each_event_reaches_each_stream_once_even_if_it_opens_meanwhile():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        writer = asyncio.create_task(count(table, 100))
+        subscribers = []
+        for _ in range(10):
+            subscribers.append(await stream.subscribe(ALICE, after_id=0))
+            await asyncio.sleep(0.005)
+        other = await stream.subscribe(BOB, after_id=0)
+        await writer
+        await asyncio.sleep(0.1)
+        for subscriber in subscribers:
+            ids = [m.id for m in drained(subscriber) if m.kind == "allocation"]
+            assert ids == list(range(1, 101))
+        assert not [m for m in drained(other) if m.kind == "allocation"]
+        for subscriber in (*subscribers, other):
+            stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_nobody_looks_when_nobody_listens():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        await asyncio.sleep(0.05)
+        assert table.looks > 3
+        stream.unsubscribe(subscriber)
+        await asyncio.sleep(0.02)
+        looks = table.looks
+        await asyncio.sleep(0.05)
+        assert table.looks == looks
+
+    asyncio.run(play())
+
+
+def test_a_stream_that_nobody_reads_ends():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        table.last = MAX_WAITING + 10
+        await asyncio.sleep(0.1)
+        assert drained(subscriber)[-1] is None or subscriber.queue.maxsize == MAX_WAITING
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_look_that_fails_does_not_end_the_stream():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        look, stream.look = stream.look, None
+        await asyncio.sleep(0.03)
+        stream.look = look
+        table.last = 1
+        await asyncio.sleep(0.05)
+        assert [m.id for m in drained(subscriber) if m.kind == "allocation"] == [1]
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())

@@ -1,0 +1,185 @@
+"""Every route against every kind of caller, and what a refused one leaves behind."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from aiplatform_hub.services.platform.api.resources import ROUTES
+from tests.api.place import API, MONITOR_TOKEN, PREFIX, STRANGER_TOKEN
+from tests.support.hub import ADMIN, PASSWORD, wait_for
+
+BODY = {"environment_template": "trivial", "user": "user2"}
+CALLERS = ("anonymous", "wrong", "stranger", "read_only", "owner", "other", "admin", "service")
+
+# Route: status by caller. `owner` is user2, whose session and quota are asked about.
+READ_ALL = {"anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 200, "owner": 200, "other": 200, "admin": 200, "service": 200}
+READ_ONE = {**READ_ALL, "other": 404}
+TABLE = {
+    ("GET", "api/v1/catalog"): READ_ALL,
+    ("GET", "api/v1/capacity"): READ_ALL,
+    ("GET", "api/v1/users/{user}/quota"): READ_ONE,
+    ("POST", "api/v1/decisions"): {**READ_ONE, "read_only": 403, "service": 403},
+    ("GET", "api/v1/allocations"): READ_ALL,
+    ("POST", "api/v1/allocations"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 201, "admin": 201},
+    ("GET", "api/v1/allocations/{id}"): READ_ONE,
+    ("DELETE", "api/v1/allocations/{id}"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 204},
+    ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
+    ("GET", "api/v1/usage"): READ_ALL,
+    ("GET", "api/v1/costs"): READ_ALL,
+    ("GET", "api/v1/events"): READ_ALL,
+    ("GET", "api/v1/openapi.json"): dict.fromkeys(CALLERS, 200),
+    ("GET", "metrics"): {**dict.fromkeys(CALLERS, 403), "anonymous": 401, "wrong": 401, "admin": 200, "service": 200},
+}
+
+
+@pytest.fixture(scope="module")
+def ended(place):
+    """An allocation of user2 that is over."""
+    held = place.launch("user2", "rights").json()
+    place.wait_state("user2", held["id"], "active")
+    place.call("DELETE", f"allocations/{held['id']}", user="user2")
+    place.wait_state("user2", held["id"], "ended")
+    return held["id"]
+
+
+def token_of(place, caller: str) -> str | None:
+    match caller:
+        case "anonymous":
+            return None
+        case "wrong":
+            return "0" * 32
+        case "stranger":
+            return STRANGER_TOKEN
+        case "service":
+            return MONITOR_TOKEN
+        case "read_only":
+            return place.token("user2", "read:servers!user=user2", "access:services!service=platform")
+    return place.hub.tokens[{"owner": "user2", "other": "user3", "admin": ADMIN}[caller]]
+
+
+def test_the_table_has_every_route():
+    assert set(TABLE) == {(route.method, route.path) for route in ROUTES}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(("method", "path"), sorted(TABLE), ids=lambda value: value)
+def test_each_route_answers_each_caller_as_the_table_says(place, ended, method, path, caller):
+    address = place.hub.url + PREFIX + path.replace("{user}", "user2").replace("{id}", ended)
+    token = token_of(place, caller)
+    headers = {} if token is None else {"Authorization": f"token {token}"}
+    body = {"json": {**BODY, "server_name": f"t-{caller}"[:30].replace("_", "-")} if path.endswith("allocations") else BODY} if method == "POST" else {}
+    with requests.request(method, address, headers=headers, timeout=30, stream=True, **body) as answer:
+        assert answer.status_code == TABLE[method, path][caller], answer.text if "events" not in path else ""
+        if answer.status_code >= 400:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            problem = answer.json()
+            assert problem["status"] == answer.status_code
+            assert {"type", "title", "detail", "code", "reasons"} <= set(problem)
+        if answer.status_code == 401:
+            assert "WWW-Authenticate" in answer.headers
+        if answer.status_code == 403:
+            assert "scope" in answer.json()["detail"]
+
+
+def test_a_start_by_an_admin_is_the_owners_and_audited(place):
+    answer = place.call("POST", "allocations", user=ADMIN, json={**BODY, "server_name": "by-admin"})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["user"] == "user2"
+    wait_for(lambda: [e for e in place.audit() if e.action == "launch_session" and e.actor == ADMIN and answer.json()["id"] in e.target], "the launch is audited")
+    place.wait_state(ADMIN, answer.json()["id"], "active")
+    stopped = place.call("DELETE", f"allocations/{answer.json()['id']}", user=ADMIN)
+    assert stopped.status_code == 202, stopped.text
+    assert place.wait_state("user2", answer.json()["id"], "ended")["end_cause"] == "stopped_by_admin"
+    assert [e for e in place.audit() if e.action == "stop_session" and e.actor == ADMIN]
+
+
+def test_refused_acts_are_audited(place, ended):
+    place.call("DELETE", f"allocations/{ended}", user="user3")
+    place.call("POST", "allocations", token=token_of(place, "read_only"), json=BODY)
+    place.call("GET", "capacity", token="0" * 32)
+    wait_for(lambda: {e.detail.get("code") for e in place.audit() if e.outcome == "refused"} >= {"not_found", "insufficient_scope", "unauthenticated"}, "three rows")
+
+
+def test_a_list_shows_only_ones_own(place, ended):
+    mine = place.call("GET", "allocations", user="user3").json()["items"]
+    assert {entry["user"] for entry in mine} <= {"user3"}
+    assert place.call("GET", "allocations", user="user3", params={"user": "user2"}).status_code == 404
+    assert {entry["user"] for entry in place.call("GET", "allocations", user=ADMIN).json()["items"]} >= {"user2"}
+
+
+def test_a_token_for_one_server_sees_only_that_one(place, ended):
+    token = place.token("user2", "read:servers!server=user2/rights")
+    assert place.call("GET", f"allocations/{ended}", token=token).status_code == 200
+    other = place.launch("user2", "unseen").json()["id"]
+    assert place.call("GET", f"allocations/{other}", token=token).status_code == 404
+    assert {entry["server_name"] for entry in place.call("GET", "allocations", token=token).json()["items"]} == {"rights"}
+
+
+class Visitor:
+    """A browser that went through the login of the platform's pages."""
+
+    def __init__(self, place, user: str) -> None:
+        self.place = place
+        self.session = requests.Session()
+        self.session.get(f"{place.hub.url}/hub/login", timeout=10)
+        form = {"username": user, "password": PASSWORD, "_xsrf": self.cookie("_xsrf", "/hub/")}
+        self.session.post(f"{place.hub.url}/hub/login", data=form, timeout=30)
+        page = self.session.get(f"{place.hub.url}{PREFIX}home", timeout=30)
+        assert page.url.endswith(f"{PREFIX}home"), page.url
+        assert page.status_code == 200, page.text
+        self.xsrf = self.cookie("_xsrf", PREFIX)
+
+    def cookie(self, name: str, path: str) -> str:
+        return next(c.value for c in self.session.cookies if c.name == name and c.path == path)
+
+    def call(self, method: str, path: str, **kwargs):
+        return self.session.request(method, self.place.hub.url + API + path, timeout=30, allow_redirects=False, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def visitor(place):
+    return Visitor(place, "user4")
+
+
+FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+
+
+def test_a_page_of_ours_calls_with_cookie_and_xsrf_token(visitor):
+    assert visitor.call("GET", "capacity", headers={**FETCH, "X-Xsrftoken": visitor.xsrf}).status_code == 200
+    assert visitor.call("POST", "decisions", json={"environment_template": "trivial"}, headers={**FETCH, "X-Xsrftoken": visitor.xsrf}).status_code == 200
+    assert visitor.call("GET", "capacity", headers=FETCH, params={"_xsrf": visitor.xsrf}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", FETCH),
+        ("GET", FETCH),
+        ("POST", {}),
+        ("POST", {**FETCH, "X-Xsrftoken": "wrong"}),
+        ("GET", {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "cross-site"}),
+        ("GET", {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}),
+        ("GET", {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-site"}),
+    ],
+)
+def test_a_cookie_without_xsrf_token_or_from_another_site_is_refused(visitor, method, headers):
+    path = "allocations"
+    body = {"json": {"environment_template": "trivial", "server_name": "forged"}} if method == "POST" else {}
+    answer = visitor.call(method, path, headers=headers, **body)
+    assert answer.status_code == 403, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert not [a for a in visitor.place.hub.allocations_of("user4") if a.server_name == "forged"]
+
+
+def test_another_site_with_a_stolen_xsrf_token_is_refused(visitor):
+    headers = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "cross-site", "X-Xsrftoken": visitor.xsrf, "Origin": "https://evil.example"}
+    assert visitor.call("POST", "allocations", json={"environment_template": "trivial"}, headers=headers).status_code == 403
+
+
+def test_the_api_never_redirects_to_a_login(place):
+    answer = requests.get(f"{place.url}capacity", allow_redirects=False, timeout=10)
+    assert answer.status_code == 401
+    page = requests.get(f"{place.hub.url}{PREFIX}home", allow_redirects=False, timeout=10)
+    assert page.status_code == 302
+    assert "/hub/api/oauth2/authorize" in page.headers["Location"]
