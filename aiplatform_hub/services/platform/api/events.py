@@ -23,9 +23,11 @@ RETRY_MILLISECONDS = 2000
 class EventsHandler(ApiHandler):
     """``GET events``."""
 
+    subscriber: Subscriber | None = None
+
     async def get(self) -> None:
         """Send events until the browser leaves or five minutes have passed."""
-        subscriber = await self.platform.events.subscribe(self.principal, after_id=self._last_id())
+        subscriber = self.subscriber = await self.platform.events.subscribe(self.principal, after_id=self._last_id())
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")
         try:
@@ -60,7 +62,9 @@ class EventsHandler(ApiHandler):
             await self.flush()
 
     def on_connection_close(self) -> None:
-        """Nothing: the next write ends the stream, at the latest with the heartbeat."""
+        """End the stream at once, so that nobody looks for a browser that left."""
+        if self.subscriber is not None:
+            self.subscriber.put(None)
 
 
 RESOURCES = (
