@@ -20,7 +20,7 @@ from aiplatform_hub.supervisor.options import RunOptions
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     default=DEFAULT_DATA_DIR,
     show_default=True,
     help="Folder of databases, secrets, spool and logs.",

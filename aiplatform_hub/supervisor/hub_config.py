@@ -44,9 +44,8 @@ for name in ("data_dir", "database_url", "catalog_dirs", "simulated_gpus", "demo
     c.AIPlatform.pop(name, None)
 install(c, {settings!r}, secrets_from_environment())
 
-# For `aiplatform token`, run by whoever may read the data directory's secrets. No process holds this token for long.
-c.JupyterHub.services.append({{"name": {operator!r}, "api_token": os.environ["AIPLATFORM_OPERATOR_TOKEN"]}})
-c.JupyterHub.load_roles.append({{"name": {operator!r}, "scopes": ["admin:users", "tokens"], "services": [{operator!r}]}})
+# For `aiplatform token`, run by whoever may read the data directory's secrets: only an admin may make admins. No service uses this token.
+c.JupyterHub.services.append({{"name": {operator!r}, "api_token": os.environ["AIPLATFORM_OPERATOR_TOKEN"], "admin": True, "display": False}})
 """
 
 _DEMO = """

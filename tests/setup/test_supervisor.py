@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -52,10 +53,10 @@ def test_secrets_are_the_owners_alone(running: Installation):
 
 
 def test_no_secret_is_in_generated_files_or_on_command_lines(running: Installation):
-    texts = [file.read_text() for file in (running.data_dir / "run").iterdir() if file.is_file()]
-    texts += [open(f"/proc/{pid}/cmdline").read() for pid in running.pids().values()]  # noqa: SIM115, PTH123
+    texts = [file.read_bytes() for file in (running.data_dir / "run").iterdir() if file.is_file()]
+    texts += [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in running.pids().values()]
     for file in (running.data_dir / "secrets").iterdir():
-        secret = file.read_text().strip()
+        secret = file.read_bytes().strip()
         assert not any(secret in text for text in texts), file
 
 
