@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+
 from tests.support.machine import Machine
 
 

@@ -5,11 +5,11 @@ import threading
 import time
 from datetime import timedelta
 
-from tests.support.machine import Machine
-
 from aiplatform_hub.clients.identity import send_signal, wait_for_exit
 from aiplatform_hub.clients.processes import processes_of_allocation
+from aiplatform_hub.clients.spool import boot_id
 from aiplatform_hub.domain.allocations import AllocationState, EndCause
+from tests.support.machine import Machine
 
 
 def kill(record, *, runner=False):
@@ -156,7 +156,7 @@ def test_a_session_of_another_boot_is_lost(machine):
     allocation = machine.start()
     record = machine.record(allocation)
     path = machine.factory.spool.folder(allocation.id) / "record.jsonl"
-    boot = open("/proc/sys/kernel/random/boot_id").read().strip()
+    boot = boot_id()
     path.write_text(path.read_text().replace(boot, "00000000-0000-0000-0000-000000000000"))
     assert machine.factory.reconciler.reconcile().counts == {"lost": 1}
     interval = machine.interval(allocation)

@@ -15,13 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 import aiplatform_hub
 from aiplatform_hub.clients.cgroups import Cgroups
 from aiplatform_hub.clients.gpus import discover
+from aiplatform_hub.clients.identity import all_pids, identify, is_alive
 from aiplatform_hub.clients.launcher import LaunchSpec, launch
-from aiplatform_hub.clients.processes import processes_of_allocation, stop_session
+from aiplatform_hub.clients.processes import allocation_of as allocation_of_pid
+from aiplatform_hub.clients.processes import stop_session
 from aiplatform_hub.clients.spool import SessionRecord
 from aiplatform_hub.config import Settings, arguments_of
 from aiplatform_hub.domain.allocations import Allocation, EndCause, ServerKey
@@ -29,8 +31,10 @@ from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.factory import Factory, utc_now
+from aiplatform_hub.storage.allocations import allocation_of
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.storage.migrate import upgrade
+from aiplatform_hub.storage.schema import allocations, usage_intervals
 from aiplatform_hub.storage.usage import interval_of
 
 NO_CGROUPS = Cgroups.none("The test leaves limits out.")
@@ -116,7 +120,9 @@ class Machine:
     # The keeper
 
     def start_keeper(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "aiplatform_hub.services.keeper", *arguments_of(self.settings)]
+        return self.start_program([sys.executable, "-m", "aiplatform_hub.services.keeper", *arguments_of(self.settings)])
+
+    def start_program(self, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / "keeper.log").open("ab") as log:
             keeper = subprocess.Popen(command, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=log, stderr=log)
         self.keepers.append(keeper)
@@ -142,13 +148,19 @@ class Machine:
         with self.factory.database.read() as connection:
             return self.factory.allocations.open(connection)
 
+    def ended(self) -> list[Allocation]:
+        """Return the allocations that were held once and are closed."""
+        statement = select(allocations).where(allocations.c.ended_at.is_not(None), allocations.c.held_at.is_not(None))
+        with self.factory.database.read() as connection:
+            return [allocation_of(row) for row in connection.execute(statement).mappings()]
+
     def leases(self) -> dict[str, UUID]:
         with self.factory.database.read() as connection:
             return self.factory.allocations.leased(connection)
 
     def intervals(self) -> list[UsageInterval]:
         with self.factory.database.read() as connection:
-            return [interval_of(row) for row in connection.execute(text_intervals()).mappings()]
+            return [interval_of(row) for row in connection.execute(select(usage_intervals).order_by(usage_intervals.c.started_at)).mappings()]
 
     def interval(self, allocation: Allocation) -> UsageInterval:
         with self.factory.database.read() as connection:
@@ -157,7 +169,9 @@ class Machine:
 
     def running(self) -> frozenset[UUID]:
         """Return the allocations of which a process really runs, by looking at every process of the machine."""
-        return frozenset(id_ for id_ in self.factory.spool.allocation_ids() if processes_of_allocation(id_))
+        mine = set(self.factory.spool.allocation_ids())
+        found = ((pid, allocation_of_pid(pid)) for pid in all_pids())
+        return frozenset(id_ for pid, id_ in found if id_ in mine and (identity := identify(pid)) and is_alive(identity))
 
     def close(self) -> None:
         for keeper in self.keepers:
@@ -168,14 +182,6 @@ class Machine:
         for id_ in self.factory.spool.allocation_ids():
             stop_session(self.factory.spool, id_, 0.1)
         self.factory.close()
-
-
-def text_intervals():
-    from sqlalchemy import select
-
-    from aiplatform_hub.storage.schema import usage_intervals
-
-    return select(usage_intervals).order_by(usage_intervals.c.started_at)
 
 
 def integrity(machine: Machine) -> str:

@@ -45,11 +45,14 @@ class Keeper:
     ----------
     hub
         Asked whether unfinished starts go on; None never asks, and such starts stay.
+    pace
+        Factor on the time between two runs of a task.
     """
 
-    def __init__(self, *, factory: Factory, hub: HubApiClient | None) -> None:
+    def __init__(self, *, factory: Factory, hub: HubApiClient | None, pace: float = 1.0) -> None:
         self._factory = factory
         self._hub = hub
+        self._pace = pace
         self._instance = uuid4().hex
         self._started_at = factory.clock()
         self._is_database_away = False
@@ -79,7 +82,7 @@ class Keeper:
             await self.once(tick)
         while not stop.is_set():
             try:
-                await asyncio.wait_for(stop.wait(), tick.seconds)
+                await asyncio.wait_for(stop.wait(), tick.seconds * self._pace)
             except TimeoutError:
                 await self.once(tick)
 
