@@ -127,7 +127,7 @@ def _command(service: str, settings: Settings) -> list[str]:
         if option in arguments:
             at = arguments.index(option)
             del arguments[at : at + 2]
-    return [sys.executable, "-m", f"aiplatform_hub.services.{service}", *arguments]
+    return [sys.executable, "-m", "aiplatform_hub.supervisor.managed_service", service, *arguments]
 
 
 def _add_user_scope(c: Config) -> None:

@@ -78,7 +78,7 @@ def test_without_secrets_the_hub_manages_the_services() -> None:
     c = installed(secrets=None)
     services = {service["name"]: service for service in c.JupyterHub.services}
     assert set(services) == {"platform", "keeper"}
-    assert services["keeper"]["command"][1:5] == ["-m", "aiplatform_hub.services.keeper", "--data-dir", "/srv/aiplatform"]
+    assert services["keeper"]["command"][1:6] == ["-m", "aiplatform_hub.supervisor.managed_service", "keeper", "--data-dir", "/srv/aiplatform"]
     assert "--hub-api-url" not in services["platform"]["command"]
     assert "should_start" not in c.ConfigurableHTTPProxy
 

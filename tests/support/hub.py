@@ -200,7 +200,7 @@ class RealHub:
 
     def start_proxy(self) -> None:
         self.proxy = self._start(
-            "proxy", [*_proxy(), "--ip", "127.0.0.1", "--port", str(self.port), "--api-ip", "127.0.0.1", "--api-port", str(self.proxy_port)]
+            "proxy", [*proxy_program(), "--ip", "127.0.0.1", "--port", str(self.port), "--api-ip", "127.0.0.1", "--api-port", str(self.proxy_port)]
         )
 
     def start_hub(self) -> None:
@@ -335,7 +335,7 @@ class Browser:
         return self.session.post(f"{self.hub.url}{path}", params={"_xsrf": self.xsrf}, data=dict(data), timeout=30, allow_redirects=False)
 
 
-def _proxy() -> tuple[str, ...]:
+def proxy_program() -> tuple[str, ...]:
     try:
         return proxy_command()
     except ConfigurationError:
