@@ -29,19 +29,43 @@ class Pair:
         return f"{name}: ours {ours:.2f} ms, floor {floor:.2f} ms, ratio {self.ratio:.3f} (target {target:.2f}, {verdict}; {len(self.ours)} turns)"
 
 
-def in_turns(ours: Callable[[], object], floor: Callable[[], object], turns: int, warm_up: int = 2) -> Pair:
-    """Call both in turns, the one that goes first changing each time."""
+def in_turns(
+    ours: Callable[[], object],
+    floor: Callable[[], object],
+    turns: int,
+    *,
+    warm_up: int = 2,
+    calls: int = 1,
+    after: Callable[[], object] = lambda: None,
+) -> Pair:
+    """Call both in turns, the one that goes first changing each time.
+
+    ``calls`` of each make one turn, whose time is their mean: what takes a millisecond is not judged by
+    one call. ``after`` tidies up behind each call of ours, untimed.
+    """
     for _ in range(warm_up):
         ours()
+        after()
         floor()
     pair = Pair([], [])
     for turn in range(turns):
         both = [(ours, pair.ours), (floor, pair.floor)]
         for call, seconds in both if turn % 2 else reversed(both):
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
+            tidy = after if call is ours else _nothing
+            seconds.append(sum(_timed(call, tidy) for _ in range(calls)) / calls)
     return pair
+
+
+def _timed(call: Callable[[], object], after: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    spent = time.perf_counter() - start
+    after()
+    return spent
+
+
+def _nothing() -> None:
+    pass
 
 
 def machine() -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Uuid, case, func, literal, null, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Select, Uuid, bindparam, case, func, null, select, type_coerce
 
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.schema import allocations, grants, storage_usage
@@ -50,48 +51,63 @@ class FactStore:
 
     def read(self, connection: Connection, query: FactsQuery) -> Facts:
         """Return the facts."""
-        windows = self._windows(query)
-        columns = [*self._grant(query), self._storage(query), self._first(query), *(column for _, column in windows)]
-        row = connection.execute(select(*columns)).one()
-        sums = {key: int(value) for (key, _), value in zip(windows, row[4:], strict=True) if value is not None}
+        windows = tuple((days, tuple(sorted(tiers))) for days, tiers in sorted(query.user_windows.items()))
+        statement, keys = _statement(windows, tuple(sorted(query.project_windows)), query.idempotency_key is not None)
+        row = connection.execute(statement, _values(query)).one()
+        sums = {key: int(value) for key, value in zip(keys, row[4:], strict=True) if value is not None}
         return Facts(granted_tier=row[0], grant_expires_at=row[1], storage_bytes=row[2], first_allocation_id=row[3], gpu_microseconds=sums)
 
-    def _grant(self, query: FactsQuery) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-        in_force = (grants.c.user_name == query.user_name, grants.c.expires_at > query.now, grants.c.revoked_at.is_(None))
-        tier, expires_at = (
-            select(column).where(*in_force).order_by(grants.c.granted_at.desc()).limit(1).scalar_subquery() for column in (grants.c.tier, grants.c.expires_at)
-        )
-        return tier.label("granted_tier"), expires_at.label("grant_expires_at")
 
-    def _storage(self, query: FactsQuery) -> ColumnElement[Any]:
-        return select(storage_usage.c.storage_bytes).where(storage_usage.c.user_name == query.user_name).scalar_subquery().label("storage_bytes")
+def _values(query: FactsQuery) -> dict[str, Any]:
+    values = {"user_id": query.user_id, "user_name": query.user_name, "project": query.project, "now": query.now, "key": query.idempotency_key}
+    begins = {f"begin_{days}": to_microseconds(query.now - timedelta(days=days)) for days in (*query.user_windows, *query.project_windows)}
+    return values | begins | {"until": to_microseconds(query.now)}
 
-    def _first(self, query: FactsQuery) -> ColumnElement[Any]:
-        if query.idempotency_key is None:
-            return type_coerce(null(), Uuid()).label("first_id")
-        same = (allocations.c.user_id == query.user_id, allocations.c.idempotency_key == query.idempotency_key)
-        return select(allocations.c.id).where(*same).scalar_subquery().label("first_id")
 
-    def _windows(self, query: FactsQuery) -> list[tuple[tuple[str, int], ColumnElement[Any]]]:
-        """Return each windowed sum; the database computes the guarded ones only if the guard holds."""
-        sums: list[tuple[tuple[str, int], ColumnElement[Any]]] = []
-        granted = self._grant(query)[0].element
-        for days, tiers in sorted(query.user_windows.items()):
-            column = self._metered(intervals.c.user_id == query.user_id, query.now, days)
-            guarded = case((granted.in_(sorted(tiers)), column), else_=null()) if tiers else column
-            sums.append((("user", days), guarded.label(f"user_{days}")))
-        for days in sorted(query.project_windows):
-            column = self._metered(intervals.c.project == query.project, query.now, days)
-            sums.append((("project", days), column.label(f"project_{days}")))
-        return sums
+@lru_cache(maxsize=64)
+def _statement(
+    user_windows: tuple[tuple[int, tuple[str, ...]], ...], project_windows: tuple[int, ...], has_key: bool
+) -> tuple[Select[Any], tuple[tuple[str, int], ...]]:
+    """Return the statement of one shape, built once, and what its sums are. The tiers of the catalogue give few shapes.
 
-    def _metered(self, whose: ColumnElement[bool], now: datetime, days: int) -> ColumnElement[Any]:
-        """Return GPU-microseconds inside the window: closed intervals clipped to it, open ones up to now."""
-        begin = literal(to_microseconds(now - timedelta(days=days)), BigInteger)
-        end = literal(to_microseconds(now), BigInteger)
-        started, ended = type_coerce(intervals.c.started_at, BigInteger), type_coerce(intervals.c.ended_at, BigInteger)
-        clipped_start = case((started < begin, begin), else_=started)
-        until_now = case((clipped_start < end, end - clipped_start), else_=0)
-        closed = select(func.sum((ended - clipped_start) * intervals.c.gpus)).where(whose, ended > begin)
-        running = select(func.sum(until_now * intervals.c.gpus)).where(whose, intervals.c.ended_at.is_(None))
-        return func.coalesce(closed.scalar_subquery(), 0) + func.coalesce(running.scalar_subquery(), 0)
+    The database computes a guarded sum only if the guard holds.
+    """
+    tier, expires_at = (_granted(column) for column in (grants.c.tier, grants.c.expires_at))
+    columns: list[ColumnElement[Any]] = [tier.label("granted_tier"), expires_at.label("grant_expires_at"), _storage(), _first(has_key)]
+    keys: list[tuple[str, int]] = []
+    for days, tiers in user_windows:
+        column = _metered(intervals.c.user_id == bindparam("user_id"), days)
+        guarded = case((tier.in_(tiers), column), else_=null()) if tiers else column
+        columns.append(guarded.label(f"user_{days}"))
+        keys.append(("user", days))
+    for days in project_windows:
+        columns.append(_metered(intervals.c.project == bindparam("project"), days).label(f"project_{days}"))
+        keys.append(("project", days))
+    return select(*columns), tuple(keys)
+
+
+def _granted(column: ColumnElement[Any]) -> ScalarSelect[Any]:
+    in_force = (grants.c.user_name == bindparam("user_name"), grants.c.expires_at > bindparam("now"), grants.c.revoked_at.is_(None))
+    return select(column).where(*in_force).order_by(grants.c.granted_at.desc()).limit(1).scalar_subquery()
+
+
+def _storage() -> ColumnElement[Any]:
+    return select(storage_usage.c.storage_bytes).where(storage_usage.c.user_name == bindparam("user_name")).scalar_subquery().label("storage_bytes")
+
+
+def _first(has_key: bool) -> ColumnElement[Any]:
+    if not has_key:
+        return type_coerce(null(), Uuid()).label("first_id")
+    same = (allocations.c.user_id == bindparam("user_id"), allocations.c.idempotency_key == bindparam("key"))
+    return select(allocations.c.id).where(*same).scalar_subquery().label("first_id")
+
+
+def _metered(whose: ColumnElement[bool], days: int) -> ColumnElement[Any]:
+    """Return GPU-microseconds inside the window: closed intervals clipped to it, open ones up to now."""
+    begin, end = bindparam(f"begin_{days}", type_=BigInteger), bindparam("until", type_=BigInteger)
+    started, ended = type_coerce(intervals.c.started_at, BigInteger), type_coerce(intervals.c.ended_at, BigInteger)
+    clipped_start = case((started < begin, begin), else_=started)
+    until_now = case((clipped_start < end, end - clipped_start), else_=0)
+    closed = select(func.sum((ended - clipped_start) * intervals.c.gpus)).where(whose, ended > begin)
+    running = select(func.sum(until_now * intervals.c.gpus)).where(whose, intervals.c.ended_at.is_(None))
+    return func.coalesce(closed.scalar_subquery(), 0) + func.coalesce(running.scalar_subquery(), 0)
