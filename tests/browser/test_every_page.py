@@ -1,0 +1,97 @@
+"""Every page: no sideways scrolling, no serious accessibility finding, no script error."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visitor
+
+PAGES = {
+    None: ("/hub/login",),
+    "student": (
+        "/services/platform/home",
+        "/services/platform/launch",
+        "/services/platform/launch?gpus=4",
+        "/services/platform/usage",
+        "/services/platform/usage?period=week&group_by=project",
+        "/hub/spawn",
+        "/hub/token",
+        "/user/student/nothing/",
+        "/hub/no-such-page",
+        "/services/platform/sessions/00000000-0000-0000-0000-000000000000",
+    ),
+    "admin": ("/services/platform/admin", "/services/platform/usage?who=everybody&group_by=user"),
+}
+ASPECTS = list(itertools.product((360, 1280), ("light", "dark")))
+
+
+def findings(page: Page) -> list[str]:
+    results = Axe().run(page).response["violations"]
+    return [f"{v['id']}: {[n['target'] for n in v['nodes']][:3]}" for v in results if v["impact"] in {"serious", "critical"}]
+
+
+def overflow(page: Page) -> int:
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize(("width", "theme"), ASPECTS)
+@pytest.mark.parametrize("user", PAGES)
+def test_pages_fit_and_are_accessible(visitor: Visitor, user: str | None, width: int, theme: str) -> None:
+    page = visitor.open(user, width=width, theme=theme)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    faults = {}
+    for address in PAGES[user]:
+        page.goto(address)
+        page.wait_for_timeout(500)
+        faults[address] = [*findings(page), *([f"{overflow(page)} px too wide"] if overflow(page) > 0 else [])]
+    assert {address: found for address, found in faults.items() if found} == {}
+    assert errors == []
+
+
+def test_targets_are_large_enough_on_a_phone(visitor: Visitor) -> None:
+    page = visitor.open("student", width=360)
+    for address in ("/services/platform/home", "/services/platform/launch", "/services/platform/usage"):
+        page.goto(address)
+        for box in page.locator("a.btn, button, .ap-nav__links a, select, summary, input:not([type=hidden])").all():
+            if not box.is_visible():
+                continue
+            size = box.bounding_box()
+            assert size
+            assert size["height"] >= 43.5, f"{address}: {box.inner_text() or box.get_attribute('id')} is {size['height']} px high"
+
+
+def test_only_files_of_this_origin_run(visitor: Visitor) -> None:
+    page = visitor.open("student")
+    reply = page.goto("/services/platform/home")
+    assert reply
+    policy = reply.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_admin_page_is_unknown_to_students(visitor: Visitor) -> None:
+    page = visitor.open("student")
+    reply = page.goto("/services/platform/admin")
+    assert reply
+    assert reply.status == 404
+    expect(page.locator("nav")).not_to_contain_text("Admin")
+
+
+def test_visiting_a_stopped_server_leads_to_launch(visitor: Visitor) -> None:
+    page = visitor.open("student")
+    page.goto("/user/student/my-work/")
+    page.click("#start")
+    page.wait_for_url("**/services/platform/launch?server_name=my-work")
+    expect(page.locator("#server_name")).to_have_value("my-work")
+
+
+def test_demo_says_so_on_every_page(visitor: Visitor) -> None:
+    page = visitor.open(None)
+    page.goto("/hub/login")
+    expect(page.locator(".ap-notice")).to_contain_text("nothing computes on a GPU here")
+    expect(page.locator(".ap-notice")).to_contain_text("neither from each other nor from the hub, its secrets and the ledger")
