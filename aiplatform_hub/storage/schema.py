@@ -72,7 +72,7 @@ gpu_devices = Table(
     Column("uuid", String(80), primary_key=True),
     Column("pool", String(64), ForeignKey("capacity_pools.name"), nullable=False),
     Column("gpu_type", String(64), nullable=False),
-    Column("product_name", String(128), nullable=False, server_default=""),
+    Column("product_name", String(128), nullable=False),
     Column("memory_bytes", BigInteger, nullable=False),
     Column("device_index", Integer, nullable=False),
     Column("healthy", Boolean, nullable=False),

@@ -18,7 +18,7 @@ from aiplatform_hub.storage import schema
 from tests.support.chain import NOON, Chain, person, want
 
 HISTORY = 20_000
-BIG = ("allocations", "usage_intervals", "gpu_leases", "decisions", "allocation_events", "grants")
+BIG = ("allocations", "usage_intervals", "gpu_leases", "decisions", "allocation_events", "grants", "storage_usage")
 
 
 @pytest.fixture
@@ -34,7 +34,12 @@ def old_chain(chain: Chain) -> Chain:
         for number, end in enumerate(ends)
     ]
     leases = [{"device_uuid": "GPU-0", "allocation_id": UUID(int=number), "released_at": end} for number, end in enumerate(ends)]
+    grant = {"tier": "premium", "expires_at": NOON, "reason": "", "granted_by": "boss", "granted_at": common["started_at"]}
+    grants = [{**grant, "id": UUID(int=number), "user_name": f"person{number}"} for number in range(HISTORY)]
+    sizes = [{"user_name": f"person{number}", "storage_bytes": 1, "measured_at": NOON} for number in range(HISTORY)]
     with chain.database.write() as connection:
+        connection.execute(insert(schema.grants), grants)
+        connection.execute(insert(schema.storage_usage), sizes)
         connection.execute(insert(schema.allocations), rows)
         connection.execute(insert(schema.usage_intervals), chained)
         connection.execute(insert(schema.gpu_leases), leases)

@@ -198,7 +198,7 @@ def _create_gpu_devices() -> None:
         sa.Column("uuid", sa.String(length=80), nullable=False),
         sa.Column("pool", sa.String(length=64), nullable=False),
         sa.Column("gpu_type", sa.String(length=64), nullable=False),
-        sa.Column("product_name", sa.String(length=128), server_default="", nullable=False),
+        sa.Column("product_name", sa.String(length=128), nullable=False),
         sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
         sa.Column("device_index", sa.Integer(), nullable=False),
         sa.Column("healthy", sa.Boolean(), nullable=False),
