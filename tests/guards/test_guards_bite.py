@@ -1,0 +1,73 @@
+"""Each guard is taken out of a copy of the project, and a named test must go red there.
+
+A guard whose absence no test notices may as well not exist. A row whose text is not
+found any more fails too, so the table follows the code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+MIGRATION = "aiplatform_hub/storage/alembic/versions/0001_first_tables.py"
+LEASE_INDEX = '"uq_gpu_leases_open_device",\n        "gpu_leases",\n        ["device_uuid"],\n        unique=True,'
+
+
+@dataclass(frozen=True)
+class Guard:
+    name: str
+    file: str
+    text: str
+    """The guard as it stands in the code."""
+    without: str
+    """The code without it."""
+    test: str
+    """What goes red."""
+
+
+GUARDS = (
+    Guard("lease constraint", MIGRATION, LEASE_INDEX, LEASE_INDEX.replace("True", "False"), "tests/operations/test_hold.py::test_two_open_leases_of_one_device_are_impossible"),
+    Guard("lock on SQLite", "aiplatform_hub/storage/database.py", 'self.writer, "BEGIN IMMEDIATE"', 'self.writer, "BEGIN"', "tests/operations/test_hold_lock.py -k sqlite"),
+    Guard("lock on PostgreSQL", "aiplatform_hub/storage/devices.py", "_POOL.with_for_update(of=capacity_pools)", "_POOL", "tests/operations/test_hold_lock.py -k postgresql"),
+    Guard("strict type of counts", "aiplatform_hub/domain/options.py", "if type(value) is int and allowed.minimum", "if isinstance(value, (int, float)) and allowed.minimum", "tests/domain/test_resolve_options.py"),
+    Guard("fsync of the record", "aiplatform_hub/session_runner.py", "            os.fsync(self._fd)\n", "", "tests/clients/test_session_durability.py"),
+    Guard("fsync of the record's folder", "aiplatform_hub/session_runner.py", "            os.fsync(self._folder_fd)\n", "", "tests/clients/test_session_durability.py"),
+    Guard("start time in a process's identity", "aiplatform_hub/clients/identity.py", "int(fields[_START_TICKS]) == identity.start_ticks and ", "", "tests/clients/test_session_record.py -k reused_pid"),
+    Guard("end never before start", "aiplatform_hub/operations/usage_meter.py", "ended_at=max(ended_at, interval.started_at)", "ended_at=ended_at", "tests/operations/test_usage_meter.py -k never_before"),
+    Guard("one close per interval", "aiplatform_hub/operations/usage_meter.py", "            if allocation is None or not allocation.is_open:\n                return False\n            cause =", "            cause =", "tests/operations/test_usage_meter.py -k eight_threads"),
+    Guard("chain", "aiplatform_hub/operations/usage_meter.py", "previous_hash=head.hash", 'previous_hash=""', "tests/operations/test_ledger.py -k untouched"),
+    Guard("options checked at each start", "aiplatform_hub/hub/spawner.py", "resolve(options, catalog=self.platform.factory.catalog, caller=self.caller,", "resolve({**options, 'gpus': int(options.get('gpus', 0))}, catalog=self.platform.factory.catalog, caller=self.caller,", "tests/hub/test_doors.py -k bad_stored_options"),
+    Guard("no start by GET", "aiplatform_hub/hub/spawner.py", "        raise confirm_on_launch(query_data, self.name, self.base_url)", "        return options_from_strings({k: [str(v) for v in vs] for k, vs in query_data.items()})", "tests/hub/test_doors.py -k link_with_options"),
+    Guard("adoption waits for a stopped server", "aiplatform_hub/hub/local.py", "        if not self._check_pending:\n            return url\n        base", "        return url\n        base", "tests/hub/test_restart.py -k stopped_by_a_signal"),
+    Guard("scope of the route", "aiplatform_hub/services/platform/api/allocations.py", "        await self.require(START, user_name, server_name=body.server_name)\n", "", "tests/api/test_rights.py"),
+)  # fmt: skip
+
+
+def copy_of_project(target: Path) -> Path:
+    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split("\0")
+    for name in filter(None, tracked):
+        if (PROJECT / name).is_file() and not (PROJECT / name).is_symlink():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, target / name)
+    return target
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=[guard.name.replace(" ", "-") for guard in GUARDS])
+def test_without_its_guard_a_test_goes_red(guard: Guard, world_readable_dir: Path) -> None:
+    copy = copy_of_project(world_readable_dir)
+    file = copy / guard.file
+    code = file.read_text()
+    assert code.count(guard.text) == 1, f"the guard “{guard.name}” is not where this table says: {guard.file}"
+    file.write_text(code.replace(guard.text, guard.without))
+    where, _, selection = guard.test.partition(" -k ")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", where, *(["-k", selection] if selection else [])]
+    done = subprocess.run(command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, f"nothing noticed that “{guard.name}” is gone:\n{done.stdout[-3000:]}{done.stderr[-1000:]}"
+    assert "AssertionError" in done.stdout or "Failed" in done.stdout or "Error" in done.stdout
