@@ -10,6 +10,16 @@ import click
 from aiplatform_hub import __version__
 
 COMMANDS: dict[str, str] = {
+    "catalog": "aiplatform_hub.cli.user:catalog",
+    "capacity": "aiplatform_hub.cli.user:capacity",
+    "quota": "aiplatform_hub.cli.user:quota",
+    "launch": "aiplatform_hub.cli.user:launch",
+    "list": "aiplatform_hub.cli.user:list_",
+    "show": "aiplatform_hub.cli.user:show",
+    "why": "aiplatform_hub.cli.user:why",
+    "stop": "aiplatform_hub.cli.user:stop",
+    "usage": "aiplatform_hub.cli.user:usage",
+    "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",
     "setup-proxy": "aiplatform_hub.cli.proxy:setup_proxy",
     "token": "aiplatform_hub.cli.token:token",

@@ -85,7 +85,7 @@ class HubApiClient:
         ServiceUnavailableError
             If the hub does not answer, or does not let this service read users.
         """
-        response = await self._fetch("GET", f"/aiplatform/users/{quote(name, safe='')}")
+        response = await self._fetch("GET", f"/aiplatform/users/{quote(name, safe='', errors='replace')}")
         if response.code == _NOT_FOUND:
             return None
         if response.code != 200:  # noqa: PLR2004 - HTTP

@@ -55,7 +55,14 @@ class Place:
             "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{prefix}oauth_callback",
             "JUPYTERHUB_OAUTH_ACCESS_SCOPES": scope,
         }
-        command = [sys.executable, "-m", "aiplatform_hub.services.platform", *arguments_of(self.hub.settings), "--requests-per-minute", str(requests_per_minute)]
+        command = [
+            sys.executable,
+            "-m",
+            "aiplatform_hub.services.platform",
+            *arguments_of(self.hub.settings),
+            "--requests-per-minute",
+            str(requests_per_minute),
+        ]
         with (self.hub.folder / "platform.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.hub.folder, env=environment, stdout=log, stderr=log, start_new_session=True)
         wait_for(self._is_up, f"the platform answers; its log is {self.hub.folder}/platform.log")

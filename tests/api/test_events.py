@@ -71,7 +71,9 @@ def test_a_stream_tells_ones_own_session_and_not_anothers(place):
         assert mine.causes(held)[:2] == ["starting", "started"]
         wait_for(lambda: "ready" in admin.causes(held), "the admin sees it")
         place.hub.factory.meter.seen({UUID(held): datetime.now(UTC)})  # as the keeper does
-        wait_for(lambda: [m for m in mine.messages if m["kind"] == "cost" and m["allocation_id"].replace("-", "") == held.replace("-", "")], "a running cost", 20)
+        wait_for(
+            lambda: [m for m in mine.messages if m["kind"] == "cost" and m["allocation_id"].replace("-", "") == held.replace("-", "")], "a running cost", 20
+        )
         wait_for(lambda: [m for m in other.messages if m["kind"] == "capacity" and sum(t["held"] for t in m["gpu_types"]) == 1], "others see the capacity")
         assert not other.causes(held)
         assert "user0" not in json.dumps(other.messages)

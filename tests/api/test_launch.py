@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.support.hub import wait_for
+from tests.support.hub import ADMIN, wait_for
 
 
 def test_a_session_is_held_runs_and_ends(place):
@@ -68,6 +68,22 @@ def test_an_invalid_option_is_named_and_nothing_is_held(place, field, options):
     problem = answer.json()
     assert problem["code"] == "invalid_option"
     assert field in {reason["field"] for reason in problem["reasons"]}, problem
+    assert not place.hub.open_allocations()
+
+
+@pytest.mark.parametrize("name", ["", "/", "user0/x", "user0!user=user1", "nobody", "..", "\ud800", "\x00", "ü" * 300], ids=ascii)
+def test_a_person_who_does_not_exist_is_404_whatever_the_name(place, name):
+    for user in ("user0", ADMIN):
+        for path in ("allocations", "decisions"):
+            answer = place.call(
+                "POST",
+                path,
+                user=user,
+                json={"environment_template": "trivial", "user": name, "server_name": "x"}
+                if path == "allocations"
+                else {"environment_template": "trivial", "user": name},
+            )
+            assert answer.status_code == 404, answer.text
     assert not place.hub.open_allocations()
 
 

@@ -86,7 +86,9 @@ def test_a_start_by_an_admin_is_the_owners_and_audited(place):
     answer = place.call("POST", "allocations", user=ADMIN, json={**BODY, "server_name": "by-admin"})
     assert answer.status_code == 201, answer.text
     assert answer.json()["user"] == "user2"
-    wait_for(lambda: [e for e in place.audit() if e.action == "launch_session" and e.actor == ADMIN and answer.json()["id"] in e.target], "the launch is audited")
+    wait_for(
+        lambda: [e for e in place.audit() if e.action == "launch_session" and e.actor == ADMIN and answer.json()["id"] in e.target], "the launch is audited"
+    )
     place.wait_state(ADMIN, answer.json()["id"], "active")
     stopped = place.call("DELETE", f"allocations/{answer.json()['id']}", user=ADMIN)
     assert stopped.status_code == 202, stopped.text
@@ -98,7 +100,9 @@ def test_refused_acts_are_audited(place, ended):
     place.call("DELETE", f"allocations/{ended}", user="user3")
     place.call("POST", "allocations", token=token_of(place, "read_only"), json=BODY)
     place.call("GET", "capacity", token="0" * 32)
-    wait_for(lambda: {e.detail.get("code") for e in place.audit() if e.outcome == "refused"} >= {"not_found", "insufficient_scope", "unauthenticated"}, "three rows")
+    wait_for(
+        lambda: {e.detail.get("code") for e in place.audit() if e.outcome == "refused"} >= {"not_found", "insufficient_scope", "unauthenticated"}, "three rows"
+    )
 
 
 def test_a_list_shows_only_ones_own(place, ended):

@@ -172,7 +172,7 @@ def test_a_wish_to_stop_is_taken_back_when_the_hub_is_away(desk, hub, factory):
     assert asyncio.run(desk.stop(allocation, ROOT))
     assert found(factory, allocation).stop_cause == "stopped_by_admin"
     assert hub.calls[-1] == ("stop", "alice", "jupyterlab", "roots")
-    assert [e.actor for e in factory.audit_trail.latest() if e.action == "stop_session"][0] == "root"
+    assert next(e.actor for e in factory.audit_trail.latest() if e.action == "stop_session") == "root"
 
 
 def test_a_hold_that_never_started_is_withdrawn_without_the_hub(desk, hub, factory):

@@ -42,6 +42,8 @@ class Principal:
 
         ``groups`` are the groups of that person, for scopes with a ``!group=`` filter.
         """
+        if not user_name or "/" in user_name:
+            return self.holds(scope)  # no user is called so, and no filter may be read as one
         if has_scope(f"{scope}!user={user_name}", self.scopes):
             return True
         if server_name is not None and has_scope(f"{scope}!server={user_name}/{server_name}", self.scopes):

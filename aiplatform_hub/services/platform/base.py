@@ -280,7 +280,7 @@ class ApiHandler(PlatformHandler):
             return
         may_know = user_name == principal.name or principal.may(READ, user_name, server_name=server_name, groups=groups)
         self.is_foreign = not may_know
-        raise insufficient_scope(f"{scope}!user={user_name}") if may_know else NotFoundError(f"There is no {user_name} that you may see.")
+        raise insufficient_scope(f"{scope}!user={user_name}") if may_know else NotFoundError(f"There is no user “{user_name}”, or you may not know of them.")
 
     async def _groups_of(self, user_name: str, scope: str) -> frozenset[str]:
         """Return a person's groups, but only where the caller's scopes name groups."""

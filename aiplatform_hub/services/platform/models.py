@@ -372,5 +372,5 @@ _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 def dumps(value: Any) -> str:
-    """Return a value as JSON text."""
-    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+    """Return a value as JSON text. It is ASCII, so that even half a character that a caller sent can be sent back."""
+    return json.dumps(plain(value), separators=(",", ":"))

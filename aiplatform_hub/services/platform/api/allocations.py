@@ -251,7 +251,7 @@ RESOURCES = (
                     Parameter("cursor", "`next_cursor` of the page before", _TEXT),
                 ),
                 replies={200: Reply("A page", AllocationPage)},
-                errors=(400,),
+                errors=(400, 404),
             ),
             Route(
                 method="POST",
