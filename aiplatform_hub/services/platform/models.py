@@ -264,7 +264,7 @@ class AllocationOut(Output):
     gpus: int
     gpu_type: str | None
     devices: tuple[str, ...]
-    memory_gib: Money
+    memory_gib: int
     cpu_cores: int
     project: str
     cost_centre: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 from urllib.parse import quote
 from uuid import UUID
 
@@ -53,7 +52,7 @@ class AllocationViews:
             gpus=request.gpus,
             gpu_type=request.gpu_type,
             devices=allocation.devices,
-            memory_gib=Decimal(request.memory_bytes) / GIB,
+            memory_gib=request.memory_bytes // GIB,
             cpu_cores=request.cpu_cores,
             project=request.project,
             cost_centre=request.cost_centre,
