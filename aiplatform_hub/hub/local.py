@@ -182,8 +182,8 @@ class LocalSpawner(AIPlatformSpawner):
 
     async def poll(self) -> int | None:
         """Return None while the server runs or that is not known, else its exit status. Never raises."""
-        if self._is_starting:
-            return None
+        if self._is_starting or self._is_refused:
+            return 0 if self._is_refused else None
         try:
             allocation_id = await self.current_allocation_id()
             return await self.platform.in_thread(self._status_of, allocation_id)

@@ -48,6 +48,7 @@ class AIPlatformSpawner(Spawner):
         super().__init__(**kwargs)
         self._allocation_id: UUID | None = None
         self._is_starting = False
+        self._is_refused = False
         self._stage = (5, "Checking your limits")
         if self.hub is not None:
             with suppress(RuntimeError):  # no running loop: a hub that only upgrades its database
@@ -250,6 +251,10 @@ class AIPlatformSpawner(Spawner):
         """Return the allocation of the latest start of this server, if one is known."""
         return self._allocation_id
 
+    def clear_state(self) -> None:
+        super().clear_state()
+        self._is_refused = False
+
     async def stop(self, now: bool = False) -> None:  # noqa: ARG002 - the hub's signature; the grace is short as it is
         """Stop the server and settle its usage."""
         allocation_id = await self.current_allocation_id()
@@ -294,6 +299,7 @@ class _Refusing:
         if error is None or isinstance(error, SpawnException) or not isinstance(error, Exception):
             return
         spawner = self._spawner
+        spawner._is_refused = True  # noqa: SLF001 - one half of the same class
         if not isinstance(error, AIPlatformError) or error.status >= 500:  # noqa: PLR2004 - HTTP's boundary
             spawner.log.error("No decision for %s", spawner._log_name, exc_info=error)  # noqa: SLF001 - the hub's own name for log lines
         if not isinstance(error, AIPlatformError):

@@ -7,11 +7,13 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from aiplatform_hub.domain.allocations import AllocationState
 from tests.hub.conftest import stop_everything
-from tests.support.hub import TRIVIAL, RealHub, real_hub, wait_for
+from tests.support.hub import SLOW, TRIVIAL, RealHub, real_hub, wait_for
 
 CONFIG = """
 c.LocalSpawner.http_timeout = 3
@@ -39,6 +41,19 @@ def test_killed_hub_adopts_its_servers(hub: RealHub) -> None:
     after = hub.ask("user0", "kept")
     assert (after["pid"], after["environment"]) == (before["pid"], before["environment"])
     assert len(hub.open_allocations()) == 1
+
+
+def test_start_cut_off_by_a_kill_is_adopted(hub: RealHub) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(hub.start_server, "user2", "cut", {"environment_template": SLOW, "gpus": 1})
+        allocation = wait_for(lambda: [a for a in hub.open_allocations() if a.state is AllocationState.ACTIVE], "its process has begun")[0]
+        hub.kill_hub()
+        starting.exception()
+    hub.start_hub()
+    hub.wait_ready("user2", "cut")
+    assert [a.id for a in hub.open_allocations()] == [allocation.id]
+    assert hub.ask("user2", "cut")["environment"]["AIPLATFORM_ALLOCATION_ID"] == str(allocation.id)
+    assert hub.stop_server("user2", "cut").status_code == 204
 
 
 def test_terminated_hub_leaves_servers_running(hub: RealHub) -> None:
