@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -86,7 +87,7 @@ def test_visiting_a_stopped_server_leads_to_launch(visitor: Visitor) -> None:
     page = visitor.open("student")
     page.goto("/user/student/my-work/")
     page.click("#start")
-    page.wait_for_url("**/services/platform/launch?server_name=my-work")
+    page.wait_for_url(re.compile(r"/services/platform/launch\?server_name=my-work$"))
     expect(page.locator("#server_name")).to_have_value("my-work")
 
 

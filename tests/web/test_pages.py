@@ -1,0 +1,197 @@
+"""Golden pages, and what holds for all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+
+from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState, GpuDevice
+from aiplatform_hub.domain.limits import Limit, LimitUsage
+from aiplatform_hub.domain.quota import Decision, Outcome
+from aiplatform_hub.errors import QuotaInUseError, Reason
+from aiplatform_hub.storage.audit import AuditEvent
+from aiplatform_hub.web.launch_form import choices_of
+from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
+from aiplatform_hub.web.view_models import admin, usage
+from aiplatform_hub.web.view_models.environments import HomePage, Money, environment_card, gpu_row, quota_bar
+from aiplatform_hub.web.view_models.formats import stamp
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
+from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, NOW, PATHS, RUNNING, STARTING, frame
+from tests.web.test_usage import DAYS
+
+
+def card(allocation: Any) -> Any:
+    return environment_card(allocation, cost=Money(Decimal("6.2"), "EUR"), catalog=CATALOG, now=NOW, paths=PATHS)
+
+
+def home() -> str:
+    bars = (quota_bar(LimitUsage(Limit("user", "ada", "gpus", Decimal(2)), Decimal(2), held_by=("train-1", HOSTILE)), CATALOG),)
+    rows = (gpu_row("NVIDIA H100", free=1, held=2, unhealthy=1, is_simulated=False),)
+    page = HomePage((card(RUNNING), card(STARTING)), (card(ENDED), card(HOSTILE_ONE)), card(ENDED), "PyTorch again (2 × NVIDIA H100)", "Default", bars, rows)
+    return render("home.html", frame(), page=page)
+
+
+def first_home() -> str:
+    return render("home.html", frame(), page=HomePage((), (), None, "", "Default", (), ()))
+
+
+def form() -> LaunchForm:
+    projects = CATALOG.projects_of(frozenset({"vision"}))
+    fields = {"environment_template": "pytorch", "gpus": "2", "server_name": HOSTILE}
+    one = choices_of(fields, catalog=CATALOG, gpu_types=("h100",), projects=projects, startable=["jupyterlab", "pytorch"])
+    reason = Reason(
+        "quota_in_use", "You may hold 2 GPUs at once; train-1 holds 1.", "gpus", "user:ada", "2", "1", "2", ("train-1",), ("Stop train-1.",), field="gpus"
+    )
+    decisions = {0: Decision(Outcome.ADMIT), 1: Decision(Outcome.ADMIT), 2: Decision(Outcome.DENY, "quota_in_use", (reason,))}
+    offer = Offer(CATALOG, projects, ("h100",), {"jupyterlab": f"Not built. {HOSTILE}"})
+    return launch_form(one, offer, Quote(decisions, Decimal(3), "EUR"), problem_of(QuotaInUseError(reason.message, (reason,))))
+
+
+def launch() -> str:
+    return render("launch.html", frame("launch"), form=form())
+
+
+def usage_page() -> str:
+    chart, highest = usage.chart(DAYS, "EUR")
+    links = (usage.Link("By day", "/services/platform/usage?group_by=day", is_current=True), usage.Link(HOSTILE, "/x", is_current=False))
+    page = usage.UsagePage(
+        figures=usage.figures(DAYS, DAYS, {"EUR": Decimal(1)}),
+        periods=links,
+        groups=links,
+        group_label="Day",
+        heading="This month",
+        rows=tuple(usage.row(row, "day", CATALOG) for row in DAYS.rows),
+        total=usage.row(DAYS.totals[0], "total", CATALOG),
+        chart=chart,
+        chart_label="Cost per day in EUR",
+        chart_first="2026-11-10",
+        chart_last="2026-11-13",
+        chart_highest=highest,
+        complete_until=usage.report_stamp(DAYS),
+        first_day="2026-11-10",
+        last_day="2026-11-13",
+        csv_url="/services/platform/usage.csv?group_by=day",
+    )
+    return render("usage.html", frame("usage"), page=page, is_everybody=False, can_see_everybody=False)
+
+
+def session() -> str:
+    event = AllocationEvent(1, ENDED.id, NOW, AllocationState.ACTIVE, AllocationState.ENDED, "out_of_memory", "keeper")
+    verdict, reasons = why("admit", ())
+    page = SessionPage(
+        card=card(HOSTILE_ONE),
+        facts=session_facts(HOSTILE_ONE, CATALOG),
+        steps=steps(HOSTILE_ONE, (event,)),
+        verdict=verdict,
+        reasons=reasons,
+        costs=(CostRow(stamp(NOW), stamp(NOW), "2 × NVIDIA H100", "2.00", "3.00 EUR", "6.00 EUR"),),
+        total="6.00 EUR",
+        log=f"line\n{HOSTILE}",
+        log_note="",
+    )
+    return render("session.html", frame(), page=page)
+
+
+def admin_page() -> str:
+    device = GpuDevice("GPU-a", "h100", 80 * 1024**3, product_name=HOSTILE)
+    page = admin.AdminPage(
+        holders=(admin.holder_row(RUNNING, cost=Money(Decimal("6.2"), "EUR"), catalog=CATALOG, now=NOW, paths=PATHS),),
+        devices=admin.device_rows((device,), (RUNNING,), CATALOG),
+        processes=(admin.process_row("hub", NOW, NOW, {"pid": 1}, NOW), admin.process_row("keeper", None, None, {}, NOW)),
+        not_enforced=("GPUs are advisory.",),
+        enforced=("Memory limits bind.",),
+        audit=(admin.audit_row(AuditEvent(NOW, HOSTILE, "stop", HOSTILE, "refused", {"code": HOSTILE})),),
+        catalog_problems=(f"tiers.yaml:3 {HOSTILE}",),
+        templates=(("PyTorch", "Not built."),),
+    )
+    return render("admin.html", frame("admin", is_admin=True), page=page)
+
+
+def stop() -> str:
+    return render("stop.html", frame(), card=card(RUNNING), problem=None)
+
+
+def problem() -> str:
+    return render("problem.html", frame(), problem=problem_of(QuotaInUseError(HOSTILE)))
+
+
+PAGES = {
+    "home": home,
+    "first-home": first_home,
+    "launch": launch,
+    "usage": usage_page,
+    "session": session,
+    "admin": admin_page,
+    "stop": stop,
+    "problem": problem,
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_as_reviewed(name: str, same_as_golden: Callable[[str, str], None]) -> None:
+    same_as_golden(name, PAGES[name]())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_text_becomes_markup_and_nothing_is_inline(name: str) -> None:
+    html = PAGES[name]()
+    assert HOSTILE not in html
+    assert not re.search(r"<script(?![^>]*\bsrc=)", html)
+    assert not re.search(r"\s(style|on[a-z]+)=", html)
+    assert not re.search(r'(src|href|action)="(https?:)?//', html)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_has_one_main_one_heading_and_unique_ids(name: str) -> None:
+    html = PAGES[name]()
+    assert html.count("<main") == html.count("<h1") == 1
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert sorted(set(ids)) == sorted(ids)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "usage"])
+def test_forms_that_change_something_carry_their_token(name: str) -> None:
+    for one in re.findall(r'<form method="post".*?</form>', PAGES[name](), re.DOTALL):
+        assert 'name="_xsrf" value="token-of-the-test"' in one
+
+
+def test_every_page_template_is_shown_here() -> None:
+    names = {path.stem for path in (WEB_DIR / "pages").glob("*.html")} - {"base", "components"}
+    assert names == set(PAGES) - {"first-home"}
+
+
+def test_stylesheet_can_be_inlined_in_the_hubs_pages() -> None:
+    source = (HUB_TEMPLATES_DIR / "aiplatform_style.html").read_text()
+    assert source == (STATIC_DIR / "aiplatform.css").read_text()
+    assert environment().from_string(source).render() == source.rstrip("\n")
+    assert "</" not in source
+
+
+def test_top_level_templates_are_the_hubs_pages() -> None:
+    assert (WEB_DIR.parents[1] / "templates").resolve() == HUB_TEMPLATES_DIR.resolve()
+
+
+def test_vendored_script_comes_with_its_licence() -> None:
+    assert (STATIC_DIR / "vendor" / "htmx-LICENSE.txt").read_text().startswith("Zero-Clause BSD")
+    assert [path.name for path in (STATIC_DIR / "vendor").glob("*.js")] == ["htmx-2.0.11.min.js"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in HUB_TEMPLATES_DIR.glob("*.html") if path.name != "aiplatform_style.html"))
+def test_hub_page_parses(name: str) -> None:
+    jinja2.Environment(autoescape=True).parse(Path(HUB_TEMPLATES_DIR / name).read_text())
+
+
+def test_spawn_form_offers_the_same_choices_and_survives_their_absence() -> None:
+    page = environment().get_template("options_form.html")
+    html = page.render(form=form(), launch_url="/services/platform/launch")
+    assert 'name="environment_template"' in html
+    assert 'name="server_name"' not in html
+    assert HOSTILE not in html
+    assert "cannot be read just now" in page.render(form=None, launch_url="/x")
