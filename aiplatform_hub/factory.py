@@ -205,9 +205,7 @@ class Factory:
     @cached_property
     def stops(self) -> SessionStops:
         """Records who wants a session stopped."""
-        return SessionStops(
-            database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=self.audit_trail, clock=self.clock
-        )
+        return SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=self.audit_trail, clock=self.clock)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -51,7 +51,7 @@ class Reconciler:
         Ends every process of a session within about this many seconds, and returns when none is left.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  keyword-only
         self,
         *,
         database: Database,

@@ -171,7 +171,6 @@ def test_after_every_random_crash_the_ledger_equals_what_runs(machine, seed):
         crashes.crash()
         crashes.start_keeper()
         crashes.await_order()
-    print("\n".join(crashes.log))
     crashes.check_ends()
     crashes.check_ledger()
     assert len(machine.ended()) > CYCLES / 2, "the crashes hit too little"

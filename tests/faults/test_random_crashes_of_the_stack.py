@@ -14,7 +14,11 @@ import pytest
 import requests
 
 from aiplatform_hub.clients.identity import send_signal, wait_for_exit
-from aiplatform_hub.domain.allocations import AllocationState, EndCause
+from aiplatform_hub.clients.launcher import LaunchSpec, launch
+from aiplatform_hub.domain.allocations import AllocationState, EndCause, ServerKey
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.units import GIB
+from tests.support.hub import wait_for
 from tests.support.stack import PROGRAMS, Stack
 
 SETTLED_SECONDS = 30
@@ -155,6 +159,24 @@ def _check_ledger(stack, crashes):
             assert interval.end_cause is EndCause.START_FAILED
         if not interval.estimated:
             assert interval.ended_at == record.ended_at
+
+
+def test_a_start_that_no_hub_knows_is_ended_within_30_seconds(stack):
+    Crashes(stack, 0).fill()
+    factory = stack.factory
+    personal = next(p for p in factory.catalog.projects.values() if p.is_personal)
+    request = LaunchRequest("trivial", 0, None, GIB, 1, personal.name, personal.cost_centre)
+    server = ServerKey(10**6, "cut-off", 10**6)
+    allocation = factory.enforcer.take_up(Caller(10**6, "ada"), request, server, door="hub", actor="ada", hub_instance="an earlier life")
+    log_path = stack.folder / "cut-off.log"
+    spec = LaunchSpec(
+        allocation_id=allocation.id, spawner_id=10**6, user_id=10**6, argv=("/bin/sleep", "100"), env={}, cwd=stack.folder, port=0, log_path=log_path
+    )
+    launch(spec, factory.spool)
+    wait_for(lambda: not stack.find(allocation.id).is_open, "the start that was cut off is ended", SETTLED_SECONDS)
+    assert stack.find(allocation.id).end_cause is EndCause.START_FAILED
+    assert allocation.id not in stack.running()
+    assert any(a.user_name == "ada" for a in stack.open())
 
 
 def test_a_killed_supervisor_leaves_everything_running_and_the_next_one_adopts_it(stack):
