@@ -32,7 +32,8 @@ class Supervisor:
         self._plan = plan
         self._say = say
         self._children = {program.name: Child(program=program, run_dir=plan.settings.run_dir, say=say) for program in plan.programs}
-        self._stop = threading.Event()
+        # A plain value: an Event's lock deadlocks when its own waiter is interrupted by the signal that sets it.
+        self._is_stopping = False
         self._routes_wanted = threading.Event()
         self._hub = HubRest(api_url=plan.settings.hub_api_url, token=plan.directory.secret("supervisor"))
 
@@ -52,18 +53,20 @@ class Supervisor:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
         if not self._wait_until_ready():
             self._end_all()
-            if not self._stop.is_set():
+            if not self._is_stopping:
                 raise ServiceUnavailableError(self._why_not_ready())
             return
         self._announce(adopted)
-        while not self._stop.wait(_TICK_SECONDS):
-            self._tend()
+        while not self._is_stopping:
+            time.sleep(_TICK_SECONDS)
+            if not self._is_stopping:
+                self._tend()
         self._say("Stopping the hub, the proxy and the services; sessions run on …")
         self._end_all()
         self._say_what_runs_on()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop.set()
+        self._is_stopping = True
 
     def _start(self) -> list[str]:
         adopted = [name for name, child in self._children.items() if child.adopt()]
@@ -86,7 +89,8 @@ class Supervisor:
         home = f"http://127.0.0.1:{plan.settings.platform_port}{plan.settings.api_prefix}"
         missing = [login, f"{home}api/v1/openapi.json"]
         until = time.monotonic() + READY_SECONDS
-        while missing and time.monotonic() < until and not self._stop.wait(_TICK_SECONDS):
+        while missing and time.monotonic() < until and not self._is_stopping:
+            time.sleep(_TICK_SECONDS)
             self._tend()
             if self._has_given_up():
                 return False
@@ -126,7 +130,8 @@ class Supervisor:
     def _watch(self) -> None:
         """Write routes again after a proxy's start, and report a hub that lives but does not answer."""
         silent, ticks = 0, 0
-        while not self._stop.wait(_WATCH_SECONDS):
+        while not self._is_stopping:
+            time.sleep(_WATCH_SECONDS)
             if self._routes_wanted.is_set() and self._hub.sync_routes():
                 self._routes_wanted.clear()
             ticks += 1

@@ -110,3 +110,17 @@ def test_passwords_are_shown_once_and_can_be_made_anew(running: Installation):
     running.end()
     running.start("--new-passwords")
     assert len(running.password("student")) >= 12
+
+
+def test_a_storm_of_signals_stops_it_all_the_same():
+    installation = Installation()
+    try:
+        installation.start()
+        for _ in range(200):
+            installation.supervisor.send_signal(signal.SIGTERM)
+            installation.supervisor.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+        installation.supervisor.wait(40)
+        assert not any(installation.pids().values())
+    finally:
+        installation.remove()
