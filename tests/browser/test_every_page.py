@@ -54,6 +54,33 @@ def test_pages_fit_and_are_accessible(visitor: Visitor, user: str | None, width:
     assert errors == []
 
 
+def test_pages_fit_and_are_accessible_while_something_runs(visitor: Visitor) -> None:
+    owner = visitor.open("researcher", width=360)
+    owner.goto("/services/platform/launch?environment_template=jupyterlab&gpus=2&server_name=a-name-of-thirty-characters-xx")
+    owner.click("#start")
+    owner.wait_for_url("**/hub/spawn-pending/**")
+    faults = {"pending": findings(owner)}
+    owner.wait_for_url("**/user/researcher/**", timeout=40_000)
+    owner.goto("/services/platform/home")
+    session = owner.locator("[data-state=running] h3 a").get_attribute("href") or ""
+    admin = visitor.open("admin", width=360)
+    for page, address in (
+        (owner, "/services/platform/home"),
+        (owner, session),
+        (owner, f"{session}/stop"),
+        (owner, "/services/platform/launch?gpus=4"),
+        (owner, "/services/platform/usage"),
+        (admin, "/services/platform/admin"),
+        (admin, session),
+    ):
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.goto(address)
+            page.wait_for_timeout(300)
+            faults[f"{address} {width}"] = [*findings(page), *([f"{overflow(page)} px too wide"] if overflow(page) > 0 else [])]
+    assert {address: found for address, found in faults.items() if found} == {}
+
+
 def test_targets_are_large_enough_on_a_phone(visitor: Visitor) -> None:
     page = visitor.open("student", width=360)
     for address in ("/services/platform/home", "/services/platform/launch", "/services/platform/usage"):
