@@ -41,7 +41,7 @@ def run(data_dir: Path, **given: object) -> None:
     """Run the hub, the proxy and the services until Ctrl-C; sessions run on."""
     options = RunOptions(data_dir=data_dir.absolute(), **given)  # type: ignore[arg-type]  # click gives what the options above declare
     timed_say = _stopwatch()
-    directory = DataDirectory(options.data_dir, is_traversable=options.is_demo and os.geteuid() == 0)
+    directory = DataDirectory(options.data_dir, is_traversable=os.geteuid() == 0)
     directory.create()
     with directory.lock():
         operator = check(options)

@@ -17,6 +17,7 @@ from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ConfigurationError, ConflictError
 
 SECRET_NAMES = ("platform", "keeper", "supervisor", "operator", "proxy", "crypt-key")
+DATABASES = ("aiplatform.sqlite", "jupyterhub.sqlite")
 _FIRST_PORT, _LAST_PORT = 20000, 32000
 """Below the range from which the kernel takes ports of outgoing connections."""
 
@@ -66,7 +67,7 @@ class DataDirectory:
     path
         Absolute.
     is_traversable
-        Whether other accounts must reach their home below it (a trial as root).
+        Whether other accounts must reach built environments and homes below it (as root).
     """
 
     def __init__(self, path: Path, *, is_traversable: bool = False) -> None:
@@ -97,9 +98,10 @@ class DataDirectory:
                 folder.chmod(0o755 if folder == settings.environments_dir else 0o700)
             settings.homes_dir.mkdir(exist_ok=True)
             settings.homes_dir.chmod(0o711)
-            probe = self.path / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            for name in DATABASES:
+                # SQLite gives its journals the mode of the database; made here, so that it is never open to others.
+                os.close(os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600))
+                (self.path / name).chmod(0o600)
         except OSError as error:
             name = error.filename or self.path
             problem = (error.strerror or str(error)).lower()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,14 +138,24 @@ def install_npm_lock(node: Node, folder: Path, *, what: str, is_compiling: bool 
     """Install the ``package-lock.json`` of a folder into it."""
     options = ["--omit=dev", "--no-audit", "--no-fund", "--no-update-notifier", "--omit-lockfile-registry-resolved"]
     environment = dict(os.environ)
-    environment["PATH"] = f"{node.program.parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     # Node brings its own list of authorities and does not look at the machine's, where a company's own one is.
     bundle = next((path for path in _AUTHORITIES if Path(path).is_file()), None)
     if bundle:
         environment.setdefault("NODE_EXTRA_CA_CERTS", bundle)
     if node.home and is_compiling:
         environment["npm_config_nodedir"] = str(node.home)
-    run_step([*node.npm, "ci", *options], what=what, cwd=folder, environment=environment)
+    with tempfile.TemporaryDirectory() as programs:
+        _write_programs(node, Path(programs))
+        environment["PATH"] = f"{programs}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        run_step([*node.npm, "ci", *options], what=what, cwd=folder, environment=environment)
+
+
+def _write_programs(node: Node, folder: Path) -> None:
+    # Packages call `node` and `npm` while they install; the wheel's own bin/npm is no program.
+    for name, command in (("node", (str(node.program),)), ("npm", node.npm)):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        program.chmod(0o755)
 
 
 def _is_writable(folder: Path) -> bool:

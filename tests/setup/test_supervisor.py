@@ -48,7 +48,7 @@ def test_secrets_are_the_owners_alone(running: Installation):
         assert stat.S_IMODE((running.data_dir / folder).stat().st_mode) == 0o700, folder
     for file in (running.data_dir / "secrets").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
-    for file in (running.data_dir / "logs").glob("*.log"):
+    for file in [*(running.data_dir / "logs").glob("*.log"), *running.data_dir.glob("*.sqlite*")]:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
