@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jupyterhub.slugs import is_valid_safe_slug
@@ -86,9 +86,9 @@ class AIPlatformSpawner(Spawner):
 
     # Shared parts
 
-    @property
+    @cached_property
     def place(self) -> AIPlatform:
-        """The operator's settings."""
+        """The operator's settings; the hub's configuration does not change while it runs."""
         return AIPlatform(config=self.config)
 
     @property
@@ -96,7 +96,7 @@ class AIPlatformSpawner(Spawner):
         """The hub's base URL, with slashes at both ends."""
         return str(self.hub.base_url).removesuffix("hub/")
 
-    @property
+    @cached_property
     def platform(self) -> HubProcess:
         """What the spawners of this process share."""
         return process_for(self.place.settings(self.base_url))
