@@ -153,6 +153,7 @@ class Factory:
             decisions=self.decisions,
             devices=self.devices,
             facts=self.facts,
+            audit=self.audit,
             clock=self.clock,
         )
 

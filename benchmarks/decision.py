@@ -36,6 +36,7 @@ from aiplatform_hub.domain.units import GIB, to_microseconds
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -61,7 +62,14 @@ class Chain:
     def __init__(self, database: Database, folder: Path) -> None:
         allocations, devices = AllocationStore(), DeviceStore()
         self.enforcer = QuotaEnforcer(
-            database=database, catalog=load_catalog(), allocations=allocations, decisions=DecisionStore(), devices=devices, facts=FactStore(), clock=_now
+            database=database,
+            catalog=load_catalog(),
+            allocations=allocations,
+            decisions=DecisionStore(),
+            devices=devices,
+            facts=FactStore(),
+            audit=AuditStore(),
+            clock=_now,
         )
         head = LedgerHead(folder / "ledger-head.json")
         self.meter = UsageMeter(database=database, allocations=allocations, devices=devices, usage=UsageStore(), ledger_head=head, clock=_now)

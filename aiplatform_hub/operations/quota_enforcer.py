@@ -21,6 +21,7 @@ from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.errors import CapacityError, ConflictError, NotFoundError, Reason, ServerExistsError, ServiceUnavailableError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs, from_json, to_json
 from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.audit import AuditEvent, AuditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore, StoredDecision
 from aiplatform_hub.storage.devices import DeviceStore, Pool
@@ -81,6 +82,7 @@ class QuotaEnforcer:
         decisions: DecisionStore,
         devices: DeviceStore,
         facts: FactStore,
+        audit: AuditStore,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -89,6 +91,7 @@ class QuotaEnforcer:
         self._decisions = decisions
         self._devices = devices
         self._facts = facts
+        self._audit = audit
         self._clock = clock
 
     def register_devices(self, devices: Sequence[GpuDevice], memory_bytes: int, cpu_cores: int) -> None:
@@ -312,7 +315,16 @@ class QuotaEnforcer:
         )
         self._decisions.insert(connection, stored)
         self._allocations.insert(connection, allocation, idempotency_key=start.idempotency_key)
+        if start.actor != allocation.user_name:
+            self._audit_start_for_another(connection, allocation, now)
         return allocation, decision
+
+    def _audit_start_for_another(self, connection: Connection, allocation: Allocation, now: datetime) -> None:
+        """Leave a row of a start by an admin or a service for somebody else, denied ones included."""
+        outcome = "allowed" if allocation.is_open else "denied"
+        detail = {"user": allocation.user_name, "server": allocation.server_name}
+        event = AuditEvent(at=now, actor=allocation.actor, action="launch_session", target=f"allocation:{allocation.id}", outcome=outcome, detail=detail)
+        self._audit.insert(connection, event)
 
     def _answer(self, allocation: Allocation, decision: Decision) -> Allocation:
         """Return what was held, or raise the refusal; the transaction is committed by now."""

@@ -301,3 +301,21 @@ def test_server_is_known_by_its_spawner_after_a_rename(chain: Chain) -> None:
     chain.hold(person(1), "a", want(0))
     with pytest.raises(ServerExistsError):
         chain.meter.renamed(7, "a")
+
+
+@pytest.mark.parametrize(("gpus", "outcome"), [(1, "allowed"), (4, "denied")])
+def test_start_for_somebody_else_is_audited_in_the_same_transaction(chain: Chain, gpus: int, outcome: str) -> None:
+    owner = person(1)
+    try:
+        chain.enforcer.hold(owner, want(gpus), ServerKey(1, "a"), door="rest", actor="boss")
+    except QuotaExceededError:
+        assert outcome == "denied"
+    with chain.database.read() as connection:
+        rows = connection.execute(select(schema.audit_events)).mappings().all()
+    assert [(row["actor"], row["action"], row["outcome"], row["detail"]["user"]) for row in rows] == [("boss", "launch_session", outcome, "user1")]
+
+
+def test_start_for_oneself_is_not_audited(chain: Chain) -> None:
+    chain.hold(person(1))
+    with chain.database.read() as connection:
+        assert connection.execute(select(schema.audit_events)).first() is None

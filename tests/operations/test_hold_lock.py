@@ -12,6 +12,7 @@ import pytest
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -41,7 +42,14 @@ def test_decision_waits_for_one_that_has_read_and_not_written(chain: Chain, data
         chain.hold(person(number, "vision"), request=want(0, project="vision"))  # the pool allows three environments
     store, other = PausingStore(), Database(url=database_url, lock_timeout=PATIENCE)
     paused = QuotaEnforcer(
-        database=other, catalog=chain.catalog, allocations=store, decisions=DecisionStore(), devices=DeviceStore(), facts=FactStore(), clock=chain.clock
+        database=other,
+        catalog=chain.catalog,
+        allocations=store,
+        decisions=DecisionStore(),
+        devices=DeviceStore(),
+        facts=FactStore(),
+        audit=AuditStore(),
+        clock=chain.clock,
     )
     patient = Chain(Database(url=database_url, lock_timeout=PATIENCE), chain.head_file, chain.clock)
     first_chain = Chain(other, chain.head_file, chain.clock)

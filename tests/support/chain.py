@@ -18,6 +18,7 @@ from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -96,6 +97,7 @@ class Chain:
             decisions=DecisionStore(),
             devices=self.devices,
             facts=FactStore(),
+            audit=AuditStore(),
             clock=self.clock,
         )
         self.meter = UsageMeter(

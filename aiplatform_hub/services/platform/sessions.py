@@ -95,13 +95,10 @@ class Sessions:
         request = await self.resolve(options, caller)
         return request, await self.threads.run(self.factory.enforcer.dry_run, caller, request)
 
-    async def launch(self, order: Order, principal: Principal) -> tuple[Allocation, bool]:
+    async def launch(self, order: Order, principal: Principal) -> Allocation:
         """Hold, then start through the hub with the caller's token.
 
-        Returns
-        -------
-        tuple
-            The allocation, and whether it is new (False for a repeated ``Idempotency-Key``).
+        A repeated ``Idempotency-Key`` gives the first allocation again.
 
         Raises
         ------
@@ -112,14 +109,14 @@ class Sessions:
         request = await self.resolve(order.options, caller)
         self._refuse_unbuilt(self.factory.catalog.environment_templates[request.environment_template])
         if order.idempotency_key is None:
-            return await self._hold_and_start(order, principal, caller, request), True
+            return await self._hold_and_start(order, principal, caller, request)
         key = (caller.user_id, order.idempotency_key)
         async with self._locks.setdefault(key, asyncio.Lock()):
             try:
                 first = await self.threads.run(self._first_answer, *key)
                 if first is not None:
-                    return await self._again(first, request, order), False
-                return await self._hold_and_start(order, principal, caller, request), True
+                    return await self._again(first, request, order)
+                return await self._hold_and_start(order, principal, caller, request)
             finally:
                 self._locks.pop(key, None)
 

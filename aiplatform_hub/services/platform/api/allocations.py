@@ -96,9 +96,7 @@ class AllocationsHandler(ApiHandler):
         if body.server_name is not None:
             check_server_name(body.server_name)
         order = Order(options=options_in(body), user_name=user_name, server_name=body.server_name, idempotency_key=self._idempotency_key())
-        allocation, is_new = await self.platform.sessions.launch(order, self.principal)
-        if is_new and user_name != self.principal.name:
-            self.audit("launch_session", f"allocation:{allocation.id}", "allowed")
+        allocation = await self.platform.sessions.launch(order, self.principal)
         self.set_header("Location", f"{self.platform.settings.api_prefix}api/v1/allocations/{allocation.id}")
         self.reply(await self.platform.run(AllocationViews(self.platform.factory).full, allocation.id), 201)
 

@@ -38,7 +38,7 @@ class LaunchHandler(Page):
             if name is not None:
                 check_server_name(name)
             order = Order(options=options_of_fields(fields), user_name=caller.user_name, server_name=name, door="page")
-            allocation, _ = await self.platform.sessions.launch(order, self.principal)
+            allocation = await self.platform.sessions.launch(order, self.principal)
         except AIPlatformError as error:
             self.set_status(error.status)
             self.set_error_headers(error)
