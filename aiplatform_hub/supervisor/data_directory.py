@@ -103,10 +103,10 @@ class DataDirectory:
                 os.close(os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600))
                 (self.path / name).chmod(0o600)
         except OSError as error:
-            name = error.filename or self.path
+            where = error.filename or self.path
             problem = (error.strerror or str(error)).lower()
             raise ConfigurationError(
-                f"Cannot use the data directory {self.path}: {name}: {problem}. Give this account the folder (chown) or name another one with --data-dir."
+                f"Cannot use the data directory {self.path}: {where}: {problem}. Give this account the folder (chown) or name another one with --data-dir."
             ) from error
 
     def secret(self, name: str) -> str:
