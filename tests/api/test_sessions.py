@@ -96,8 +96,7 @@ def launch(desk, gpus=1, **kwargs):
 
 
 def test_the_hub_is_asked_with_the_callers_token_and_the_whole_request(desk, hub, factory):
-    allocation, is_new = launch(desk)
-    assert is_new
+    allocation = launch(desk)
     action, user_name, server_name, options, token = hub.calls[0]
     assert (action, user_name, server_name, token) == ("start", "alice", "jupyterlab", "alices")
     assert options["gpus"] == 1
@@ -126,7 +125,7 @@ def test_a_start_that_the_hub_refuses_holds_nothing(desk, hub, factory, answer, 
 
 def test_a_late_refusal_gives_the_hold_back_in_the_background(desk, hub, factory):
     hub.start, hub.delay = HubAnswer(500, "no"), 0.3
-    allocation, _ = launch(desk)
+    allocation = launch(desk)
     assert found(factory, allocation).end_cause == "start_failed"
     assert not open_now(factory)
 
@@ -153,7 +152,7 @@ def take_up(factory, allocation):
 
 
 def test_a_hold_that_a_start_took_up_is_the_hubs_to_settle(desk, hub, factory):
-    allocation, _ = launch(desk)
+    allocation = launch(desk)
     take_up(factory, allocation)
     asyncio.run(desk._give_back(allocation))
     assert found(factory, allocation).state == "active"
@@ -176,7 +175,7 @@ def test_a_wish_to_stop_is_taken_back_when_the_hub_is_away(desk, hub, factory):
 
 
 def test_a_hold_that_never_started_is_withdrawn_without_the_hub(desk, hub, factory):
-    allocation, _ = launch(desk)
+    allocation = launch(desk)
     assert asyncio.run(desk.stop(allocation, ALICE))
     assert found(factory, allocation).state == "withdrawn"
     assert [call[0] for call in hub.calls] == ["start"]
