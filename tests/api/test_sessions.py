@@ -159,7 +159,7 @@ def test_a_hold_that_a_start_took_up_is_the_hubs_to_settle(desk, hub, factory):
 
 
 def test_a_wish_to_stop_is_taken_back_when_the_hub_is_away(desk, hub, factory):
-    allocation = take_up(factory, launch(desk)[0])
+    allocation = take_up(factory, launch(desk))
     for answer, error in ((HubUnreachableError("away"), ServiceUnavailableError), (HubAnswer(400, "is pending spawn"), ConflictError)):
         hub.stop = answer
         with pytest.raises(error):
