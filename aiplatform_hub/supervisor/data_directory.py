@@ -17,7 +17,7 @@ from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ConfigurationError, ConflictError
 
 SECRET_NAMES = ("platform", "keeper", "supervisor", "operator", "proxy", "crypt-key")
-DATABASES = ("aiplatform.sqlite", "jupyterhub.sqlite")
+PRIVATE_FILES = ("aiplatform.sqlite", "aiplatform.sqlite.migrate-lock", "jupyterhub.sqlite")
 _FIRST_PORT, _LAST_PORT = 20000, 32000
 """Below the range from which the kernel takes ports of outgoing connections."""
 
@@ -98,7 +98,7 @@ class DataDirectory:
                 folder.chmod(0o755 if folder == settings.environments_dir else 0o700)
             settings.homes_dir.mkdir(exist_ok=True)
             settings.homes_dir.chmod(0o711)
-            for name in DATABASES:
+            for name in PRIVATE_FILES:
                 # SQLite gives its journals the mode of the database; made here, so that it is never open to others.
                 os.close(os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600))
                 (self.path / name).chmod(0o600)

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(given)  # the service comes first: what follows it is the service's own
     settings = settings_from(parsed)
     try:
-        DataDirectory(settings.data_dir, is_traversable=settings.is_demo and os.geteuid() == 0).create()
+        DataDirectory(settings.data_dir, is_traversable=os.geteuid() == 0).create()
         upgrade(settings.resolved_database_url)
     except AIPlatformError as error:
         sys.stderr.write(f"{error}\n")
