@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from jupyterhub.utils import random_port
@@ -153,10 +154,13 @@ class LocalSpawner(AIPlatformSpawner):
                 raise StartFailedError(
                     f"The server did not answer within {self.http_timeout} seconds. Try again; a first start may take longer than later ones."
                 )
-            await asyncio.sleep(0.1)
+            # often at first, then ever less: no start waits long for the next look, and a slow one costs few looks
+            await asyncio.sleep(min(0.25, 0.02 + (time.monotonic() - begun) / 8))
 
     async def _answers(self, url: str) -> bool:
         """Whether anything speaks HTTP there: every answer counts, also a refusal."""
+        if not await _listens(urlsplit(url).port):
+            return False
         address = f"{url}{self.server.base_url if self.server else '/'}api"
         try:
             await AsyncHTTPClient().fetch(address, connect_timeout=1, request_timeout=2, follow_redirects=False)
@@ -263,6 +267,16 @@ class LocalSpawner(AIPlatformSpawner):
     def clear_state(self) -> None:
         super().clear_state()
         self._allocation_id = self._stored_id = None
+
+
+async def _listens(port: int | None) -> bool:
+    """Whether a local port takes connections: a tenth of the work of a request that is refused."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 1)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 def _exit_status(record: SessionRecord) -> int:
