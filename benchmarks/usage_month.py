@@ -1,6 +1,6 @@
 """(d) Usage of one month grouped by project over 10^6 intervals, against the same sums in hand-written SQL.
 
-Run: python benchmarks/usage_month.py [--intervals 1000000] [--postgresql URL]
+Run: python benchmarks/usage_month.py [--intervals 1000000] [--turns 11] [--only sqlite|postgresql]
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import argparse
 import random
 import tempfile
 import uuid
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pairs import in_turns, machine
+from servers import postgresql
 from sqlalchemy import insert, text
 
 from aiplatform_hub.catalog.loader import load_catalog
@@ -87,17 +89,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--intervals", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=11)
-    parser.add_argument("--postgresql", help="SQLAlchemy address of an empty database")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"))
     arguments = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory() as folder:
-        places = [("SQLite", f"sqlite:///{Path(folder) / 'usage.sqlite'}")]
-        places += [("PostgreSQL", arguments.postgresql)] if arguments.postgresql else []
-        for name, url in places:
-            upgrade(url)
-            database = Database(url=url)
-            fill(database, arguments.intervals)
-            print(compare(database, f"{name}, {arguments.intervals} intervals, month by project", arguments.turns), flush=True)
+    with ExitStack() as stack:
+        if arguments.only != "postgresql":
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            measure("SQLite", f"sqlite:///{Path(folder) / 'usage.sqlite'}", arguments)
+        if arguments.only != "sqlite":
+            measure("PostgreSQL", stack.enter_context(postgresql()), arguments)
+
+
+def measure(name: str, url: str, arguments: argparse.Namespace) -> None:
+    upgrade(url)
+    database = Database(url=url)
+    fill(database, arguments.intervals)
+    print(compare(database, f"{name}, {arguments.intervals} intervals, month by project", arguments.turns), flush=True)
+    database.close()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ OPERATORS = ("run", "setup-proxy", "token", "stop-sessions", "environments", "mi
 AUDIT_ACTIONS = {
     "grant": "An admin gave a person a tier until a date. `detail` holds tier, end and reason.",
     "revoke": "An admin took a granted tier back.",
-    "launch_session": "Somebody started a server for another person.",
+    "launch_session": "Somebody started a server for another person, or tried to. `detail` holds person and server.",
     "stop_session": "Somebody stopped another person's server.",
     "METHOD path": "A request to the platform service was refused: the token was wrong, lacked the scope, or the thing is another person's. "
     "`detail` holds the error's code, the address it came from and the request's number. `action` is the method and the path, for example `POST /services/platform/api/v1/allocations`.",
@@ -187,22 +187,24 @@ def actions_in_code() -> set[str]:
     found: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                found |= _action_of(node, node.func)
+            if isinstance(node, ast.Call):
+                found |= _action_of(node)
     return found
 
 
-def _action_of(call: ast.Call, function: ast.Attribute) -> set[str]:
-    owner = ast.unparse(function.value)
-    if function.attr == "audit" and call.args:
-        given: ast.expr | None = call.args[0]
-    elif function.attr == "record" and "audit" in owner:
-        given = next((keyword.value for keyword in call.keywords if keyword.arg == "action"), None)
-    else:
+def _action_of(call: ast.Call) -> set[str]:
+    function = ast.unparse(call.func)
+    named = next((keyword.value for keyword in call.keywords if keyword.arg == "action"), None)
+    if function.endswith(".audit") and call.args:
+        named = call.args[0]
+    elif not (function == "AuditEvent" or ("audit" in function and function.endswith(".record"))):
         return set()
-    if isinstance(given, ast.Constant):
-        return {str(given.value)}
-    return {"METHOD path"} if isinstance(given, ast.Subscript) else {ast.unparse(given) if given else f"unknown call in {owner}"}
+    if isinstance(named, ast.Constant):
+        return {str(named.value)}
+    if isinstance(named, ast.Subscript):
+        return {"METHOD path"}
+    # a name passes on what its caller said; anything else is a new way to record, which needs words here
+    return set() if named is None or isinstance(named, ast.Name) else {ast.unparse(named)}
 
 
 def audit_events() -> str:
@@ -212,7 +214,7 @@ def audit_events() -> str:
         ("`actor`", "who did it; `unknown` without a valid token"),
         ("`action`", "one of the actions below"),
         ("`target`", "whom or what, for example `user:alice` or `allocation:<id>`"),
-        ("`outcome`", "`done`, `allowed` or `refused`"),
+        ("`outcome`", "`done`, `allowed`, `denied` (by a limit) or `refused` (no right to)"),
         ("`detail`", "more, as JSON"),
     )
     words = "One row for each privileged or refused act, in the table `audit_events`; the admin page shows the newest. Rows are only added."
