@@ -102,7 +102,8 @@ def _message(violation: Violation, situation: Situation) -> str:
     if violation.code == QuotaExceededError.code:
         return f"{_subject(limit)} {allowed}{_at_once(limit)}; you ask for {asked}."
     if limit.scope == MACHINE and limit.dimension == "gpus":
-        return f"{_subject(limit)} {allowed}, {_free_gpus(situation.capacity, limit)}; you ask for {asked}."
+        holding = f"; {_holding(usage, situation.caller)}" if usage.holders else ""
+        return f"{_subject(limit)} {allowed}, {_free_gpus(situation.capacity, limit)}{holding}; you ask for {asked}."
     return f"{_subject(limit)} {allowed}{_at_once(limit)}; {_holding(usage, situation.caller)}, and you ask for {asked} more."
 
 

@@ -222,7 +222,7 @@ def test_other_members_sessions_are_not_named():
 def test_free_gpus_of_another_type_and_a_smaller_count_are_remedies():
     capacity = machine("h100", "h100", "l4", "l4", held=(0,))
     (reason,) = decided(request(2), capacity=capacity, opened=[allocation(1, BOB, gpus=1)]).reasons
-    assert reason.message == "This machine can give 2 h100 GPUs, 1 is free now; you ask for 2 h100 GPUs."
+    assert reason.message == "This machine can give 2 h100 GPUs, 1 is free now; other users hold 1; you ask for 2 h100 GPUs."
     assert reason.held_by == ("a session of another user",)
     assert reason.remedies == ("Choose 1 GPU.", "Choose the GPU type l4: 2 are free.", "Try again later.")
 

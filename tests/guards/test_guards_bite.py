@@ -46,7 +46,7 @@ GUARDS = (
     Guard("options checked at each start", "aiplatform_hub/hub/spawner.py", "resolve(options, catalog=self.platform.factory.catalog, caller=self.caller,", "resolve({**options, 'gpus': int(options.get('gpus', 0))}, catalog=self.platform.factory.catalog, caller=self.caller,", "tests/hub/test_doors.py -k bad_stored_options"),
     Guard("no start by GET", "aiplatform_hub/hub/spawner.py", "        raise confirm_on_launch(query_data, self.name, self.base_url)", "        return options_from_strings({k: [str(v) for v in vs] for k, vs in query_data.items()})", "tests/hub/test_doors.py -k link_with_options"),
     Guard("adoption waits for a stopped server", "aiplatform_hub/hub/local.py", "        if not self._check_pending:\n            return url\n        base", "        return url\n        base", "tests/hub/test_restart.py -k stopped_by_a_signal"),
-    Guard("scope of the route", "aiplatform_hub/services/platform/api/allocations.py", "        await self.require(START, user_name, server_name=body.server_name)\n", "", "tests/api/test_rights.py"),
+    Guard("scope of the route", "aiplatform_hub/services/platform/api/allocations.py", "        if not self.principal.may(READ, allocation.user_name, server_name=allocation.server_name):\n            await self.require_read(allocation)\n", "", "tests/api/test_rights.py"),
 )  # fmt: skip
 
 
