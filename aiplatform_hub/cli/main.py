@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "setup-proxy": "aiplatform_hub.cli.proxy:setup_proxy",
     "token": "aiplatform_hub.cli.token:token",
     "stop-sessions": "aiplatform_hub.cli.operator:stop_sessions",
+    "grants": "aiplatform_hub.cli.grants:grants",
     "environments": "aiplatform_hub.cli.environments:environments",
     "migrate": "aiplatform_hub.cli.operator:migrate",
     "check-catalog": "aiplatform_hub.cli.operator:check_catalog",

@@ -81,7 +81,7 @@ def print_error(error: AIPlatformError, *, as_json: bool = False) -> None:
         return
     click.echo(f"{click.style('aiplatform:', fg='red')} {error.message}", err=True)
     for reason in error.reasons:
-        if reason.message != error.message:
+        if reason.message not in error.message:
             click.echo(f"  {reason.message}", err=True)
         for remedy in reason.remedies:
             click.echo(f"    - {remedy}", err=True)
