@@ -18,6 +18,10 @@ from tests.support.hub import SLOW, TRIVIAL, RealHub, real_hub, wait_for
 CONFIG = """
 c.LocalSpawner.http_timeout = 3
 c.Spawner.consecutive_failure_limit = 2
+
+# The hub's own check waits for one request for 5 min; here it gives up as soon as http_timeout says so.
+import aiohttp
+aiohttp.client.DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=2)
 """
 
 
