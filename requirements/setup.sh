@@ -2,6 +2,7 @@
 # Brings everything into .venv: `setup.sh hub` for running, `setup.sh test` for the test suite too.
 # POSIX sh and nothing else, because it runs before anything is installed.
 set -eu
+umask 022
 cd "$(dirname "$0")/.."
 kind=${1:-hub}
 began=$(date +%s)

@@ -51,7 +51,9 @@ GUARDS = (
 
 
 def copy_of_project(target: Path) -> Path:
-    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=False).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=False
+    ).stdout.split("\0")
     for name in filter(None, tracked):
         if (PROJECT / name).is_file() and not (PROJECT / name).is_symlink():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
