@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiplatform_hub.domain.allocations import AllocationState, EndCause
-from tests.support.hub import FAILING, SLOW, TRIVIAL, USERS, RealHub, wait_for
+from tests.support.hub import FAILING, SLOW, TRIVIAL, RealHub, wait_for
 
 BAD_OPTIONS = [
     {},
@@ -217,28 +217,3 @@ def test_server_that_ends_by_itself_is_settled(hub: RealHub) -> None:
     os.kill(hub.ask("user6", "dies")["pid"], 9)
     wait_for(lambda: not hub.open_allocations(), "its end is noticed", seconds=15)
     assert hub.allocation(allocation.id).end_cause is EndCause.KILLED
-
-
-def test_fifty_parallel_starts_get_exactly_the_capacity(hub: RealHub) -> None:
-    options = {"environment_template": TRIVIAL, "gpus": 1}
-    browsers = {user: hub.browser(user) for user in USERS}
-    for user in USERS:
-        hub.api("PUT", f"users/{user}/servers/s1", user=user, json={"user_options": options})
-
-    def start(user: str, number: int) -> int:
-        if number == 1:
-            return hub.start_server(user, "s1").status_code
-        if number == 2:
-            return browsers[user].post(f"/hub/spawn/{user}/s2", {"environment_template": TRIVIAL, "gpus": "1"}).status_code
-        return hub.start_server(user, f"s{number}", options).status_code
-
-    with ThreadPoolExecutor(50) as pool:
-        codes = list(pool.map(lambda pair: start(*pair), [(user, number) for number in range(5) for user in USERS]))
-    assert set(codes) <= {201, 202, 302, 403, 409, 429, 503}, codes
-    wait_for(
-        lambda: not any(server["pending"] for user in USERS for server in hub.api("GET", f"users/{user}").json()["servers"].values()), "all are decided", 60, 1
-    )
-    opened = hub.open_allocations()
-    devices = [device for allocation in opened for device in allocation.devices]
-    assert sum(allocation.request.gpus for allocation in opened) == 4
-    assert len(set(devices)) == len(devices) == 4
