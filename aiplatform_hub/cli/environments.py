@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -26,15 +28,23 @@ def _builder(data_dir: Path, config_file: Path | None, *, is_quiet: bool) -> Env
 
 @environments.command("build")
 @click.argument("name")
+@click.option("--again", "is_again", is_flag=True, help="Also when it is up to date.")
 @data_dir_option
 @config_option
 @json_option
 @guarded
-def build(name: str, data_dir: Path, config_file: Path | None, as_json: bool) -> None:
-    """Build the environment of template NAME from its lock."""
-    path = _builder(data_dir, config_file, is_quiet=as_json).build(name)
+def build(name: str, is_again: bool, data_dir: Path, config_file: Path | None, as_json: bool) -> None:
+    """Build the environment of template NAME from its lock, if it is not up to date."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    path = _builder(data_dir, config_file, is_quiet=as_json).build(name, is_again=is_again)
     if as_json:
         print_json({"name": name, "path": str(path)})
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End like Ctrl-C, which removes what is half built."""
+    raise KeyboardInterrupt
 
 
 @environments.command("list")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from aiplatform_hub.errors import ServiceUnavailableError
@@ -20,10 +23,12 @@ def install_locked(python: Path, lock: Path, *, is_shown: bool = False) -> None:
     """
     uv = find_uv()
     if uv:
-        command = [str(uv), "pip", "install", "--native-tls", "--python", str(python), "--require-hashes", "--compile-bytecode", "-r", str(lock)]
+        command = [str(uv), "pip", "install", "--python", str(python), "--require-hashes", "--compile-bytecode", "-r", str(lock)]
     else:
         command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "-r", str(lock)]
-    run_step(command, what=f"Installing {lock.name}", is_shown=is_shown)
+    # The machine's own list of authorities, where a company's is: the new name of the setting, and the one that an older uv knows.
+    environment = {**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+    run_step(command, what=f"Installing {lock.name}", environment=environment, is_shown=is_shown)
 
 
 def run_step(command: list[str], *, what: str, cwd: Path | None = None, environment: dict[str, str] | None = None, is_shown: bool = False) -> None:
@@ -36,14 +41,29 @@ def run_step(command: list[str], *, what: str, cwd: Path | None = None, environm
     """
     pipe = None if is_shown else subprocess.PIPE
     try:
-        done = subprocess.run(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr if is_shown else pipe, stderr=pipe, text=True, check=False
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr if is_shown else pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
         )
     except OSError as error:
         raise ServiceUnavailableError(f"{what} failed: {error}") from error
-    if done.returncode:
-        last = "\n".join(((done.stdout or "") + (done.stderr or "")).strip().splitlines()[-15:])
-        raise ServiceUnavailableError(f"{what} failed (exit code {done.returncode}):\n{last}".rstrip(":\n"))
+    with process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            # Ctrl-C: compilers and downloads that it started must not write on into a folder that is being removed.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        last = "\n".join(((output or "") + (errors or "")).strip().splitlines()[-15:])
+        raise ServiceUnavailableError(f"{what} failed (exit code {process.returncode}):\n{last}".rstrip(":\n"))
 
 
 def find_uv() -> Path | None:
