@@ -10,7 +10,7 @@ run: setup
 
 test:
 	@sh requirements/setup.sh test
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint:
 	@sh requirements/setup.sh test
