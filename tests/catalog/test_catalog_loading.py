@@ -33,14 +33,14 @@ def test_seed_environment_templates_are_as_promised():
     assert seen == SEED
     for template in catalog.environment_templates.values():
         assert (template.gpus.minimum, template.gpus.maximum) == (0, 4)
-        assert template.command == ("jupyterhub-singleuser",)
+        assert template.command[0] == "jupyterhub-singleuser"
 
 
 def test_code_server_opens_through_the_proxy_on_a_socket():
     template = load_catalog().environment_templates["code-server"]
     assert template.default_url == "/vscode/"
     assert template.requires == ("bin/jupyterhub-singleuser", "bin/code-server")
-    assert template.environment == {"JUPYTER_VSCODE_PROXY_USE_SOCKET": "1"}
+    assert template.environment == {"JUPYTER_VSCODE_PROXY_USE_SOCKET": "1", "VSCODE_CLI": "1"}
 
 
 @pytest.mark.parametrize("name", TIERS)
