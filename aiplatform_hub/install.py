@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
@@ -61,6 +62,7 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
         default_url=f"{settings.api_prefix}home",
     )
     _set_services(c, settings, secrets)
+    _keep_platform_on_hub_host(c)
     _extend(c.JupyterHub, "template_paths", [str(HUB_TEMPLATES)])
     _set_notices(c, settings)
     _extend(c.JupyterHub, "extra_handlers", IDENTITY_HANDLERS, key=lambda handler: str(handler[0]))
@@ -113,6 +115,26 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
         roles.append(_role("supervisor", SUPERVISOR_SCOPES))
     _extend(c.JupyterHub, "services", services, key=lambda service: str(service.get("name")))
     _extend(c.JupyterHub, "load_roles", roles, key=lambda role: str(role.get("name")))
+
+
+def _keep_platform_on_hub_host(c: Config) -> None:
+    """Let ``subdomain_host`` give people's servers hosts of their own, but not the platform: its pages and the hub's link to each other."""
+    chosen = _get(c.JupyterHub, "subdomain_hook", "idna")
+    if not isinstance(chosen, _PlatformOnHubHost):
+        c.JupyterHub.subdomain_hook = _PlatformOnHubHost({"idna": subdomain_hook_idna, "legacy": subdomain_hook_legacy}.get(chosen, chosen))
+
+
+class _PlatformOnHubHost:
+    """A ``JupyterHub.subdomain_hook`` around the operator's."""
+
+    def __init__(self, others: Callable[..., str]) -> None:
+        self._others = others
+
+    def __call__(self, name: str, domain: str, kind: str) -> str:
+        return domain if (kind, name) == ("service", "platform") else self._others(name, domain, kind=kind)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _PlatformOnHubHost:
+        return self  # a Config copies its values
 
 
 def _role(service: str, scopes: Sequence[str]) -> dict[str, Any]:

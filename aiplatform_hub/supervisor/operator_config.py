@@ -44,6 +44,11 @@ class OperatorConfig:
         host = DEFAULT_HOST if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - a comparison
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{self.base_url}"
 
+    @property
+    def public_address(self) -> str:
+        """The address that people use, as far as the configuration says it."""
+        return f"{self.subdomain_host}{self.base_url}" if self.subdomain_host else self.address
+
 
 def read_operator_config(options: RunOptions) -> OperatorConfig:
     """Load the operator's file and lay the command line over it.
@@ -65,7 +70,7 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
         host=options.host or str(hub.get("ip", "")) or bind.hostname or DEFAULT_HOST,
         port=options.port or int(hub.get("port", 0)) or bind.port or DEFAULT_PORT,
         base_url=f"/{base_url.strip('/')}/".replace("//", "/"),
-        subdomain_host=str(hub.get("subdomain_host", "")),
+        subdomain_host=_with_scheme(str(hub.get("subdomain_host", "")).rstrip("/")),
         ssl_key=str(hub.get("ssl_key", "")),
         ssl_cert=str(hub.get("ssl_cert", "")),
         has_authenticator=_names_authenticator(hub.get("authenticator_class")),
@@ -76,6 +81,10 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
         simulated_gpus=options.simulated_gpus if options.simulated_gpus is not None else own.get("simulated_gpus"),
         server_account=str(own.get("server_account", "nobody")),
     )
+
+
+def _with_scheme(host: str) -> str:
+    return host if "://" in host or not host else f"https://{host}"  # as the hub completes it
 
 
 def _file_of(options: RunOptions) -> Path | None:

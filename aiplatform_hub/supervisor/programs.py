@@ -110,7 +110,7 @@ class Place:
                 "JUPYTERHUB_SERVICE_PREFIX": prefix,
                 "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}",
                 "JUPYTERHUB_CLIENT_ID": f"service-{name}",
-                "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{prefix}oauth_callback",
+                "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{self.operator.subdomain_host}{prefix}oauth_callback",
                 "JUPYTERHUB_OAUTH_SCOPES": scopes,
                 "JUPYTERHUB_OAUTH_ACCESS_SCOPES": scopes,
             },

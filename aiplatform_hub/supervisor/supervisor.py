@@ -111,7 +111,7 @@ class Supervisor:
             self._say(f"Left running as it was: {', '.join(adopted)}")
         for warning in warnings_of(plan):
             self._say(f"Note: {warning}")
-        self._say(f"Ready: {plan.operator.address}")
+        self._say(f"Ready: {plan.operator.public_address}")
         if plan.options.is_demo:
             self._announce_people()
         self._say("Ctrl-C stops the hub; sessions run on.")

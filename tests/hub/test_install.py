@@ -107,3 +107,17 @@ def test_configuration_file_is_a_few_lines() -> None:
     exec(compile(text, "jupyterhub_config.py", "exec"), {"get_config": lambda: c})  # noqa: S102 - as JupyterHub does
     assert c.JupyterHub.spawner_class == "aiplatform_hub.hub.local.LocalSpawner"
     assert len(text.splitlines()) < 15
+
+
+@pytest.mark.parametrize(
+    ("chosen", "user_host"),
+    [(None, "ada.hub.example.org"), ("legacy", "ada.hub.example.org"), (lambda name, domain, kind: f"{kind}-{name}.{domain}", "user-ada.hub.example.org")],
+)
+def test_with_host_names_for_people_the_platform_stays_on_the_hubs(chosen: object, user_host: str) -> None:
+    c = Config()
+    if chosen:
+        c.JupyterHub.subdomain_hook = chosen
+    hook = installed(installed(c)).JupyterHub.subdomain_hook
+    assert hook("platform", "hub.example.org", kind="service") == "hub.example.org"
+    assert hook("ada", "hub.example.org", kind="user") == user_host
+    assert hook("platform", "hub.example.org", kind="user") != "hub.example.org"

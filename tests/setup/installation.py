@@ -91,7 +91,7 @@ class Installation:
         return self.answers("hub/login") and self.answers("services/platform/api/v1/openapi.json")
 
     def password(self, name: str) -> str:
-        return re.search(rf"^.*\s{name}\s+(\S+)", self.said(), re.MULTILINE).group(1)
+        return re.search(rf"^.*?\s{name}\s+(\S+)", self.said(), re.MULTILINE).group(1)
 
     def token(self, user: str, *more: str) -> str:
         done = aiplatform("token", user, "--data-dir", self.data_dir, *more)

@@ -153,6 +153,14 @@ def isolation_line(*, is_isolated: bool) -> tuple[str, bool]:
     return "Users are isolated neither from each other nor from the hub, its secrets and the ledger.", False
 
 
+def origin_line(*, has_own_origins: bool) -> tuple[str, bool]:
+    """Return whether a browser keeps people's servers apart, in words."""
+    if has_own_origins:
+        return "Each person's servers have a host name of their own: a browser keeps them apart from the hub and from each other.", True
+    risk = "People's servers share the hub's origin: an admin who opens someone's server runs that person's scripts with an admin's rights."
+    return f"{risk} c.JupyterHub.subdomain_host gives each person a host name.", False
+
+
 def gpu_line(*, is_simulated: bool) -> tuple[str, bool]:
     """Return whether a session can reach GPUs that it does not hold, in words."""
     if is_simulated:

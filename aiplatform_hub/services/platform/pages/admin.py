@@ -26,10 +26,10 @@ class AdminHandler(Page):
         await self.caller()
         if not (self.principal.is_admin and self.principal.sees_everybody):
             raise NotFoundError("There is nothing here.")
-        self.show("admin.html", page=await self.platform.run(admin_page, self.factory, self.paths))
+        self.show("admin.html", page=await self.platform.run(admin_page, self.factory, self.paths, bool(self.platform.hub_auth.hub_host)))
 
 
-def admin_page(factory: Factory, paths: Paths) -> view.AdminPage:
+def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.AdminPage:
     """Read and word everything on Admin."""
     now, catalog = factory.clock(), factory.catalog
     with factory.database.read() as connection:
@@ -39,7 +39,7 @@ def admin_page(factory: Factory, paths: Paths) -> view.AdminPage:
         audit = factory.audit.latest(connection, limit=AUDIT_ROWS)
     costs = costs_of(factory, opened)
     names = [*PROCESSES, *sorted(set(beats) - set(PROCESSES))]
-    not_enforced, enforced = enforcement(factory, has_gpus=bool(pool and pool.devices))
+    not_enforced, enforced = enforcement(factory, has_gpus=bool(pool and pool.devices), has_own_origins=has_own_origins)
     return view.AdminPage(
         holders=tuple(view.holder_row(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths) for a in opened),
         devices=view.device_rows(pool.devices if pool else (), opened, catalog),
@@ -68,10 +68,11 @@ def _catalog_problems(factory: Factory) -> tuple[str, ...]:
     return ()
 
 
-def enforcement(factory: Factory, *, has_gpus: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def enforcement(factory: Factory, *, has_gpus: bool, has_own_origins: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what this machine cannot enforce, and what it can."""
     lines = [view.limit_line(e.resource, e.reason, is_enforced=e.is_enforced) for e in Cgroups.detect().enforcement()]
     lines.append(view.isolation_line(is_isolated=is_isolated(is_demo=factory.settings.is_demo)))
+    lines.append(view.origin_line(has_own_origins=has_own_origins))
     if has_gpus:
         lines.append(view.gpu_line(is_simulated=factory.settings.simulated_gpus > 0))
     return tuple(text for text, is_bound in lines if not is_bound), tuple(text for text, is_bound in lines if is_bound)
