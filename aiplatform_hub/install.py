@@ -69,6 +69,8 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
     _add_user_scope(c)
     if secrets.proxy_token:
         _set_defaults(c.ConfigurableHTTPProxy, should_start=False, auth_token=secrets.proxy_token)
+    else:
+        _set_defaults(c.ConfigurableHTTPProxy, command=[sys.executable, "-m", "aiplatform_hub.supervisor.managed_proxy"])
 
 
 def _set_platform(c: Config, settings: Settings) -> None:

@@ -121,3 +121,7 @@ def test_with_host_names_for_people_the_platform_stays_on_the_hubs(chosen: objec
     assert hook("platform", "hub.example.org", kind="service") == "hub.example.org"
     assert hook("ada", "hub.example.org", kind="user") == user_host
     assert hook("platform", "hub.example.org", kind="user") != "hub.example.org"
+
+
+def test_a_hub_on_its_own_starts_the_installed_proxy() -> None:
+    assert "aiplatform_hub.supervisor.managed_proxy" in installed(secrets=None).ConfigurableHTTPProxy.command

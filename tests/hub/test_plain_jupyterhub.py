@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.hub import REPOSITORY, free_port, proxy_program, wait_for
+from tests.support.hub import REPOSITORY, free_port, wait_for
 
 TOKEN = "token-of-alice"
 CONFIG = """
@@ -30,7 +30,6 @@ c.JupyterHub.bind_url = {url!r}
 c.JupyterHub.hub_port = {hub_port}
 c.JupyterHub.api_tokens = {{{token!r}: "alice"}}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
-c.ConfigurableHTTPProxy.command = {proxy!r}
 exec(open({repository_config!r}).read())
 """
 
@@ -44,7 +43,6 @@ def url() -> Iterator[str]:
         data=str(folder / "data"),
         url=address,
         token=TOKEN,
-        proxy=list(proxy_program()),
         repository_config=str(REPOSITORY / "jupyterhub_config.py"),
         **{f"{name}_port": free_port() for name in ("platform", "keeper", "hub", "proxy")},
     )
