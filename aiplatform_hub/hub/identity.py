@@ -14,6 +14,9 @@ from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
+from aiplatform_hub.hub.process import process_for
+from aiplatform_hub.hub.traits import AIPlatform
+
 
 class UserIdHandler(APIHandler):
     """One person: id, name, groups, admin flag."""
@@ -21,6 +24,8 @@ class UserIdHandler(APIHandler):
     @needs_scope("read:users")
     def get(self, user_name: str) -> None:
         """Answer with the person, or 404."""
+        # the platform asks this for each page: the hub shows its life before the first server starts
+        process_for(AIPlatform(config=self.app.config).settings(str(self.base_url))).start_heartbeat()
         user = self.find_user(user_name)
         if user is None:
             raise HTTPError(404)
