@@ -99,6 +99,8 @@ def _message(violation: Violation, situation: Situation) -> str:
         return _windowed_message(violation)
     allowed = quantity(limit.dimension, limit.amount, limit.gpu_type)
     asked = quantity(limit.dimension, violation.requested, limit.gpu_type)
+    if limit.scope == MACHINE and limit.dimension == "gpus" and not situation.capacity.devices:
+        return f"This machine has no GPUs; you ask for {quantity('gpus', violation.requested)}."
     if violation.code == QuotaExceededError.code:
         return f"{_subject(limit)} {allowed}{_at_once(limit)}; you ask for {asked}."
     if limit.scope == MACHINE and limit.dimension == "gpus":

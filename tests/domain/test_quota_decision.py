@@ -384,3 +384,9 @@ def test_a_denial_always_says_why_and_the_same_inputs_say_the_same(starts, wante
 
 def test_machine_limits_are_limits_like_others():
     assert FOUR.limits(None)[0] == Limit("machine", "", "memory_bytes", Decimal(256 * GIB), source="this machine")
+
+
+def test_machine_without_gpus_says_so_and_names_no_type():
+    (reason,) = decided(request(1), capacity=machine()).reasons
+    assert (reason.code, reason.message) == ("quota_exceeded", "This machine has no GPUs; you ask for 1 GPU.")
+    assert "Start without GPUs." in reason.remedies
