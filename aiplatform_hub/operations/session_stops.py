@@ -16,7 +16,9 @@ from aiplatform_hub.storage.devices import DeviceStore
 class SessionStops:
     """Records and takes back wishes to stop. A stop of someone else's session leaves an audit row in the same transaction."""
 
-    def __init__(self, *, database: Database, allocations: AllocationStore, devices: DeviceStore, audit_trail: AuditTrail, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, database: Database, allocations: AllocationStore, devices: DeviceStore, audit_trail: AuditTrail, clock: Callable[[], datetime]
+    ) -> None:
         self._database = database
         self._allocations = allocations
         self._devices = devices

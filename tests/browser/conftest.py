@@ -24,6 +24,16 @@ from tests.support.hub import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 90
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""Also: no connections of its own."""
 _PASSWORD = re.compile(r"\s(student|researcher|guest|admin)\s+([a-z2-9]{12})(?:\s|$)")
 
 
@@ -81,12 +91,13 @@ def _wait_for_passwords(process: subprocess.Popen[bytes], log: Path) -> dict[str
     raise AssertionError(f"the trial is not ready after {START_SECONDS} s:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole run: while it lives, Playwright's event loop runs in this thread, and other tests want their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "Chromium is missing: apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
 
