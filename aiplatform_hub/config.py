@@ -82,6 +82,11 @@ class Settings:
         return self.data_dir / "run"
 
     @property
+    def isolates_users(self) -> bool:
+        """Whether each person's servers run under an account of their own: as root, and not in a trial."""
+        return os.geteuid() == 0 and not self.is_demo
+
+    @property
     def ledger_head_file(self) -> Path:
         """Head hash and count of the ledger, kept outside the database."""
         return self.data_dir / "ledger-head.json"

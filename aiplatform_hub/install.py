@@ -6,7 +6,6 @@ overrides what the operator set.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -88,8 +87,7 @@ def _set_platform(c: Config, settings: Settings) -> None:
 
 def _set_notices(c: Config, settings: Settings) -> None:
     """Give the hub's pages the sentences that stand on every page."""
-    is_isolated = os.geteuid() == 0 and not settings.is_demo
-    sentences = notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=is_isolated)
+    sentences = notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users)
     variables = _get(c.JupyterHub, "template_vars", {})
     if not isinstance(variables, LazyConfigValue):
         c.JupyterHub.template_vars = {"aiplatform_notices": list(sentences), **variables}

@@ -8,12 +8,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyterhub.slugs import safe_slug
-
+from aiplatform_hub.clients.homes import home_folder
 from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ConflictError
-
-FOLDER_NAME_LENGTH = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +26,6 @@ class Account:
     groups: tuple[int, ...] = ()
 
 
-def folder_name(user_name: str) -> str:
-    """Return a file name for a user's name, whatever characters it has; two names never give the same one."""
-    return str(safe_slug(user_name, max_length=FOLDER_NAME_LENGTH))
-
-
 def account_for(user_name: str, settings: Settings, server_account: str) -> Account:
     """Return the account of a user's servers on this installation.
 
@@ -45,7 +37,7 @@ def account_for(user_name: str, settings: Settings, server_account: str) -> Acco
     ConflictError
         If there is no such Unix account, or it is root's.
     """
-    home = settings.homes_dir / folder_name(user_name)
+    home = home_folder(settings.homes_dir, user_name)
     if os.geteuid() != 0:
         own = pwd.getpwuid(os.geteuid())
         return Account(login=own.pw_name, home=home, shell=own.pw_shell or "/bin/sh")

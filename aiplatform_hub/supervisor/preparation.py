@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiplatform_hub.catalog
-from aiplatform_hub.catalog.loader import load_catalog
+from aiplatform_hub.catalog.loader import DEMO_DIR, load_catalog
 from aiplatform_hub.clients.gpus import discover, machine_capacity
 from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.allocations import GpuDevice
@@ -21,7 +20,6 @@ from aiplatform_hub.supervisor.options import DEMO_GPUS, RunOptions
 from aiplatform_hub.supervisor.programs import Place, Program
 from aiplatform_hub.supervisor.proxy_program import proxy_command
 
-DEMO_CATALOG = Path(aiplatform_hub.catalog.__file__).parent / "demo"
 _UMASK = 0o022
 
 
@@ -97,7 +95,7 @@ def prepare(options: RunOptions, operator: OperatorConfig, directory: DataDirect
 def _catalog_dirs(options: RunOptions, operator: OperatorConfig) -> tuple[Path, ...]:
     own = options.data_dir / "catalog"
     folders = tuple(folder.absolute() for folder in operator.catalog_dirs) or ((own,) if own.is_dir() else ())
-    return (DEMO_CATALOG, *folders) if options.is_demo else folders
+    return (DEMO_DIR, *folders) if options.is_demo else folders
 
 
 def _prepare_database(settings: Settings, devices: tuple[GpuDevice, ...]) -> None:

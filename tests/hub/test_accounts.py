@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from aiplatform_hub.clients.homes import folder_name
 from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ConflictError
-from aiplatform_hub.hub.accounts import Account, account_for, check_reach, folder_name, make_home
+from aiplatform_hub.hub.accounts import Account, account_for, check_reach, make_home
 
 NAMES = ["alice", "Alice", "a@b.org", "a-b.org", "a/b", "../../etc", "...", "名前", "x" * 300, "x" * 299 + "y", " ", "a b", "-", "a--b"]
 ROOT_ONLY = os.geteuid() == 0

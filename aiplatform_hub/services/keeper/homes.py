@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 from collections.abc import Iterable
 from pathlib import Path
 
-from jupyterhub.slugs import safe_slug
-
+from aiplatform_hub.clients.homes import home_folder
 from aiplatform_hub.clients.storage_use import home_bytes
 from aiplatform_hub.config import Settings
-
-FOLDER_NAME_LENGTH = 48
-"""As the spawner names home folders in the data directory."""
 
 
 def home_of(user_name: str, settings: Settings) -> Path | None:
     """Return a person's home folder, or None if there is none of their own."""
-    if settings.is_demo or os.geteuid() != 0:
-        return settings.homes_dir / str(safe_slug(user_name, max_length=FOLDER_NAME_LENGTH))
+    if not settings.isolates_users:
+        return home_folder(settings.homes_dir, user_name)
     try:
         entry = pwd.getpwnam(user_name)
     except (KeyError, ValueError):

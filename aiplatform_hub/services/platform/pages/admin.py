@@ -7,7 +7,7 @@ from aiplatform_hub.clients.cgroups import Cgroups
 from aiplatform_hub.clients.environments import unavailable_reason
 from aiplatform_hub.errors import CatalogError, NotFoundError
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.services.platform.pages.base import Page, costs_of, is_isolated
+from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.web.view_models import admin as view
 from aiplatform_hub.web.view_models.paths import Paths
@@ -71,7 +71,7 @@ def _catalog_problems(factory: Factory) -> tuple[str, ...]:
 def enforcement(factory: Factory, *, has_gpus: bool, has_own_origins: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what this machine cannot enforce, and what it can."""
     lines = [view.limit_line(e.resource, e.reason, is_enforced=e.is_enforced) for e in Cgroups.detect().enforcement()]
-    lines.append(view.isolation_line(is_isolated=is_isolated(is_demo=factory.settings.is_demo)))
+    lines.append(view.isolation_line(is_isolated=factory.settings.isolates_users))
     lines.append(view.origin_line(has_own_origins=has_own_origins))
     if has_gpus:
         lines.append(view.gpu_line(is_simulated=factory.settings.simulated_gpus > 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -83,7 +82,7 @@ class Page(PageHandler):
             user_name=principal.name if principal else "",
             is_admin=bool(principal and principal.is_admin),
             active=self.active,
-            notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=is_isolated(is_demo=settings.is_demo)),
+            notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users),
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
             here=self.request.uri or "",
             version=__version__,
@@ -100,11 +99,6 @@ class Page(PageHandler):
         self.set_error_headers(error)
         self.title = error.title
         self.show("problem.html", problem=problem_of(error))
-
-
-def is_isolated(*, is_demo: bool) -> bool:
-    """Return whether each person's servers run under an account of their own."""
-    return os.geteuid() == 0 and not is_demo
 
 
 def costs_of(factory: Factory, allocations: Sequence[Allocation]) -> dict[UUID, Money]:
