@@ -53,6 +53,12 @@ def stack():
         made.close()
 
 
+def kill(process):
+    """Kill a process and wait for its end: until then it would still pass for a living one."""
+    assert send_signal(process, signal.SIGKILL)
+    assert wait_for_exit(process, SETTLED_SECONDS)
+
+
 class Crashes:
     def __init__(self, stack, seed):
         self.stack = stack
@@ -73,7 +79,8 @@ class Crashes:
         chosen = self.random.choice([a for a in self.stack.open() if self.stack.record(a).is_runner_alive])
         for part in parts:
             if part in PROGRAMS:
-                assert send_signal(self.stack.program(part), signal.SIGKILL)
+                assert (program := self.stack.program(part)), f"{part} ended by itself\n{self.log}\n{self.stack.log()}"
+                kill(program)
             elif part == "start":
                 self._cut_off_a_start()
             elif part == "suspended server":
@@ -82,7 +89,7 @@ class Crashes:
             else:
                 record = self.stack.record(chosen)
                 self.victims.setdefault(chosen.id, set()).add(part)
-                assert send_signal(record.process if part == "server" else record.runner, signal.SIGKILL)
+                kill(record.process if part == "server" else record.runner)
 
     def _cut_off_a_start(self):
         """Begin a start that takes three seconds; the hub is killed in the middle of it."""
