@@ -79,7 +79,8 @@ class Crashes:
         chosen = self.random.choice([a for a in self.stack.open() if self.stack.record(a).is_runner_alive])
         for part in parts:
             if part in PROGRAMS:
-                assert (program := self.stack.program(part)), f"{part} ended by itself\n{self.log}\n{self.stack.log()}"
+                program = self.stack.program(part)
+                assert program, f"{part} ended by itself\n{self.log}\n{self.stack.log()}"
                 kill(program)
             elif part == "start":
                 self._cut_off_a_start()
