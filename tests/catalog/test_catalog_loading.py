@@ -26,6 +26,9 @@ SEED = {
 
 TIERS = {"default": (2, 32, 100, 5), "premium": (4, 64, 500, 10), "guest": (0, 8, 10, 1)}
 
+TERMINAL_KEEPS_THE_PATH = '--ServerApp.terminado_settings={"shell_command":["/bin/sh","-c","exec \\"${SHELL:-/bin/sh}\\""]}'
+"""A login shell would reset the path, and `python` would be another one."""
+
 
 def test_seed_environment_templates_are_as_promised():
     catalog = load_catalog()
@@ -34,6 +37,9 @@ def test_seed_environment_templates_are_as_promised():
     for template in catalog.environment_templates.values():
         assert (template.gpus.minimum, template.gpus.maximum) == (0, 4)
         assert template.command[0] == "jupyterhub-singleuser"
+        # Built environments bring this setting as a file; the hub's own has none.
+        arguments = () if template.image else (TERMINAL_KEEPS_THE_PATH,)
+        assert template.command[1:] == arguments
 
 
 def test_code_server_opens_through_the_proxy_on_a_socket():
