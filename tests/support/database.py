@@ -1,4 +1,4 @@
-"""Real databases: an SQLite file, and a PostgreSQL 15 server of our own for the whole test run."""
+"""Real databases: an SQLite file, and a PostgreSQL server of our own for the whole test run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sqlalchemy import create_engine, text
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.migrate import upgrade
 
-PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+_INSTALLED = sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=lambda folder: int(folder.parent.name))
+PROGRAMS = _INSTALLED[-1] if _INSTALLED else Path("/usr/lib/postgresql/bin")
+"""Of the newest PostgreSQL that Debian's packages installed."""
 _numbers = count()
 
 
@@ -33,7 +35,7 @@ def _as_postgres(*command: str | Path) -> None:
 def postgresql() -> Iterator[str]:
     """Address of a PostgreSQL server on a unix socket, without the database's name; it ends with the test run."""
     if not (PROGRAMS / "initdb").exists():
-        pytest.fail("PostgreSQL 15 is missing. Install it with: apt-get install postgresql-15", pytrace=False)
+        pytest.fail("PostgreSQL is missing. Install it with: apt-get install postgresql", pytrace=False)
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if os.geteuid() == 0:
         account = pwd.getpwnam("postgres")
