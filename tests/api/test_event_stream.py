@@ -134,3 +134,19 @@ def test_a_look_that_fails_does_not_end_the_stream():
         stream.unsubscribe(subscriber)
 
     asyncio.run(play())
+
+
+def test_a_stream_that_opens_ahead_of_the_looks_is_told_nothing_twice():
+    async def play():
+        table = Table()
+        stream = EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, poll_seconds=0.1)
+        early = await stream.subscribe(ALICE, after_id=0)
+        table.last = 5
+        late = await stream.subscribe(ALICE, after_id=0)  # knows all five before the next look
+        while not [m for m in drained(early) if m.kind == "allocation"]:
+            await asyncio.sleep(0.01)
+        assert [m.id for m in drained(late) if m.kind == "allocation"] == [1, 2, 3, 4, 5]
+        for subscriber in (early, late):
+            stream.unsubscribe(subscriber)
+
+    asyncio.run(play())

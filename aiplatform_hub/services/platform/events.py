@@ -54,6 +54,8 @@ class Subscriber:
     """One open stream."""
 
     principal: Principal
+    told_id: int
+    """Every transition up to this one has been told: a stream that opens during a look may know more than the look."""
     queue: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
 
     def put(self, message: Message | None) -> None:
@@ -109,7 +111,7 @@ class EventStream:
             look = await self.look(look.latest_id)
             messages.extend(self._messages(look, principal))
         # No await from here on: what the next look finds reaches this stream too.
-        subscriber = Subscriber(principal)
+        subscriber = Subscriber(principal, look.latest_id)
         for message in messages:
             subscriber.put(message)
         if not self._is_looking:
@@ -157,7 +159,9 @@ class EventStream:
         owners = {allocation.user_name for allocation in look.allocations.values()}
         for subscriber in tuple(self._subscribers):
             for message in self._messages(look, subscriber.principal):
-                subscriber.put(message)
+                if message.id > subscriber.told_id:
+                    subscriber.put(message)
+            subscriber.told_id = max(subscriber.told_id, self._latest_id)
             subscriber.put(capacity)
         for name in owners & {s.principal.name for s in self._subscribers if s.principal.is_user}:
             self._put_to(name, Message("quota", await self.quota(name), self._latest_id))
