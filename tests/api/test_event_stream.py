@@ -143,8 +143,9 @@ def test_a_stream_that_opens_ahead_of_the_looks_is_told_nothing_twice():
         early = await stream.subscribe(ALICE, after_id=0)
         table.last = 5
         late = await stream.subscribe(ALICE, after_id=0)  # knows all five before the next look
-        while not [m for m in drained(early) if m.kind == "allocation"]:
-            await asyncio.sleep(0.01)
+        drained(early)
+        assert (await early.queue.get()).kind == "allocation"  # the next look has told it
+        await asyncio.sleep(0)
         assert [m.id for m in drained(late) if m.kind == "allocation"] == [1, 2, 3, 4, 5]
         for subscriber in (early, late):
             stream.unsubscribe(subscriber)
