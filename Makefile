@@ -1,5 +1,5 @@
 # Everything a newcomer types. `make run` needs Python >= 3.11 and nothing else.
-.PHONY: setup run test lint locks
+.PHONY: setup run test test-cluster lint locks
 .DEFAULT_GOAL := run
 
 setup:
@@ -10,7 +10,12 @@ run: setup
 
 test:
 	@sh requirements/setup.sh test
-	.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile --ignore=tests/cluster $(ARGS)
+
+# As root: a Kubernetes is built, started and taken down again. tests/cluster/README.md says how to use one of yours.
+test-cluster:
+	@sh requirements/setup.sh cluster
+	.venv/bin/python -m pytest -n 0 -m "not images" --durations 25 tests/cluster $(ARGS)
 
 lint:
 	@sh requirements/setup.sh test
@@ -26,8 +31,10 @@ locks:
 	@sh requirements/setup.sh hub
 	$(COMPILE) requirements/installer.in -o requirements/installer.lock
 	$(COMPILE) pyproject.toml -o requirements/hub.lock
-	$(COMPILE) pyproject.toml --extra test -c requirements/hub.lock -o requirements/test.lock
+	$(COMPILE) requirements/sbom.in -c requirements/hub.lock -o requirements/sbom.lock
+	$(COMPILE) pyproject.toml --extra test -c requirements/hub.lock -c requirements/sbom.lock -o requirements/test.lock
 	$(COMPILE) aiplatform_hub/proxy/node.in -o aiplatform_hub/proxy/node.lock
 	for image in pytorch tensorflow code-server; do $(COMPILE) images/$$image/requirements.in -o images/$$image/requirements.lock || exit 1; done
+	for image in jupyterlab hub; do $(COMPILE) images/$$image/requirements.in -c requirements/hub.lock -o images/$$image/requirements.lock || exit 1; done
 	cd aiplatform_hub/proxy && $(PACKAGE_LOCK)
 	cd images/code-server && $(PACKAGE_LOCK)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+
+from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 
 DEFAULT_DATA_DIR = Path("data")
 """Where ``make run`` keeps everything, relative to the working directory."""
@@ -15,7 +18,44 @@ DEFAULT_HUB_API_URL = "http://127.0.0.1:8081/hub/api"
 DEFAULT_PLATFORM_PORT = 8090
 """Port of the platform service."""
 DEFAULT_KEEPER_PORT = 8091
-"""Loopback port of the keeper's ``/metrics``."""
+"""Port of the keeper's ``/metrics``."""
+
+
+class Place(StrEnum):
+    """Where people's servers run."""
+
+    MACHINE = "machine"
+    """As processes of this machine."""
+    CLUSTER = "cluster"
+    """As pods of a Kubernetes cluster."""
+
+    def __repr__(self) -> str:
+        """As Python reads it: the hub's generated configuration file holds settings."""
+        return f"Place.{self.name}"
+
+
+SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its token, its cluster's certificate and its namespace."""
+DEFAULT_NAMESPACE = "default"
+DEFAULT_NODE_LOST_SECONDS = 300
+DEFAULT_QUEUE_INTEREST_HOURS = 24
+DEFAULT_IMAGE_PREFIX = "aiplatform-hub/"
+DEFAULT_CLUSTER_PLATFORM_URL = f"http://aiplatform-platform:{DEFAULT_PLATFORM_PORT}"
+"""Where a cluster's hub and proxy find the platform service: the Service of that name in the hub's namespace."""
+LOOPBACK = "127.0.0.1"
+
+
+def detect_place(service_account_dir: Path = SERVICE_ACCOUNT_DIR) -> Place:
+    """Return where people's servers run if nobody says: beside a pod that has a service account, as pods."""
+    return Place.CLUSTER if (service_account_dir / "token").is_file() else Place.MACHINE
+
+
+def detect_namespace(service_account_dir: Path = SERVICE_ACCOUNT_DIR) -> str:
+    """Return the namespace of the pod that asks; ``default`` outside a pod."""
+    try:
+        return (service_account_dir / "namespace").read_text().strip() or DEFAULT_NAMESPACE
+    except OSError:
+        return DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +76,34 @@ class Settings:
     """The hub's base URL, with slashes at both ends."""
     platform_port: int = DEFAULT_PLATFORM_PORT
     keeper_port: int = DEFAULT_KEEPER_PORT
-    """Loopback port of the keeper's ``/metrics``."""
+    """Port of the keeper's ``/metrics``."""
+    place: Place = Place.MACHINE
+    namespace: str = DEFAULT_NAMESPACE
+    """Kubernetes namespace of people's pods; with a namespace for each person, the one of the hub."""
+    is_namespace_per_user: bool = False
+    node_lost_seconds: int = DEFAULT_NODE_LOST_SECONDS
+    """How long a node may be silent before its sessions count as ended, in seconds; Kubernetes' own patience is 300."""
+    image_prefix: str = DEFAULT_IMAGE_PREFIX
+    """Registry and folder of the environments' container images, with a slash at its end."""
+    service_host: str = LOOPBACK
+    """Address on which platform and keeper listen; ``0.0.0.0`` in a pod."""
+    max_queued_per_user: int = DEFAULT_MAX_QUEUED
+    """How many requests one person may have in the queue."""
+    queue_interest_hours: int = DEFAULT_QUEUE_INTEREST_HOURS
+    """How long a queued request waits for its owner to confirm that they still want it, in hours."""
+    platform_url: str = ""
+    """Where hub and proxy find the platform service; empty means its port of this machine, or in a cluster its Kubernetes Service."""
 
     @property
     def resolved_database_url(self) -> str:
         """The database address with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / 'aiplatform.sqlite'}"
+
+    @property
+    def resolved_platform_url(self) -> str:
+        """Where hub and proxy find the platform service, with the default filled in."""
+        usual = DEFAULT_CLUSTER_PLATFORM_URL if self.place is Place.CLUSTER else f"http://{LOOPBACK}:{self.platform_port}"
+        return self.platform_url or usual
 
     @property
     def resolved_catalog_dirs(self) -> tuple[Path, ...]:
@@ -83,8 +145,8 @@ class Settings:
 
     @property
     def isolates_users(self) -> bool:
-        """Whether each person's servers run under an account of their own: as root, and not in a trial."""
-        return os.geteuid() == 0 and not self.is_demo
+        """Whether each person's servers are apart from others': in pods, or as root and not in a trial under accounts of their own."""
+        return self.place is Place.CLUSTER or (os.geteuid() == 0 and not self.is_demo)
 
     @property
     def ledger_head_file(self) -> Path:
@@ -122,24 +184,63 @@ def service_token_from_environment() -> str:
     return os.environ.get("JUPYTERHUB_API_TOKEN", "")
 
 
+def database_url_from_environment() -> str:
+    """Read ``AIPLATFORM_DATABASE_URL``: an address with a password in it is a secret; empty if there is none."""
+    return os.environ.get("AIPLATFORM_DATABASE_URL", "")
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the settings' options to a service's command line."""
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="folder of databases, secrets, spool and logs")
-    parser.add_argument("--database-url", default="", help="SQLAlchemy address; default: aiplatform.sqlite in the data directory")
+    parser.add_argument("--database-url", default="", help="SQLAlchemy address; default: AIPLATFORM_DATABASE_URL, else aiplatform.sqlite in the data directory")
     parser.add_argument("--catalog-dir", type=Path, action="append", default=[], help="catalogue folder laid over the built-in one; may be given several times")
     parser.add_argument("--simulated-gpus", type=int, default=0, metavar="N", help="number of labelled pretend GPUs; 0 uses what the machine has")
     parser.add_argument("--demo", action="store_true", help="this is a trial installation")
     parser.add_argument("--hub-api-url", default=os.environ.get("JUPYTERHUB_API_URL", ""), help="address of the hub's API; default: JUPYTERHUB_API_URL")
     parser.add_argument("--base-url", default=os.environ.get("JUPYTERHUB_BASE_URL", "/"), help="the hub's base URL; default: JUPYTERHUB_BASE_URL")
     parser.add_argument("--platform-port", type=int, default=DEFAULT_PLATFORM_PORT, help="port of the platform service")
-    parser.add_argument("--keeper-port", type=int, default=DEFAULT_KEEPER_PORT, help="loopback port of the keeper's metrics")
+    parser.add_argument("--keeper-port", type=int, default=DEFAULT_KEEPER_PORT, help="port of the keeper's metrics")
+    parser.add_argument("--service-host", default=LOOPBACK, help=f"address to listen on; default: {LOOPBACK}")
+    parser.add_argument(
+        "--max-queued-per-user",
+        type=int,
+        default=DEFAULT_MAX_QUEUED,
+        metavar="N",
+        help=f"queued requests that one person may have; default: {DEFAULT_MAX_QUEUED}",
+    )
+    parser.add_argument(
+        "--queue-interest-hours",
+        type=int,
+        default=DEFAULT_QUEUE_INTEREST_HOURS,
+        metavar="N",
+        help=f"time after which a queued request expires unless its owner confirms it, in hours; default: {DEFAULT_QUEUE_INTEREST_HOURS}",
+    )
+    _add_cluster_arguments(parser)
+
+
+def _add_cluster_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--place", choices=[place.value for place in Place], help="where people's servers run; default: a cluster in a pod of one, else this machine"
+    )
+    parser.add_argument("--namespace", default="", help="Kubernetes namespace of people's pods; default: this pod's own")
+    parser.add_argument("--namespace-per-user", action="store_true", help="each person's pods have a namespace of their own")
+    parser.add_argument(
+        "--node-lost-seconds",
+        type=int,
+        default=DEFAULT_NODE_LOST_SECONDS,
+        metavar="N",
+        help=f"silence of a node after which its sessions count as ended, in seconds; default: {DEFAULT_NODE_LOST_SECONDS}",
+    )
+    parser.add_argument(
+        "--image-prefix", default=DEFAULT_IMAGE_PREFIX, help=f"registry and folder of the environments' images; default: {DEFAULT_IMAGE_PREFIX}"
+    )
 
 
 def settings_from(arguments: Namespace) -> Settings:
     """Return the settings that parsed options state."""
     return Settings(
         data_dir=arguments.data_dir.absolute(),
-        database_url=arguments.database_url,
+        database_url=arguments.database_url or database_url_from_environment(),
         catalog_dirs=tuple(folder.absolute() for folder in arguments.catalog_dir),
         simulated_gpus=arguments.simulated_gpus,
         is_demo=arguments.demo,
@@ -147,13 +248,21 @@ def settings_from(arguments: Namespace) -> Settings:
         base_url=f"/{arguments.base_url.strip('/')}/".replace("//", "/"),
         platform_port=arguments.platform_port,
         keeper_port=arguments.keeper_port,
+        place=Place(arguments.place) if arguments.place else detect_place(),
+        namespace=arguments.namespace or detect_namespace(),
+        is_namespace_per_user=arguments.namespace_per_user,
+        node_lost_seconds=arguments.node_lost_seconds,
+        image_prefix=arguments.image_prefix,
+        service_host=arguments.service_host,
+        max_queued_per_user=arguments.max_queued_per_user,
+        queue_interest_hours=arguments.queue_interest_hours,
     )
 
 
 def arguments_of(settings: Settings) -> list[str]:
-    """Return the options that give these settings again."""
-    arguments = ["--data-dir", str(settings.data_dir)]
-    if settings.database_url:
+    """Return the options that give these settings again, but for what the environment says."""
+    arguments = ["--data-dir", str(settings.data_dir), "--place", settings.place.value]
+    if settings.database_url and settings.database_url != database_url_from_environment():
         arguments += ["--database-url", settings.database_url]
     for folder in settings.catalog_dirs:
         arguments += ["--catalog-dir", str(folder)]
@@ -166,4 +275,17 @@ def arguments_of(settings: Settings) -> list[str]:
         *("--base-url", settings.base_url),
         *("--platform-port", str(settings.platform_port)),
         *("--keeper-port", str(settings.keeper_port)),
+        *("--service-host", settings.service_host),
+        *("--max-queued-per-user", str(settings.max_queued_per_user)),
+        *("--queue-interest-hours", str(settings.queue_interest_hours)),
+        *(_cluster_arguments(settings) if settings.place is Place.CLUSTER else ()),
+    ]
+
+
+def _cluster_arguments(settings: Settings) -> list[str]:
+    return [
+        *("--namespace", settings.namespace),
+        *(("--namespace-per-user",) if settings.is_namespace_per_user else ()),
+        *("--node-lost-seconds", str(settings.node_lost_seconds)),
+        *("--image-prefix", settings.image_prefix),
     ]

@@ -149,6 +149,14 @@ class CapacityError(AIPlatformError):
     title = "Not enough is free right now"
 
 
+class QueueFullError(AIPlatformError):
+    """The caller has as many requests in the queue as one person may have."""
+
+    code = "queue_full"
+    status = 429
+    title = "Too many requests in the queue"
+
+
 class RateLimitedError(AIPlatformError):
     """The caller sends too many requests."""
 

@@ -7,25 +7,38 @@ it uses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cached_property, partial
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from aiplatform_hub import metrics
 from aiplatform_hub.catalog.loader import load_catalog
-from aiplatform_hub.clients.processes import stop_session
+from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
 from aiplatform_hub.clients.spool import Spool
-from aiplatform_hub.config import Settings
+from aiplatform_hub.clients.spool_runtime import SpoolRuntime
+from aiplatform_hub.config import Place, Settings
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.policy import SHIPPED, Policy
+from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
+from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
+from aiplatform_hub.operations.decision_reader import DecisionReader
+from aiplatform_hub.operations.demand_history import DemandHistory
+from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.prospects import Prospects
+from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
+from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.clusters import ClusterStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -34,6 +47,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -58,6 +72,10 @@ class Factory:
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self.pod_source: PodSource | None = None
+        """Where a cluster's pods are known from; whoever watches them sets it before it asks for :attr:`runtime`."""
+        self.is_cluster_confirmed = False
+        """Whether this process made sure that the database belongs to the cluster: only then is a session without a pod gone."""
 
     @cached_property
     def database(self) -> Database:
@@ -139,9 +157,59 @@ class Factory:
         return StorageUsageStore()
 
     @cached_property
+    def clusters(self) -> ClusterStore:
+        """Which cluster the database belongs to."""
+        return ClusterStore()
+
+    @cached_property
     def events(self) -> EventStore:
         """Transitions of allocations, in order."""
         return EventStore()
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Who is next, what may pass, and what is taken back when."""
+        return SHIPPED
+
+    @cached_property
+    def queue_outlooks(self) -> QueueOutlookStore:
+        """What the dispatcher knew and found in its last pass."""
+        return QueueOutlookStore()
+
+    @cached_property
+    def decision_reader(self) -> DecisionReader:
+        """Gathers what a decision depends on."""
+        return DecisionReader(
+            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policy, max_queued_per_user=self.settings.max_queued_per_user
+        )
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """Moves requests out of the queue."""
+        return Dispatcher(
+            database=self.database,
+            allocations=self.allocations,
+            decisions=self.decisions,
+            grants=self.grant_store,
+            outlooks=self.queue_outlooks,
+            history=DemandHistory(usage=self.usage_store, policy=self.policy),
+            reader=self.decision_reader,
+            interest=timedelta(hours=self.settings.queue_interest_hours),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def queue_desk(self) -> QueueDesk:
+        """What owners do with their queued requests."""
+        return QueueDesk(
+            database=self.database,
+            allocations=self.allocations,
+            decisions=self.decisions,
+            outlooks=self.queue_outlooks,
+            reader=self.decision_reader,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
 
     @cached_property
     def enforcer(self) -> QuotaEnforcer:
@@ -154,6 +222,31 @@ class Factory:
             devices=self.devices,
             facts=self.facts,
             audit=self.audit,
+            clock=self.clock,
+            policy=self.policy,
+            max_queued_per_user=self.settings.max_queued_per_user,
+        )
+
+    @cached_property
+    def prospects(self) -> Prospects:
+        """What would happen to what nobody has asked for yet."""
+        return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, clock=self.clock)
+
+    @cached_property
+    def cluster_capacity(self) -> ClusterCapacityRegister:
+        """Stores what a cluster has."""
+        return ClusterCapacityRegister(database=self.database, catalog=self.catalog, allocations=self.allocations, devices=self.devices, clock=self.clock)
+
+    @cached_property
+    def cluster_home(self) -> ClusterHome:
+        """Tells whether the database belongs to the cluster that the keeper is in."""
+        return ClusterHome(
+            database=self.database,
+            clusters=self.clusters,
+            allocations=self.allocations,
+            usage=self.usage_store,
+            heartbeats=self.heartbeats,
+            audit_trail=self.audit_trail,
             clock=self.clock,
         )
 
@@ -180,6 +273,11 @@ class Factory:
         return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, clock=self.clock)
 
     @cached_property
+    def trace_exporter(self) -> TraceExporter:
+        """Makes a demand trace of what ran."""
+        return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, clock=self.clock)
+
+    @cached_property
     def audit_trail(self) -> AuditTrail:
         """Records privileged and refused acts."""
         return AuditTrail(database=self.database, audit=self.audit, clock=self.clock)
@@ -190,6 +288,26 @@ class Factory:
         return Grants(database=self.database, catalog=self.catalog, grants=self.grant_store, audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
+    def runtime(self) -> SessionRuntime:
+        """What runs people's sessions here.
+
+        Raises
+        ------
+        ConfigurationError
+            In a cluster, before :attr:`pod_source` is set.
+        """
+        if self.settings.place is Place.MACHINE:
+            return SpoolRuntime(spool=self.spool)
+        if self.pod_source is None:
+            raise ConfigurationError("This process does not watch the cluster's pods.")
+        return PodRuntime(
+            source=self.pod_source,
+            clock=self.clock,
+            node_lost_after=timedelta(seconds=self.settings.node_lost_seconds),
+            can_tell_gone=self.is_cluster_confirmed,
+        )
+
+    @cached_property
     def reconciler(self) -> Reconciler:
         """Makes the ledger equal what runs."""
         return Reconciler(
@@ -198,8 +316,7 @@ class Factory:
             usage=self.usage_store,
             heartbeats=self.heartbeats,
             meter=self.meter,
-            spool=self.spool,
-            stop_session=partial(stop_session, self.spool),
+            runtime=self.runtime,
             clock=self.clock,
         )
 

@@ -7,7 +7,8 @@ overrides what the operator set.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
-from aiplatform_hub.config import Secrets, Settings, arguments_of
+from aiplatform_hub.config import Place, Secrets, Settings, arguments_of, database_url_from_environment, secrets_from_environment
+from aiplatform_hub.errors import ConfigurationError
+from aiplatform_hub.hub.helm_values import traits_of_values
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.web.view_models.formats import notices
@@ -24,7 +27,7 @@ HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
 """The hub's pages in our look."""
 
 PLATFORM_SCOPES = ("list:users", "read:users", "read:servers", "delete:servers")
-KEEPER_SCOPES = ("list:users", "read:users:groups", "read:servers", "start:servers", "delete:servers")
+KEEPER_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers")
 SUPERVISOR_SCOPES = ("proxy",)
 
 SESSION_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers")
@@ -34,6 +37,14 @@ EXTERNAL_WAIT_SECONDS = 1
 """How long the hub's start waits for a service that starts beside it: the hub would wait 30 s, and the service waits for the hub."""
 
 ACCESS_PLATFORM = "access:services!service=platform"
+
+LOCAL_SPAWNER = "aiplatform_hub.hub.local.LocalSpawner"
+KUBE_SPAWNER = "aiplatform_hub.hub.kube.AIPlatformKubeSpawner"
+STOCK_KUBE_SPAWNERS = frozenset({"kubespawner", "kubespawner.KubeSpawner", "kubespawner.spawner.KubeSpawner"})
+"""What zero-to-jupyterhub and others put down; ours takes its place, and reads the same ``c.KubeSpawner`` settings."""
+
+DECISION_WAIT_SECONDS = 1
+"""How long the hub waits for a start before it shows the progress page: long enough for a refusal to come with its status."""
 
 
 def install(c: Config, settings: Settings | None = None, secrets: Secrets | None = None) -> None:
@@ -47,14 +58,22 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
         Where and how this installation runs; by default what ``c.AIPlatform`` says.
     secrets
         Tokens of a supervisor that runs proxy and services itself. Without them the hub
-        runs both, and they end with it.
+        of a single machine runs both, and they end with it; the hub of a cluster reads
+        them from the environment, or finds them with the services that are there already.
+
+    Raises
+    ------
+    ConfigurationError
+        If, in a cluster, a service has no token.
     """
-    settings = settings or AIPlatform(config=c).settings(str(_get(c.JupyterHub, "base_url", "/")))
-    secrets = secrets or Secrets()
+    settings = settings or _settings_of(c)
+    secrets = secrets or (secrets_from_environment() if settings.place is Place.CLUSTER else Secrets())
     _set_platform(c, settings)
+    if settings.place is Place.CLUSTER:
+        _set_cluster(c, settings)
     _set_defaults(
         c.JupyterHub,
-        spawner_class="aiplatform_hub.hub.local.LocalSpawner",
+        spawner_class=LOCAL_SPAWNER,
         allow_named_servers=True,
         named_server_limit_per_user=0,
         cleanup_servers=False,
@@ -66,8 +85,48 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
     _set_notices(c, settings)
     _extend(c.JupyterHub, "extra_handlers", IDENTITY_HANDLERS, key=lambda handler: str(handler[0]))
     _add_user_scope(c)
+    _set_proxy(c, settings, secrets)
+
+
+def install_from_values(c: Config, values: Mapping[str, Any] | None) -> None:
+    """Set what the ``custom.aiPlatform`` of a Helm values file says, then :func:`install`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a key is not known or a value is of the wrong type; the message names the nearest right key.
+    """
+    _set_defaults(c.AIPlatform, **traits_of_values({} if values is None else values))
+    install(c)
+
+
+def _settings_of(c: Config) -> Settings:
+    """Return what the traits say; where they are silent, what the operator told KubeSpawner."""
+    settings = AIPlatform(config=c).settings(str(_get(c.JupyterHub, "base_url", "/")))
+    if settings.place is Place.MACHINE:
+        return settings
+    namespace = settings.namespace if _get(c.AIPlatform, "namespace", "") else str(_get(c.KubeSpawner, "namespace", "") or settings.namespace)
+    is_per_user = settings.is_namespace_per_user or bool(_get(c.KubeSpawner, "enable_user_namespaces", False))
+    return replace(settings, namespace=namespace, is_namespace_per_user=is_per_user)
+
+
+def _set_cluster(c: Config, settings: Settings) -> None:
+    chosen = _get(c.JupyterHub, "spawner_class", KUBE_SPAWNER)
+    name = chosen if isinstance(chosen, str) else f"{chosen.__module__}.{chosen.__qualname__}"
+    if name in STOCK_KUBE_SPAWNERS or name == KUBE_SPAWNER:
+        c.JupyterHub.spawner_class = KUBE_SPAWNER
+    _set_defaults(c.KubeSpawner, namespace=settings.namespace, enable_user_namespaces=settings.is_namespace_per_user)
+    tornado = _get(c.JupyterHub, "tornado_settings", {})
+    if not isinstance(tornado, LazyConfigValue) and tornado.get("slow_spawn_timeout") == 0:
+        # zero-to-jupyterhub's 0 would hide every refusal behind the progress page
+        c.JupyterHub.tornado_settings = {**tornado, "slow_spawn_timeout": DECISION_WAIT_SECONDS}
+
+
+def _set_proxy(c: Config, settings: Settings, secrets: Secrets) -> None:
     if secrets.proxy_token:
         _set_defaults(c.ConfigurableHTTPProxy, should_start=False, auth_token=secrets.proxy_token)
+    elif settings.place is Place.CLUSTER:
+        _set_defaults(c.ConfigurableHTTPProxy, should_start=False)
     else:
         _set_defaults(c.ConfigurableHTTPProxy, command=[sys.executable, "-m", "aiplatform_hub.supervisor.managed_proxy"])
 
@@ -76,12 +135,20 @@ def _set_platform(c: Config, settings: Settings) -> None:
     _set_defaults(
         c.AIPlatform,
         data_dir=str(settings.data_dir),
-        database_url=settings.database_url,
+        **({} if settings.database_url == database_url_from_environment() else {"database_url": settings.database_url}),
         catalog_dirs=[str(folder) for folder in settings.catalog_dirs],
         simulated_gpus=settings.simulated_gpus,
         demo=settings.is_demo,
         platform_port=settings.platform_port,
         keeper_port=settings.keeper_port,
+        place=settings.place.value,
+        namespace=settings.namespace,
+        namespace_per_user=settings.is_namespace_per_user,
+        node_lost_seconds=settings.node_lost_seconds,
+        image_prefix=settings.image_prefix,
+        max_queued_per_user=settings.max_queued_per_user,
+        queue_interest_hours=settings.queue_interest_hours,
+        platform_url=settings.platform_url,
     )
 
 
@@ -94,27 +161,46 @@ def _set_notices(c: Config, settings: Settings) -> None:
 
 
 def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
-    is_supervised = bool(secrets.platform_token and secrets.keeper_token)
     platform: dict[str, Any] = {
         "name": "platform",
-        "url": f"http://127.0.0.1:{settings.platform_port}",
+        "url": _get(c.AIPlatform, "platform_url", "") or settings.resolved_platform_url,
         "display": False,
         "oauth_no_confirm": True,
         "oauth_client_allowed_scopes": list(SESSION_SCOPES),
     }
     keeper: dict[str, Any] = {"name": "keeper", "display": False}
-    if is_supervised:
-        platform["api_token"], keeper["api_token"] = secrets.platform_token, secrets.keeper_token
-        platform["timeout"] = EXTERNAL_WAIT_SECONDS
+    if settings.place is Place.CLUSTER or (secrets.platform_token and secrets.keeper_token):
+        platform |= {"api_token": secrets.platform_token, "timeout": EXTERNAL_WAIT_SECONDS}
+        keeper["api_token"] = secrets.keeper_token
     else:
         platform["command"], keeper["command"] = _command("platform", settings), _command("keeper", settings)
+        if database_url := database_url_from_environment():
+            platform["environment"] = keeper["environment"] = {"AIPLATFORM_DATABASE_URL": database_url}
     services = [platform, keeper]
     roles = [_role("platform", PLATFORM_SCOPES), _role("keeper", KEEPER_SCOPES)]
     if secrets.supervisor_token:
         services.append({"name": "supervisor", "display": False, "api_token": secrets.supervisor_token})
         roles.append(_role("supervisor", SUPERVISOR_SCOPES))
+    if settings.place is Place.CLUSTER:
+        services = [_completed(service, _present(c.JupyterHub, "services")) for service in services]
     _extend(c.JupyterHub, "services", services, key=lambda service: str(service.get("name")))
     _extend(c.JupyterHub, "load_roles", roles, key=lambda role: str(role.get("name")))
+
+
+def _completed(service: dict[str, Any], present: Sequence[Any]) -> dict[str, Any]:
+    """Fill in what an entry of the same name leaves open, as zero-to-jupyterhub's ``hub.services`` does all but its token."""
+    mine = next((entry for entry in present if entry.get("name") == service["name"]), None)
+    if mine is not None:
+        mine |= {key: value for key, value in service.items() if not mine.get(key)}
+        mine.pop("command", None)  # in a cluster each service is a Deployment of its own
+        service = mine
+    if not service.get("api_token"):
+        name = service["name"]
+        raise ConfigurationError(
+            f"The {name} service has no token: give the hub AIPLATFORM_{name.upper()}_TOKEN in its environment, "
+            f"or declare hub.services.{name} in the Helm values, which makes one."
+        )
+    return service
 
 
 def _keep_platform_on_hub_host(c: Config) -> None:
@@ -166,6 +252,12 @@ def _get(section: Config, name: str, default: Any) -> Any:
     return section[name] if name in section else default  # noqa: SIM401 - Config.get makes lazy values
 
 
+def _present(section: Config, name: str) -> list[Any]:
+    """Return the items that a list has so far."""
+    value = _get(section, name, [])
+    return [*value._extend, *value._prepend] if isinstance(value, LazyConfigValue) else list(value)  # noqa: SLF001 - the only way to see what waits there
+
+
 def _set_defaults(section: Config, **values: Any) -> None:
     for name, value in values.items():
         if name not in section:
@@ -174,10 +266,10 @@ def _set_defaults(section: Config, **values: Any) -> None:
 
 def _extend(section: Config, name: str, items: Iterable[Any], key: Callable[[Any], str] = str) -> None:
     """Add what is not there yet, by its key; the operator's own entries win."""
-    present = _get(section, name, [])
-    if isinstance(present, LazyConfigValue):
-        known = {key(item) for item in [*present._extend, *present._prepend]}  # noqa: SLF001 - the only way to see what waits there
-        present.extend([item for item in items if key(item) not in known])
-        return
-    known = {key(item) for item in present}
-    section[name] = [*present, *(item for item in items if key(item) not in known)]
+    known = {key(item) for item in _present(section, name)}
+    missing = [item for item in items if key(item) not in known]
+    value = _get(section, name, [])
+    if isinstance(value, LazyConfigValue):
+        value.extend(missing)
+    else:
+        section[name] = [*value, *missing]

@@ -29,6 +29,7 @@ DENIAL_REASONS = (
     "quota_in_use",
     "server_exists",
     "capacity",
+    "queue_full",
     "rate_limited",
     "service_unavailable",
 )
@@ -47,7 +48,7 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-TICKS = ("heartbeat", "proofs", "scan", "reconcile", "state", "storage", "archive", "devices")
+TICKS = ("heartbeat", "proofs", "scan", "dispatch", "reconcile", "state", "storage", "archive", "devices", "namespaces")
 """The keeper's repeated tasks."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OTHER")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
@@ -64,6 +65,7 @@ def _precreate(metric: Any, *label_values: tuple[str, ...]) -> Any:
 
 
 HOLDS: Counter = _precreate(Counter("aiplatform_holds_total", "Admitted starts: resources held, by door.", ["door"]), DOORS)
+QUEUED: Counter = _precreate(Counter("aiplatform_queued_total", "Starts that went into the queue, by door.", ["door"]), DOORS)
 DENIALS: Counter = _precreate(Counter("aiplatform_denials_total", "Refused starts, by the code of the refusal.", ["reason"]), DENIAL_REASONS)
 GPU_SECONDS_METERED: Counter = _precreate(
     Counter("aiplatform_gpu_seconds_metered_total", "GPU-seconds of intervals that this process closed, by GPU type.", ["gpu_type"]), ("none",)
@@ -86,6 +88,9 @@ API_REQUEST_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 KEEPER_TICK_ERRORS: Counter = _precreate(Counter("aiplatform_keeper_tick_errors_total", "Runs of a keeper task that failed.", ["tick"]), TICKS)
+KEEPER_WRONG_CLUSTER = Gauge(
+    "aiplatform_keeper_wrong_cluster", "1 while the keeper does nothing because the database belongs to another cluster, else 0.", registry=STATE_REGISTRY
+)
 
 ALLOCATIONS: Gauge = _precreate(
     Gauge("aiplatform_allocations", "Open allocations, by state.", ["state"], registry=STATE_REGISTRY),

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import click
 
 import aiplatform_hub
 from aiplatform_hub import metrics
+from aiplatform_hub.catalog.lengths import format_length
 from aiplatform_hub.catalog.loader import DEFAULT_DIR, load_catalog
+from aiplatform_hub.catalog.policies import NEVER, Length, Number, PolicyModel, ReservationModel, field_of
 from aiplatform_hub.cli.main import COMMANDS, main
 from aiplatform_hub.domain.catalog import LimitAmount, Range
 from aiplatform_hub.domain.dimensions import DIMENSIONS
+from aiplatform_hub.domain.policy import PRESETS, SHIPPED, Policy
 from aiplatform_hub.domain.units import format_bytes, format_number
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.services.platform.api.resources import ROUTES
@@ -24,13 +28,30 @@ from aiplatform_hub.services.platform.openapi import ERROR_WORDS, document
 
 FOLDER = Path(__file__).parent / "reference"
 PACKAGE = Path(aiplatform_hub.__file__).parent
-OPERATORS = ("run", "setup-proxy", "token", "stop-sessions", "environments", "migrate", "check-catalog", "verify-ledger", "completion")
-"""Commands that work on an installation, not over REST."""
+OPERATORS = (
+    "run",
+    "setup-proxy",
+    "token",
+    "stop-sessions",
+    "environments",
+    "migrate",
+    "move-cluster",
+    "check-catalog",
+    "verify-ledger",
+    "simulate",
+    "export-trace",
+    "completion",
+)
+"""Commands that do not talk REST."""
 AUDIT_ACTIONS = {
     "grant": "An admin gave a person a tier until a date. `detail` holds tier, end and reason.",
     "revoke": "An admin took a granted tier back.",
     "launch_session": "Somebody started a server for another person, or tried to. `detail` holds person and server.",
+    "move_cluster": "An operator let the database belong to another cluster (`aiplatform move-cluster`). `target` is the new one, `detail` holds the one before and what was open.",
     "stop_session": "Somebody stopped another person's server.",
+    "withdraw_request": "Somebody withdrew another person's request from the queue.",
+    "change_request": "Somebody changed how many GPUs another person's request in the queue asks for. `detail` holds the new count.",
+    "confirm_request": "Somebody renewed the interest in another person's request in the queue.",
     "METHOD path": "A request to the platform service was refused: the token was wrong, lacked the scope, or the thing is another person's. "
     "`detail` holds the error's code, the address it came from and the request's number. `action` is the method and the path, for example `POST /services/platform/api/v1/allocations`.",
 }
@@ -64,12 +85,12 @@ def cli() -> str:
     context = click.Context(main, info_name="aiplatform")
     users = [name for name in COMMANDS if name not in OPERATORS]
     parts = [
-        "Each command prints help with `--help`, and most take `--json`. Exit codes: 0 done, 1 refused, 2 wrong use or configuration, 3 not available now.",
+        "Each command prints help with `--help`, and most take `--json`. Exit codes: 0 done, 1 refused, 2 wrong use or configuration, 3 not available now, 130 interrupted while waiting.",
         "## For users",
         "They talk to the hub at `AIPLATFORM_URL` with the token in `AIPLATFORM_TOKEN`.",
         *(_command(main.get_command(context, name), f"aiplatform {name}") for name in users),
         "## For operators",
-        "They work on the data directory, as the account that runs the hub.",
+        "They work on the data directory, as the account that runs the hub; `simulate` and `completion` need none.",
         *(_command(main.get_command(context, name), f"aiplatform {name}") for name in COMMANDS if name in OPERATORS),
     ]
     return page("Command line", *parts)
@@ -91,7 +112,7 @@ def _command(command: click.Command | None, path: str) -> str:
 def _option(option: click.Option, context: click.Context) -> Row:
     record = option.get_help_record(context)
     name, meaning = record or (" / ".join(option.opts), "")
-    return f"`{_cell(name)}`", meaning
+    return f"`{name}`", meaning
 
 
 # Configuration
@@ -177,6 +198,68 @@ def _limit(limit: LimitAmount) -> str:
     kind = f" of {limit.gpu_type}" if limit.gpu_type else ""
     window = f" in {limit.window_days} days" if limit.window_days else ""
     return f"{dimension.label}{kind}: {amount}{window}"
+
+
+# The policy
+
+
+def policy() -> str:
+    """Return the reference of the policy file."""
+    words = field_docstrings(Policy)
+    rows = [
+        (f"`{key}`", words[field_of(key)], _allowed(field), _policy_value(key, getattr(SHIPPED, field_of(key))))
+        for key, field in PolicyModel.model_fields.items()
+    ]
+    windows = [(f"`{key}`", _allowed(field), "yes" if field.is_required() else "no") for key, field in ReservationModel.model_fields.items()]
+    parts = [
+        "A YAML file of these keys; what it leaves out is as shipped, or as in the preset under it. [Try a policy](../how-to/try-a-policy.md) says how to see what one does. "
+        "A length of time is a number with `d`, `h`, `min` or `s`, or several: `3d`, `90min`, `1h 30min`. Presets: " + ", ".join(f"`{name}`" for name in PRESETS) + ".",
+        "## Keys",
+        table(("Key", "Meaning", "Allowed", "Shipped"), rows),
+        "## Reservations",
+        "Each of `reservations` keeps GPUs for one project in a half-open window:",
+        table(("Key", "Allowed", "Needed"), windows),
+    ]  # fmt: skip
+    return page("Policy", *parts)
+
+
+def field_docstrings(cls: type) -> dict[str, str]:
+    """Return the first paragraph of the docstring under each field of a class, without its unit, which a length's value has."""
+    body = ast.parse(inspect.getsource(cls)).body[0]
+    found: dict[str, str] = {}
+    if isinstance(body, ast.ClassDef):
+        for field, text in pairwise(body.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                sentence = inspect.cleandoc(str(text.value.value)).partition("\n\n")[0]
+                found[ast.unparse(field.target)] = (
+                    re.sub(r" In (GPU-)?seconds\.$", "", sentence).replace("; None is never", "").replace("None is", f"`{NEVER}` is")
+                )
+    return found
+
+
+def _allowed(field: Any) -> str:
+    kind = next((each for each in field.metadata if isinstance(each, Length | Number)), None)
+    if kind is not None:
+        return kind.words
+    annotation = str(field.annotation)
+    if field.annotation is bool:
+        return "`true` or `false`"
+    if annotation.startswith("dict"):
+        inner = next(each for each in field.annotation.__args__[1].__metadata__ if isinstance(each, Number))
+        return f"a mapping from names to {inner.words}"
+    if annotation.startswith("list"):
+        return "a list of [reservations](#reservations)"
+    return "an instant with its time zone" if "datetime" in annotation else "a name"
+
+
+def _policy_value(key: str, value: object) -> str:
+    if value is None:
+        return f"`{NEVER}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int | float):
+        return f"`{format_length(value)}`" if key != field_of(key) else f"`{value:g}`"
+    return "–" if not value else f"`{value}`"
 
 
 # The audit trail
@@ -299,6 +382,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "traits.md": traits,
     "metrics.md": metric_page,
     "catalogue.md": catalogue,
+    "policy.md": policy,
     "audit-events.md": audit_events,
     "rest.md": rest,
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings everything into .venv: `setup.sh hub` for running, `setup.sh test` for the test suite too.
+# Brings everything into .venv: `setup.sh hub` for running, `setup.sh test` for the test suite too,
+# `setup.sh cluster` for that and the programs that a test cluster is made of.
 # POSIX sh and nothing else, because it runs before anything is installed.
 set -eu
 umask 022
@@ -102,7 +103,26 @@ install_test_programs() {
     [ -z "$missing" ] || apt_install $missing
 }
 
-case $kind in hub | test) ;; *) fail "setup.sh knows hub and test, not $kind" ;; esac
+# Debian's Go may be old: it then fetches a newer one by itself (tests/cluster/machinery/build.py).
+install_cluster_programs() {
+    [ "$(uname -s)" = Linux ] || fail "the test cluster needs Linux. Set AIPLATFORM_TEST_KUBECONFIG to use a cluster of yours"
+    is_root || fail "the test cluster needs root, as a kubelet does: sudo make test-cluster. Or set AIPLATFORM_TEST_KUBECONFIG to use a cluster of yours"
+    missing=
+    for pair in etcd:etcd-server containerd:containerd runc:runc ip:iproute2 iptables:iptables openssl:openssl buildah:buildah debootstrap:debootstrap; do
+        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+    done
+    [ -x /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins"
+    [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+    command -v go >/dev/null || [ -x /usr/local/go/bin/go ] || missing="$missing golang-go"
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || apt_install $missing
+}
+
+case $kind in hub | test | cluster) ;; *) fail "setup.sh knows hub, test and cluster, not $kind" ;; esac
+if [ "$kind" = cluster ]; then
+    [ -n "${AIPLATFORM_TEST_KUBECONFIG:-}" ] || install_cluster_programs
+    kind=test
+fi
 [ "$kind" = hub ] || install_test_programs
 state=$(inputs)
 for done in .venv/installed-test ".venv/installed-$kind"; do

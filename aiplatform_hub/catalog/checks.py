@@ -45,6 +45,7 @@ def check_references(entries: Entries, removals: Mapping[str, Sequence[Entry]]) 
         for entry in _valid(entries[kind]):
             yield from _check_limits(entry, entries["gpu_types"])
     yield from _check_rates(entries)
+    yield from _check_node_pools(entries)
     yield from _check_required(entries, removals)
 
 
@@ -95,6 +96,17 @@ def _check_rates(entries: Entries) -> Iterator[Problem]:
     for entry in cards:
         if starts[entry.model.effective_from] > 1:
             yield entry.problem(("effective_from",), "another rate card begins at the same instant")
+
+
+def _check_node_pools(entries: Entries) -> Iterator[Problem]:
+    seen: dict[frozenset[tuple[str, str]], str] = {}
+    for entry in _valid(entries["node_pools"]):
+        if entry.model.gpu_type not in entries["gpu_types"]:
+            yield entry.problem(("gpu_type",), unknown("GPU type", entry.model.gpu_type, entries["gpu_types"]))
+        selector = frozenset(entry.model.node_selector.items())
+        if selector in seen:
+            yield entry.problem(("node_selector",), f"{seen[selector]} has the same labels; each node must be of one pool")
+        seen.setdefault(selector, entry.name)
 
 
 def _check_required(entries: Entries, removals: Mapping[str, Sequence[Entry]]) -> Iterator[Problem]:

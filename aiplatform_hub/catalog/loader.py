@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from aiplatform_hub.catalog.checks import Entry, check_references
 from aiplatform_hub.catalog.documents import Document, KeyPath, read_document
-from aiplatform_hub.catalog.models import CostCentreModel, EnvironmentTemplateModel, GpuTypeModel, ProjectModel, RateCardModel, TierModel
+from aiplatform_hub.catalog.models import CostCentreModel, EnvironmentTemplateModel, GpuTypeModel, NodePoolModel, ProjectModel, RateCardModel, TierModel
 from aiplatform_hub.catalog.problems import Problem, repeated, unknown, wording
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import CatalogError, Reason
@@ -30,6 +30,7 @@ KINDS: dict[str, Any] = {
     "projects": ProjectModel,
     "cost_centres": CostCentreModel,
     "rates": RateCardModel,
+    "node_pools": NodePoolModel,
 }
 """The files of a catalogue folder, without ``.yaml``, and the model of their entries."""
 
@@ -97,7 +98,7 @@ class _Loading:
 
 def _entry(document: Document, kind: str, name: str, value: object) -> Entry:
     """Validate one entry; a wrong one stays known by its name, without a model."""
-    pattern = _SLUG if kind in {"environment_templates", "gpu_types"} else _NAME
+    pattern = _SLUG if kind in {"environment_templates", "gpu_types", "node_pools"} else _NAME
     if not pattern.fullmatch(name):
         letters = "lower-case letters, digits and hyphens" if pattern is _SLUG else "letters, digits, dots, hyphens and underscores"
         document.add_problem((name,), f"the name {repeated(name)} must be 1 to 64 {letters}")
@@ -133,4 +134,5 @@ def _catalog(entries: dict[str, dict[str, Entry]]) -> Catalog:
         projects=values["projects"],
         cost_centres=values["cost_centres"],
         rate_cards=tuple(cards),
+        node_pools=values["node_pools"],
     )

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from aiplatform_hub.catalog.problems import unknown
-from aiplatform_hub.domain.catalog import CostCentre, EnvironmentTemplate, GpuType, LimitAmount, Project, Range, RateCard, Tier
+from aiplatform_hub.catalog.problems import repeated, unknown
+from aiplatform_hub.domain.catalog import CostCentre, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
+from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
 from aiplatform_hub.domain.units import parse_bytes
 
 MAX_GPUS = 64
@@ -21,6 +22,41 @@ MAX_AMOUNT = 10**15
 """Largest amount of any limit, in the dimension's unit."""
 
 _DECIMAL = re.compile(r"\d{1,9}(\.\d{1,6})?")
+
+
+_HOST = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*(?::[0-9]{1,5})?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(rf"(?:{_HOST}/)?{_PATH}(?:/{_PATH})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?")
+"""A container image reference; anchored by ``fullmatch``."""
+
+_DOMAIN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_RESOURCE = re.compile(rf"{_DOMAIN}/{_WORD}")
+_LABEL = re.compile(rf"(?:{_DOMAIN}/)?{_WORD}")
+
+
+def _image(reference: str) -> str:
+    if len(reference) > 255 or not _IMAGE.fullmatch(reference):  # noqa: PLR2004  what registries take
+        raise ValueError(f"{repeated(reference)} is no image; write for example quay.io/lab/pytorch:2.9, or a name under images/ such as pytorch")
+    return reference
+
+
+def _resource(name: str) -> str:
+    if not _RESOURCE.fullmatch(name):
+        raise ValueError(f"{repeated(name)} is no resource; write it with its domain, for example nvidia.com/gpu or amd.com/gpu")
+    return name
+
+
+def _label(name: str) -> str:
+    if not _LABEL.fullmatch(name):
+        raise ValueError(f"{repeated(name)} is no node label; write for example nvidia.com/gpu.product")
+    return name
+
+
+def _label_value(value: str) -> str:
+    if value and not re.fullmatch(_WORD, value):
+        raise ValueError(f"{repeated(value)} is no label value; at most 63 letters, digits, dots, hyphens and underscores")
+    return value
 
 
 def _printable(text: str) -> str:
@@ -143,6 +179,8 @@ class EnvironmentTemplateModel(_Entry):
     requires: list[Annotated[Text, AfterValidator(_relative)]] = []
     allowed_groups: list[Text] = []
     environment: dict[str, str] = {}
+    container_image: Annotated[str, AfterValidator(_image)] | None = None
+    shared_memory_gib: Annotated[int, Field(ge=1, le=65536)] | None = None
 
     @field_validator("gpus")
     @classmethod
@@ -156,6 +194,14 @@ class EnvironmentTemplateModel(_Entry):
     def _at_least_one(cls, value: RangeModel) -> RangeModel:
         if value.min < 1:
             raise ValueError(f"min is {value.min}; it must be at least 1")
+        return value
+
+    @field_validator("shared_memory_gib")
+    @classmethod
+    def _within_memory(cls, value: int | None, info: ValidationInfo) -> int | None:
+        memory = info.data.get("memory_gib")
+        if value is not None and memory is not None and value > memory.max:
+            raise ValueError(f"is {value}, more than the memory of the environment, of which it is a part; at most {memory.max}")
         return value
 
     def to_domain(self, name: str) -> EnvironmentTemplate:
@@ -174,6 +220,8 @@ class EnvironmentTemplateModel(_Entry):
             requires=tuple(self.requires),
             allowed_groups=tuple(self.allowed_groups),
             environment=dict(self.environment),
+            container_image=self.container_image,
+            shared_memory_gib=self.shared_memory_gib,
         )
 
 
@@ -196,10 +244,39 @@ class GpuTypeModel(_Entry):
 
     display_name: Text
     match: list[Annotated[Text, Field(pattern=r"^[^A-Z]+$")]] = []
+    resource: Annotated[str, AfterValidator(_resource)] = GPU_RESOURCE
+    product_label: Annotated[str, AfterValidator(_label)] = PRODUCT_LABEL
 
     def to_domain(self, name: str) -> GpuType:
         """Return the domain's GPU type."""
-        return GpuType(name=name, display_name=self.display_name, match=tuple(self.match))
+        return GpuType(name=name, display_name=self.display_name, match=tuple(self.match), resource=self.resource, product_label=self.product_label)
+
+
+class NodePoolModel(_Entry):
+    """An entry of ``node_pools.yaml``."""
+
+    display_name: Text
+    gpu_type: Text
+    gpus_per_node: Annotated[int, Field(ge=1, le=MAX_GPUS)]
+    memory_gib: Annotated[int, Field(ge=1, le=65536)]
+    cpu_cores: Annotated[int, Field(ge=1, le=65536)]
+    max_nodes: Annotated[int, Field(ge=0, le=1000)]
+    minutes_to_start: Annotated[int, Field(ge=1, le=1440)]
+    node_selector: Annotated[dict[Annotated[str, AfterValidator(_label)], Annotated[str, AfterValidator(_label_value)]], Field(min_length=1)]
+
+    def to_domain(self, name: str) -> NodePool:
+        """Return the domain's node pool."""
+        return NodePool(
+            name=name,
+            display_name=self.display_name,
+            gpu_type=self.gpu_type,
+            gpus_per_node=self.gpus_per_node,
+            max_nodes=self.max_nodes,
+            minutes_to_start=self.minutes_to_start,
+            node_selector=dict(self.node_selector),
+            memory_gib=self.memory_gib,
+            cpu_cores=self.cpu_cores,
+        )
 
 
 class CostCentreModel(_Entry):
@@ -250,12 +327,14 @@ def _instant(value: object) -> datetime:
 
 
 Price = Annotated[Decimal, BeforeValidator(_price)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+"""Aware, in UTC."""
 
 
 class RateCardModel(_Entry):
     """An entry of ``rates.yaml``."""
 
-    effective_from: Annotated[datetime, BeforeValidator(_instant)]
+    effective_from: Instant
     currency: Annotated[str, Field(pattern=r"^([A-Z]{3}|credits)$")]
     gpu_hour: dict[str, Price]
     cpu_only_hour: Price

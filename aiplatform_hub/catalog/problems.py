@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from aiplatform_hub.errors import ConfigurationError, Reason
 
 _MOST_LISTED = 24
 _LONGEST_REPEATED = 64
@@ -45,6 +47,20 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line is not None else str(self.file)
         return f"{place}: {self.text}"
+
+
+def configuration_error(what: str, problems: Sequence[Problem]) -> ConfigurationError:
+    """Return the error that says everything that is wrong with some files, in order of file and line.
+
+    Parameters
+    ----------
+    what
+        What the files are, as the sentence begins: ``The policy``.
+    """
+    ordered = sorted(set(problems), key=lambda problem: (str(problem.file), problem.line or 0, problem.text))
+    reasons = tuple(Reason(code=ConfigurationError.code, message=str(problem)) for problem in ordered)
+    count = "one problem" if len(reasons) == 1 else f"{len(reasons)} problems"
+    return ConfigurationError(f"{what} has {count}:\n" + "\n".join(reason.message for reason in reasons), reasons)
 
 
 def repeated(value: object) -> str:

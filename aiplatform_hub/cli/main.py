@@ -10,14 +10,17 @@ import click
 from aiplatform_hub import __version__
 
 COMMANDS: dict[str, str] = {
-    "catalog": "aiplatform_hub.cli.user:catalog",
+    "catalog": "aiplatform_hub.cli.catalog:catalog",
     "capacity": "aiplatform_hub.cli.user:capacity",
     "quota": "aiplatform_hub.cli.user:quota",
-    "launch": "aiplatform_hub.cli.user:launch",
+    "launch": "aiplatform_hub.cli.launch:launch",
     "list": "aiplatform_hub.cli.user:list_",
     "show": "aiplatform_hub.cli.user:show",
     "why": "aiplatform_hub.cli.user:why",
     "stop": "aiplatform_hub.cli.user:stop",
+    "queue": "aiplatform_hub.cli.queue:queue",
+    "change": "aiplatform_hub.cli.queue:change",
+    "confirm": "aiplatform_hub.cli.queue:confirm",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",
@@ -27,8 +30,11 @@ COMMANDS: dict[str, str] = {
     "grants": "aiplatform_hub.cli.grants:grants",
     "environments": "aiplatform_hub.cli.environments:environments",
     "migrate": "aiplatform_hub.cli.operator:migrate",
+    "move-cluster": "aiplatform_hub.cli.move_cluster:move_cluster",
     "check-catalog": "aiplatform_hub.cli.operator:check_catalog",
     "verify-ledger": "aiplatform_hub.cli.operator:verify_ledger",
+    "simulate": "aiplatform_hub.cli.simulate:simulate",
+    "export-trace": "aiplatform_hub.cli.export_trace:export_trace",
     "completion": "aiplatform_hub.cli.completion:completion",
 }
 """Where each command is. A module is loaded when its command is used: a user's command does not wait for the hub's code."""
@@ -57,5 +63,5 @@ def main() -> None:
 
     Commands for users talk to the hub at AIPLATFORM_URL with AIPLATFORM_TOKEN. Commands for
     operators work on the data directory. Exit codes: 0 done, 1 refused, 2 wrong use or
-    configuration, 3 not available now.
+    configuration, 3 not available now, 130 interrupted while waiting.
     """

@@ -29,7 +29,10 @@ config_option = click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Hub configuration; default: jupyterhub_config.py in the data directory."
 )
 database_option = click.option(
-    "--database-url", default="", help="SQLAlchemy address of the platform's database; default: the configuration's, else a file in the data directory."
+    "--database-url",
+    default="",
+    envvar="AIPLATFORM_DATABASE_URL",
+    help="SQLAlchemy address of the platform's database; default: AIPLATFORM_DATABASE_URL, the configuration's, else a file in the data directory.",
 )
 STOP_GRACE_SECONDS = 10
 

@@ -14,7 +14,7 @@ from aiplatform_hub.errors import AIPlatformError, CatalogError, ConfigurationEr
 
 P = ParamSpec("P")
 R = TypeVar("R")
-REFUSED, USAGE, UNAVAILABLE = 1, 2, 3
+REFUSED, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 """Exit codes beside 0."""
 
 

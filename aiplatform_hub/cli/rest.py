@@ -15,7 +15,8 @@ API_PATH = "services/platform/api/v1/"
 TIMEOUT_SECONDS = 60
 MIN_PREFIX = 4
 """Fewest characters of an id's abbreviation."""
-OPEN_STATES = ("held", "active")
+LIVE_STATES = ("queued", "held", "active")
+"""States of what is not over."""
 _TUPLES = ("held_by", "remedies", "allowed")
 _OK, _SERVER_ERROR = 400, 500
 
@@ -63,6 +64,10 @@ class RestClient:
         """Return the answer to a body; options that are None are left out."""
         return self._call("POST", self._hub_url + API_PATH + path, json={k: v for k, v in body.items() if v is not None}, headers=headers)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the answer to a change."""
+        return self._call("PATCH", self._hub_url + API_PATH + path, json=dict(body))
+
     def delete(self, path: str) -> Any:
         """Return the answer, or None where there is nothing to say."""
         return self._call("DELETE", self._hub_url + API_PATH + path)
@@ -95,7 +100,7 @@ class RestClient:
                 return
 
     def find(self, word: str) -> str:
-        """Return the id that a word means: an id, its beginning, or the name of an open server.
+        """Return the id that a word means: an id, its beginning, or the name of a server that is open or queued.
 
         Raises
         ------
@@ -106,17 +111,17 @@ class RestClient:
             return str(UUID(word))
         except ValueError:
             pass
-        opened = self.allocations(most=1000, state=OPEN_STATES)
+        opened = self.allocations(most=1000, state=LIVE_STATES)
         named = [entry for entry in opened if entry["server_name"] == word]
         if len(named) > 1:
-            raise NotFoundError(f"Several people have an open server {word}: {', '.join(_short(entry) for entry in named)}. Give the id.")
+            raise NotFoundError(f"Several people have a server {word}: {', '.join(_short(entry) for entry in named)}. Give the id.")
         if named:
             return str(named[0]["id"])
         found = [entry for entry in self.allocations(most=1000) if len(word) >= MIN_PREFIX and entry["id"].startswith(word.lower())]
         if len(found) > 1:
             raise NotFoundError(f"{word} is the beginning of several ids: {', '.join(_short(entry) for entry in found[:5])}. Give more of it.")
         if not found:
-            raise NotFoundError(f"There is no open server {word}, and no session whose id begins so. See: aiplatform list --all")
+            raise NotFoundError(f"There is no server {word} that is open or queued, and no session whose id begins so. See: aiplatform list --all")
         return str(found[0]["id"])
 
     def _call(self, method: str, url: str, **kwargs: Any) -> Any:

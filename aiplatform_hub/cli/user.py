@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -12,14 +10,14 @@ from typing import Any
 
 import click
 
-from aiplatform_hub.cli.output import REFUSED, guarded, json_option, print_json, print_table, say
-from aiplatform_hub.cli.rest import OPEN_STATES, RefusedError, RestClient, user_path
+from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table
+from aiplatform_hub.cli.rest import LIVE_STATES, RestClient, user_path
+from aiplatform_hub.domain.queue_sentences import place
 from aiplatform_hub.domain.units import format_bytes, format_number
 from aiplatform_hub.errors import ConfigurationError
 
-WAIT_SECONDS = 300
-POLL_SECONDS = 1.0
 MISSING = "Set {name}: {hint}"
+OUTCOMES = {"admit": "Admitted", "queue": "Queued", "ask": "Put before an admin", "deny": "Refused"}
 GROUPS = ("user", "project", "cost_centre", "environment_template", "gpu_type", "allocation", "day", "month")
 
 
@@ -69,7 +67,12 @@ def capacity(client: RestClient, *, as_json: bool) -> None:
         print_json(found)
         return
     columns = {"name": "gpu type", "total": "total", "free": "free", "held": "held", "unhealthy": "unhealthy", "simulated": "simulated"}
-    print_table(found["gpu_types"], columns, empty="This machine has no GPUs.")
+    if any(row.get("startable") for row in found["gpu_types"]):
+        columns |= {"startable": "may start", "minutes_to_start": "about minutes"}
+    print_table(found["gpu_types"], columns, empty="There are no GPUs here.")
+    if found["queue_length"]:
+        waiting = "1 request waits" if found["queue_length"] == 1 else f"{found['queue_length']} requests wait"
+        click.echo(f"\n{waiting}; see: aiplatform queue")
 
 
 @click.command()
@@ -95,71 +98,8 @@ def quota(client: RestClient, user: str | None, *, as_json: bool) -> None:
     print_table(rows, {"dimension": "what", "used": "used", "limit": "limit", "free": "free", "held_by": "held by"})
 
 
-@click.command()
-@click.argument("environment_template", metavar="TEMPLATE")
-@click.option("--gpus", type=int, help="Number of GPUs; default: the template's.")
-@click.option("--gpu-type", help="Type of GPU.")
-@click.option("--memory-gib", type=int, help="Memory in GiB.")
-@click.option("--cpu-cores", type=int, help="CPU cores.")
-@click.option("--project", help="Project to charge.")
-@click.option("--name", "server_name", help="Name of the server; default: made from the template's.")
-@click.option("--max-hours", type=int, help="Planned length in hours.")
-@click.option("--user", help="For whom, if not for yourself.")
-@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
-@click.option("--wait", is_flag=True, help="Return once the server answers.")
-@rest_command
-def launch(client: RestClient, *, dry_run: bool, wait: bool, as_json: bool, **options: Any) -> None:
-    """Start an environment from TEMPLATE."""
-    server_name = options.pop("server_name")
-    if dry_run:
-        _show_decision(client.post("decisions", options), as_json=as_json)
-        return
-    held = client.post("allocations", {**options, "server_name": server_name}, headers={"Idempotency-Key": str(uuid.uuid4())})
-    if wait:
-        held = _wait_ready(client, held, is_quiet=as_json)
-    if as_json:
-        print_json(held)
-        return
-    devices = f" on {', '.join(held['devices'])}" if held["devices"] else ""
-    click.echo(f"{held['server_name']} is {'running' if held['is_ready'] else 'starting'}{devices}: {held['id']}")
-    if held["url"]:
-        click.echo(client.address_of(held["url"]))
-
-
-def _wait_ready(client: RestClient, held: Mapping[str, Any], *, is_quiet: bool) -> Any:
-    """Return the allocation once its server answers.
-
-    Raises
-    ------
-    RefusedError
-        If it ends before, or does not answer in time.
-    """
-    until = time.monotonic() + WAIT_SECONDS
-    if not is_quiet:
-        say(f"{held['server_name']} is starting …")
-    while time.monotonic() < until:
-        now = client.get(f"allocations/{held['id']}")
-        if now["is_ready"]:
-            return now
-        if now["ended_at"] is not None:
-            raise RefusedError(f"{now['server_name']} did not start: {now['end_cause']}. See: aiplatform show {now['id'][:8]}")
-        time.sleep(POLL_SECONDS)
-    raise RefusedError(f"{held['server_name']} did not answer within {WAIT_SECONDS} s. It goes on; see: aiplatform show {held['id'][:8]}")
-
-
-def _show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
-    is_admitted = found["outcome"] == "admit"
-    if as_json:
-        print_json(found)
-    else:
-        price = found["price"]
-        click.echo(f"{'Would start' if is_admitted else 'Would be refused'}; {price['per_hour']} {price['currency']} per hour.")
-        _show_reasons(found["reasons"])
-    if not is_admitted:
-        raise SystemExit(REFUSED)
-
-
-def _show_reasons(reasons: list[dict[str, Any]]) -> None:
+def show_reasons(reasons: list[dict[str, Any]]) -> None:
+    """Print reasons with what to do about each."""
     for reason in reasons:
         click.echo(f"  {reason['message']}")
         for remedy in reason["remedies"]:
@@ -174,13 +114,16 @@ def _show_reasons(reasons: list[dict[str, Any]]) -> None:
 @click.option("--most", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most rows.")
 @rest_command
 def list_(client: RestClient, *, is_all: bool, most: int, as_json: bool, **filters: Any) -> None:
-    """List sessions: the open ones, by default."""
-    filters["state"] = filters["state"] or (() if is_all else OPEN_STATES)
+    """List sessions: those that are open or queued, by default."""
+    filters["state"] = filters["state"] or (() if is_all else LIVE_STATES)
     found = client.allocations(most=most, **filters)
     if as_json:
         print_json(found)
         return
-    rows = [{**entry, "short": entry["id"][:8], "gpu": _gpus(entry), "since": local(entry["started_at"] or entry["requested_at"])} for entry in found]
+    rows = [
+        {**entry, "short": entry["id"][:8], "gpu": gpus_of(entry), "state": _state(entry), "since": local(entry["started_at"] or entry["requested_at"])}
+        for entry in found
+    ]
     columns = {"short": "id", "user": "user", "server_name": "server", "environment_template": "template", "gpu": "gpus", "state": "state", "since": "since"}
     print_table(rows, columns, empty="No sessions." if is_all else "No open sessions.")
 
@@ -189,23 +132,30 @@ def list_(client: RestClient, *, is_all: bool, most: int, as_json: bool, **filte
 @click.argument("session")
 @rest_command
 def show(client: RestClient, session: str, *, as_json: bool) -> None:
-    """Show everything about SESSION: an id, its beginning, or an open server's name."""
+    """Show everything about SESSION: an id, its beginning, or the name of a server that is open or queued."""
     found = client.get(f"allocations/{client.find(session)}")
     if as_json:
         print_json(found)
         return
     cost = found["cost_so_far"]
+    queue = found["queue"]
     facts = {
         "id": found["id"],
         "user": found["user"],
         "server": found["server_name"],
         "template": found["environment_template"],
-        "GPUs": f"{_gpus(found)} {', '.join(found['devices'])}".strip(),
+        "GPUs": f"{gpus_of(found)} {', '.join(found['devices'])}".strip(),
         "memory": f"{found['memory_gib']} GiB",
         "project": f"{found['project']} (cost centre {found['cost_centre']})",
         "state": found["state"] + (f", {found['end_cause']}" if found["end_cause"] else ""),
+        **(
+            {"place": queue["reason"]["message"], "kept until": f"{local(queue['expires_at'])}, or longer: aiplatform confirm {found['id'][:8]}"}
+            if queue
+            else {}
+        ),
         "requested": local(found["requested_at"]),
         "started": local(found["started_at"]),
+        **({"makes room": f"{local(found['must_end_at'])}, when a class begins"} if found["must_end_at"] else {}),
         "ended": local(found["ended_at"]) + (" (estimated)" if found["estimated"] else ""),
         "cost": f"{cost['amount']} {cost['currency']}" if cost else "-",
         "address": client.address_of(found["url"]) if found["url"] else "-",
@@ -220,13 +170,17 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
 @click.argument("session")
 @rest_command
 def why(client: RestClient, session: str, *, as_json: bool) -> None:
-    """Explain why SESSION was admitted or refused, by replaying the decision."""
-    found = client.get(f"allocations/{client.find(session)}/decision")
+    """Explain why SESSION was admitted, queued or refused, by replaying the decision; and what it waits for now."""
+    key = client.find(session)
+    found = client.get(f"allocations/{key}/decision")
     if as_json:
         print_json(found)
         return
-    click.echo(f"{'Admitted' if found['outcome'] == 'admit' else 'Refused'} at {local(found['at'])}, asked for by {found['actor']}.")
-    _show_reasons(found["reasons"])
+    queue = client.get(f"allocations/{key}")["queue"] if found["outcome"] == "queue" else None
+    if queue:
+        click.echo(queue["reason"]["message"])
+    click.echo(f"{OUTCOMES[found['outcome']]} at {local(found['at'])}, asked for by {found['actor']}.")
+    show_reasons(found["reasons"])
     rows = [
         {"dimension": _dimension(row), "limit": _amount(row["amount"], _unit(row["dimension"])), "source": row.get("source", "")}
         for row in found["inputs"]["limits"]
@@ -240,13 +194,16 @@ def why(client: RestClient, session: str, *, as_json: bool) -> None:
 @click.argument("session")
 @rest_command
 def stop(client: RestClient, session: str, *, as_json: bool) -> None:
-    """Stop SESSION: an id, its beginning, or an open server's name."""
+    """Stop SESSION, or withdraw it from the queue: an id, its beginning, or the name of a server that is open or queued."""
     key = client.find(session)
     answer = client.delete(f"allocations/{key}")
     if as_json:
         print_json(answer or {"id": key, "state": "ended"})
         return
-    click.echo(f"{answer['server_name']} is stopping." if answer else "It was over already.")
+    if answer and answer["state"] == "withdrawn":
+        click.echo(f"{answer['server_name']} is withdrawn.")
+    else:
+        click.echo(f"{answer['server_name']} is stopping." if answer else "It was over already.")
 
 
 def _report_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -316,8 +273,13 @@ def _range(allowed: Mapping[str, int]) -> str:
     return str(allowed["min"]) if allowed["min"] == allowed["max"] else f"{allowed['min']}-{allowed['max']}"
 
 
-def _gpus(entry: Mapping[str, Any]) -> str:
+def gpus_of(entry: Mapping[str, Any]) -> str:
+    """Return a count of GPUs with their type."""
     return f"{entry['gpus']} {entry['gpu_type']}" if entry["gpu_type"] else str(entry["gpus"])
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    return f"queued, {place(entry['queue']['position']).lower()}" if entry["queue"] else str(entry["state"])
 
 
 def _dimension(row: Mapping[str, Any]) -> str:
@@ -333,7 +295,3 @@ def _amount(value: str | None, unit: str) -> str:
     if value is None:
         return "unknown"
     return format_bytes(Decimal(value)) if unit == "B" else format_number(Decimal(value))
-
-
-user_commands: list[click.Command] = [catalog, capacity, quota, launch, list_, show, why, stop, usage, costs]
-"""For the main group."""

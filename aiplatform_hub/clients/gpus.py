@@ -14,14 +14,12 @@ from uuid import UUID
 
 from aiplatform_hub.clients.processes import allocation_of
 from aiplatform_hub.domain.allocations import GpuDevice
-from aiplatform_hub.domain.catalog import GpuType
+from aiplatform_hub.domain.catalog import GpuType, gpu_type_of
 from aiplatform_hub.domain.units import GIB
 
 SIMULATED_TYPE = "simulated"
 SIMULATED_PRODUCT = "Simulated GPU"
 SIMULATED_MEMORY_BYTES = 16 * GIB
-UNKNOWN_TYPE = "other"
-"""Type of a GPU whose product no catalogue entry matches."""
 
 
 def discover(simulated_gpus: int, gpu_types: Mapping[str, GpuType]) -> tuple[GpuDevice, ...]:
@@ -87,13 +85,6 @@ def _device(nvml: Any, index: int, gpu_types: Mapping[str, GpuType]) -> GpuDevic
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def gpu_type_of(product_name: str, gpu_types: Mapping[str, GpuType]) -> str:
-    """Return the catalogue's type of an NVML product name; the longest matching fragment wins."""
-    product = product_name.lower()
-    found = [(len(fragment), name) for name, gpu_type in gpu_types.items() for fragment in gpu_type.match if fragment in product]
-    return max(found)[1] if found else UNKNOWN_TYPE
 
 
 def _is_healthy(nvml: Any, handle: Any) -> bool:

@@ -13,6 +13,8 @@ from aiplatform_hub.errors import ServiceUnavailableError
 
 UNAVAILABLE = "JupyterHub does not answer. Running servers go on; try again in a minute."
 _NOT_FOUND = 404
+_PAGE = 50
+"""Users asked for at once; the hub gives no more than its own limit, which is larger."""
 
 
 class HubUnreachableError(ServiceUnavailableError):
@@ -93,6 +95,24 @@ class HubApiClient:
         model = json.loads(response.body)
         return HubUser(id=model["id"], name=model["name"], is_admin=model["admin"], groups=frozenset(model["groups"]))
 
+    async def user_names(self) -> tuple[str, ...]:
+        """Return the names of everybody whom the hub has.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the hub does not answer, or does not let this service list users.
+        """
+        names: list[str] = []
+        while True:
+            response = await self._fetch("GET", f"/users?limit={_PAGE}&offset={len(names)}")
+            if response.code != 200:  # noqa: PLR2004 - HTTP
+                raise ServiceUnavailableError(f"JupyterHub did not tell who its users are: {_answer(response).message or response.code}.")
+            page = [str(user["name"]) for user in json.loads(response.body)]
+            names += page
+            if len(page) < _PAGE:
+                return tuple(names)
+
     async def servers_of(self, user_name: str) -> frozenset[str]:
         """Return the names of a person's servers that run, start or stop; none when the hub has nobody of this name.
 
@@ -109,8 +129,8 @@ class HubApiClient:
             raise ServiceUnavailableError(f"JupyterHub did not tell the servers of {user_name}: {_answer(response).message or response.code}.")
         return frozenset(model["servers"])
 
-    async def start_server(self, user_name: str, server_name: str, options: dict[str, object], *, token: str) -> HubAnswer:
-        """Ask the hub, with the caller's token, to start a server.
+    async def start_server(self, user_name: str, server_name: str, options: dict[str, object], *, token: str = "") -> HubAnswer:
+        """Ask the hub, with the caller's token or else the service's own, to start a server.
 
         Raises
         ------

@@ -27,7 +27,9 @@ OPEN_STATES = frozenset({AllocationState.HELD, AllocationState.ACTIVE})
 
 TRANSITIONS: dict[AllocationState, frozenset[AllocationState]] = {
     AllocationState.QUEUED: frozenset({AllocationState.HELD, AllocationState.WITHDRAWN, AllocationState.EXPIRED}),
-    AllocationState.HELD: frozenset({AllocationState.ACTIVE, AllocationState.ENDED, AllocationState.WITHDRAWN, AllocationState.EXPIRED}),
+    AllocationState.HELD: frozenset(
+        {AllocationState.ACTIVE, AllocationState.ENDED, AllocationState.WITHDRAWN, AllocationState.EXPIRED, AllocationState.QUEUED}
+    ),
     AllocationState.ACTIVE: frozenset({AllocationState.ENDED}),
     AllocationState.ENDED: frozenset(),
     AllocationState.DENIED: frozenset(),
@@ -52,12 +54,34 @@ class EndCause(StrEnum):
     KILLED = "killed"
     """The server was ended by a signal that the platform did not send."""
     OUT_OF_MEMORY = "out_of_memory"
+    EVICTED = "evicted"
+    """The node put the pod out, for want of memory or disk."""
+    PREEMPTED = "preempted"
+    """A pod of higher priority took its place."""
+    DELETED = "deleted"
+    """Its pod was deleted by somebody other than the platform."""
+    NODE_LOST = "node_lost"
+    """Its node stopped answering; the end is the last renewal of the node's lease, ``estimated``."""
     START_FAILED = "start_failed"
     """The server never answered; metered, priced 0."""
     LOST = "lost"
     """Nobody saw the end; the end is the last proof of life, ``estimated``."""
     HOLD_EXPIRED = "hold_expired"
     """No start took the hold up within its minute."""
+    INTEREST_EXPIRED = "interest_expired"
+    """Its owner did not confirm in time that they still want it."""
+    OWNER_GONE = "owner_gone"
+    """The hub does not have its owner any more."""
+    TEMPLATE_REMOVED = "template_removed"
+    """Its environment template is not in the catalogue any more."""
+    PROJECT_CLOSED = "project_closed"
+    """Its project is not in the catalogue any more."""
+    NOT_ALLOWED = "not_allowed"
+    """Its owner may not use its environment template or project any more."""
+    OPTIONS_REFUSED = "options_refused"
+    """The catalogue does not allow its amounts or GPU type any more."""
+    NEVER_FITS = "never_fits"
+    """Its owner's or project's limits were lowered below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +129,21 @@ class Allocation:
     """The cause to record once the process has ended."""
     hub_instance: str | None = None
     """Which life of the hub took the hold up."""
+    queued_at: datetime | None = None
+    """Submit time in the queue; None if it never waited."""
+    confirmed_at: datetime | None = None
+    """When its owner last said that they want it, while it waits."""
+    requeued: int = 0
+    """How often a failed start put it back to the front of the queue."""
+    succeeds: UUID | None = None
+    """The allocation whose failed start it repeats."""
+    must_end_at: datetime | None = None
+    """When a class begins for which it was told at its start to make room."""
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits in the queue and holds nothing."""
+        return self.state is AllocationState.QUEUED
 
     @property
     def is_open(self) -> bool:
@@ -123,7 +162,7 @@ class AllocationEvent:
     from_state: AllocationState | None
     to_state: AllocationState
     cause: str
-    """Why: ``admitted``, ``starting``, ``started``, ``ready``, ``renamed`` or an :class:`EndCause`."""
+    """Why: ``admitted``, ``queued``, ``dispatched``, ``requeued``, ``changed``, ``confirmed``, ``starting``, ``started``, ``ready``, ``renamed`` or an :class:`EndCause`."""
     actor: str
     """Who: a user's name, ``hub``, ``keeper`` or ``platform``."""
 
@@ -140,3 +179,8 @@ class GpuDevice:
     index: int = 0
     """Order on the machine."""
     product_name: str = ""
+    """As NVML or the node's label says it."""
+    node: str | None = None
+    """Name of the cluster node that has it; None on a single machine, and where an autoscaler has yet to start the node."""
+    node_pool: str | None = None
+    """Name of the node pool whose autoscaler would start its node."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
+
 ANY_GPU_TYPE = "*"
 """In a rate: every GPU type that has no rate of its own."""
 
@@ -15,6 +17,9 @@ OTHER_GPU_TYPE = "other"
 
 SIMULATED_GPU_TYPE = "simulated"
 """The type of pretend GPUs."""
+
+_PARTS = ("mig", "shared")
+"""Words in a product name that mean a part of a GPU."""
 
 DEFAULT_TIER = "default"
 """The tier of a person who has no other."""
@@ -53,6 +58,10 @@ class EnvironmentTemplate:
     """JupyterHub groups that may use it; empty means everyone."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Extra environment variables of the server's process."""
+    container_image: str | None = None
+    """In a cluster: a whole image reference, or a name without slash and colon that settings complete; None means ``image``."""
+    shared_memory_gib: int | None = None
+    """In a cluster: size of ``/dev/shm``, part of the session's memory; None means half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,48 @@ class GpuType:
     """The word used everywhere, for example ``h100``."""
     display_name: str
     match: tuple[str, ...] = ()
-    """Lower-case fragments of NVML product names that mean this type."""
+    """Lower-case fragments of product names, as NVML or a node's label says them, that mean this type."""
+    resource: str = GPU_RESOURCE
+    """In a cluster: the resource that a pod asks for, for example ``nvidia.com/mig-1g.10gb``."""
+    product_label: str = PRODUCT_LABEL
+    """In a cluster: the node's label that names the product."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePool:
+    """Nodes that a cluster's autoscaler may start."""
+
+    name: str
+    display_name: str
+    gpu_type: str
+    gpus_per_node: int
+    max_nodes: int
+    """Nodes that may exist at once, those that run included."""
+    minutes_to_start: int
+    """What a new node usually takes until it is ready, in minutes."""
+    node_selector: Mapping[str, str]
+    """Labels that its nodes carry."""
+    memory_gib: int = 0
+    """Memory that pods can have on one node, in GiB."""
+    cpu_cores: int = 0
+    """CPU cores that pods can have on one node."""
+
+
+def gpu_type_of(product_name: str, gpu_types: Mapping[str, GpuType]) -> str:
+    """Return the type of a product name; the longest matching fragment wins.
+
+    A part of a GPU (a MIG slice, a time-shared one) only fits fragments that say so: it is never sold as a whole one.
+    """
+    product = _spaced(product_name)
+    parts = {word for word in _PARTS if word in product.split()}
+    fragments = [(_spaced(fragment), name) for name, gpu_type in gpu_types.items() for fragment in gpu_type.match]
+    found = [(len(fragment), name) for fragment, name in fragments if fragment in product and parts <= set(fragment.split())]
+    return max(found)[1] if found else OTHER_GPU_TYPE
+
+
+def _spaced(name: str) -> str:
+    """Return a name in lower case with spaces: a node's label cannot have them."""
+    return name.lower().replace("-", " ").replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +191,7 @@ class Catalog:
     rate_cards: tuple[RateCard, ...]
     """In order of ``effective_from``; never empty."""
     default_tier: str = DEFAULT_TIER
+    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
 
     def projects_of(self, groups: frozenset[str]) -> tuple[Project, ...]:
         """Return the projects a person with these groups may charge, the personal one last."""

@@ -1,8 +1,8 @@
-"""Limits bound to a person, a project or the machine, and what is used of them."""
+"""Limits bound to a person, a project or the place, and what is used of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +12,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog, LimitAmount, Project, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
+from aiplatform_hub.domain.node_shapes import Need, NodeShape, Oversize, oversizes
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import isoformat
 
@@ -62,26 +63,80 @@ class DeviceState:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the machine has."""
+    """What the machine or cluster has."""
 
     memory_bytes: int
     cpu_cores: int
     devices: tuple[DeviceState, ...] = ()
+    is_cluster: bool = False
+    """Whether the GPUs are on several nodes; those of one session are always on one."""
+    gpu_labels: Mapping[str, str] = field(default_factory=dict)
+    """What a sentence about nodes calls a GPU type."""
+    shapes: tuple[NodeShape, ...] = ()
+    """The largest nodes of a cluster; empty on a single machine, and where they are not known."""
+
+    @property
+    def place(self) -> str:
+        """What a sentence calls it."""
+        return "this cluster" if self.is_cluster else "this machine"
 
     def free_devices(self, gpu_type: str | None) -> list[GpuDevice]:
         """Return the free GPUs of a type, lowest index first."""
         free = [state.device for state in self.devices if state.is_free and state.device.gpu_type == gpu_type]
         return sorted(free, key=lambda device: (device.index, device.uuid))
 
+    def devices_for(self, gpu_type: str | None, amount: int) -> list[GpuDevice]:
+        """Return so many free GPUs of one node, the one that they fill best; none if no node has so many free.
+
+        Nodes that an autoscaler would have to start come last. A single machine is one node.
+        """
+        nodes = [free for free in _by_node(self.free_devices(gpu_type)).values() if len(free) >= amount]
+        best = min(nodes, key=lambda free: (free[0].node_pool is not None, len(free), _node(free[0])), default=[])
+        return best[:amount]
+
+    def node_of(self, device: GpuDevice) -> str:
+        """Return a name of what shares a GPU's type and node."""
+        return f"{_node(device)}/{device.gpu_type}"
+
+    def devices_on(self, node: str, amount: int) -> list[GpuDevice]:
+        """Return so many free GPUs of a node, named as by :meth:`node_of`; none if it has not so many free."""
+        free = [state.device for state in self.devices if state.is_free and self.node_of(state.device) == node]
+        return sorted(free, key=lambda device: (device.index, device.uuid))[:amount] if len(free) >= amount else []
+
+    def most_free(self, gpu_type: str | None) -> int:
+        """Return how many GPUs of a type one session could have now."""
+        return max(map(len, _by_node(self.free_devices(gpu_type)).values()), default=0)
+
+    def largest(self, gpu_type: str | None) -> int:
+        """Return how many GPUs of a type the largest node has, whoever holds them."""
+        return max(map(len, _by_node(state.device for state in self.devices if state.device.gpu_type == gpu_type).values()), default=0)
+
+    def oversizes(self, request: LaunchRequest) -> tuple[Oversize, ...]:
+        """Return what of a request's memory and cores no node could ever give."""
+        label = self.gpu_labels.get(request.gpu_type or "", "")
+        return oversizes(Need(request.memory_bytes, request.cpu_cores, request.gpu_type, request.gpus, label), self.shapes)
+
     def limits(self, gpu_type: str | None) -> tuple[Limit, ...]:
-        """Return the machine's limits for a request of this GPU type."""
-        source = "this machine"
+        """Return the machine's or cluster's limits for a request of this GPU type."""
+        source = self.place
         memory = Limit(MACHINE, "", "memory_bytes", Decimal(self.memory_bytes), source=source)
         cores = Limit(MACHINE, "", "cpu_cores", Decimal(self.cpu_cores * CPU_SHARES_PER_CORE), source=source)
         if gpu_type is None:
             return (memory, cores)
         total = sum(state.device.gpu_type == gpu_type for state in self.devices)
         return (Limit(MACHINE, "", "gpus", Decimal(total), gpu_type=gpu_type, source=source), memory, cores)
+
+
+def _node(device: GpuDevice) -> str:
+    """Return what a GPU shares with the others of its node; all GPUs of a single machine share it."""
+    return device.uuid.rpartition("/")[0] if device.node or device.node_pool else ""
+
+
+def _by_node(devices: Iterable[GpuDevice]) -> dict[str, list[GpuDevice]]:
+    nodes: dict[str, list[GpuDevice]] = {}
+    for device in devices:
+        nodes.setdefault(_node(device), []).append(device)
+    return nodes
 
 
 @dataclass(frozen=True, slots=True)

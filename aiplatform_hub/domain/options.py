@@ -51,28 +51,16 @@ def resolve(options: object, *, catalog: Catalog, caller: Caller, available_gpu_
         raise _invalid([_reason("options", f"The options must be an object, not {_kind(options)}.", OPTION_KEYS)])
     reader = _Reader(options, catalog, caller)
     reader.refuse_unknown_keys()
-    template = reader.template()
-    project = reader.project()
+    template, project = reader.template(), reader.project()
     max_hours = reader.number("max_hours", MAX_HOURS) if "max_hours" in options else None
     if template is None:
         raise _invalid(reader.reasons)
-    gpus = reader.number("gpus", template.gpus)
-    gpu_type = reader.gpu_type(template, available_gpu_types)
-    memory_gib = reader.number("memory_gib", template.memory_gib)
-    cpu_cores = reader.number("cpu_cores", template.cpu_cores)
+    gpus, gpu_type = reader.number("gpus", template.gpus), reader.gpu_type(template, available_gpu_types)
+    memory_gib, cpu_cores = reader.number("memory_gib", template.memory_gib), reader.number("cpu_cores", template.cpu_cores)
     if reader.reasons or project is None:
         raise _invalid(reader.reasons)
     _refuse_forbidden(template, project, caller, catalog)
-    return LaunchRequest(
-        environment_template=template.name,
-        gpus=gpus,
-        gpu_type=gpu_type if gpus else None,
-        memory_bytes=memory_gib * GIB,
-        cpu_cores=cpu_cores,
-        project=project.name,
-        cost_centre=project.cost_centre,
-        max_hours=max_hours,
-    )
+    return LaunchRequest(template.name, gpus, gpu_type if gpus else None, memory_gib * GIB, cpu_cores, project.name, project.cost_centre, max_hours)
 
 
 def options_of(request: LaunchRequest) -> dict[str, object]:

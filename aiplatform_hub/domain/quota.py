@@ -1,9 +1,9 @@
-"""The decision: does a request fit every limit of the person, the project's pool and the machine? Pure."""
+"""The decision: does a request fit every limit of the person, the project's pool and the place? Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -23,9 +23,13 @@ from aiplatform_hub.domain.limits import (
     tier_of,
     usage_against,
 )
-from aiplatform_hub.domain.quota_reasons import Situation, Violation, reason_of
+from aiplatform_hub.domain.node_shapes import Oversize
+from aiplatform_hub.domain.planner import plan
+from aiplatform_hub.domain.queue_reasons import behind, queue_full
+from aiplatform_hub.domain.queueing import Standing
+from aiplatform_hub.domain.quota_reasons import Situation, Violation, is_none_ready, reason_of
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
-from aiplatform_hub.errors import AIPlatformError, CapacityError, QuotaExceededError, QuotaInUseError, Reason
+from aiplatform_hub.errors import AIPlatformError, CapacityError, QueueFullError, QuotaExceededError, QuotaInUseError, Reason
 
 __all__ = [
     "MACHINE",
@@ -48,7 +52,7 @@ __all__ = [
 CAPACITY_RETRY_SECONDS = 30
 """What a refusal for want of capacity suggests to wait."""
 
-_REFUSALS: tuple[type[AIPlatformError], ...] = (QuotaExceededError, QuotaInUseError, CapacityError)
+_REFUSALS: tuple[type[AIPlatformError], ...] = (QuotaExceededError, QueueFullError, QuotaInUseError, CapacityError)
 """Errors of a denial; where a request hits several limits, the first of these that applies wins."""
 
 
@@ -56,6 +60,8 @@ class Outcome(StrEnum):
     """What a decision comes to."""
 
     ADMIT = "admit"
+    QUEUE = "queue"
+    """It does not fit now, but could later, and waits."""
     DENY = "deny"
 
 
@@ -67,9 +73,15 @@ class Decision:
     error_code: str | None = None
     """Code of the refusal; None when admitted."""
     reasons: tuple[Reason, ...] = ()
-    """Every limit that the request does not fit."""
+    """Every limit that the request does not fit; what it waits for, if it is queued."""
     devices: tuple[str, ...] = ()
-    """UUIDs of the GPUs to lease, in order."""
+    """UUIDs of the GPUs to lease, in order; all of one node."""
+    node_pool: str | None = None
+    """Name of the pool whose autoscaler has to start a node for it."""
+    must_end_seconds: float | None = None
+    """When a class begins for which it has to make room, in seconds of the epoch."""
+    impossible_because: str = ""
+    """In a cluster: why no node could ever give so many GPUs, or the rest beside them."""
 
     @property
     def is_admitted(self) -> bool:
@@ -77,10 +89,16 @@ class Decision:
         return self.outcome is Outcome.ADMIT
 
 
-def decide(  # noqa: PLR0913, PLR0917  a decision has six inputs, all of them values
-    request: LaunchRequest, caller: Caller, limits: Sequence[Limit], open_allocations: Sequence[Allocation], capacity: Capacity, observed: Observed
+def decide(  # noqa: PLR0913, PLR0917  a decision has seven inputs, all of them values
+    request: LaunchRequest,
+    caller: Caller,
+    limits: Sequence[Limit],
+    open_allocations: Sequence[Allocation],
+    capacity: Capacity,
+    observed: Observed,
+    standing: Standing | None = None,
 ) -> Decision:
-    """Decide on a request against limits and the machine.
+    """Decide on a request against limits and the machine or cluster.
 
     Parameters
     ----------
@@ -91,22 +109,52 @@ def decide(  # noqa: PLR0913, PLR0917  a decision has six inputs, all of them va
     limits
         Limits of the caller and of the request's project, from :func:`limits_for`.
     open_allocations
-        Open allocations of everybody on this machine.
+        Open allocations of everybody.
     capacity
-        What the machine has, and which GPUs are held.
+        What the machine or cluster has, and which GPUs are held.
     observed
         Storage and metered GPU-hours.
+    standing
+        How the request stands to the queue; None if nobody waits and nobody wants to.
     """
+    standing = standing or Standing()
     usages = usage_against((*limits, *capacity.limits(request.gpu_type)), caller, open_allocations, observed)
     usages = tuple(_with_unusable(usage, capacity) for usage in usages)
-    violations = [violation for usage in usages if (violation := _violation(request, usage)) is not None]
+    too_large = {one.dimension: one for one in capacity.oversizes(request)}
+    found = (_of_a_node(usage, too_large) or _violation(request, usage, capacity) for usage in usages)
+    violations = [violation for violation in found if violation is not None]
     if not violations:
-        devices = capacity.free_devices(request.gpu_type)[: request.gpus]
-        return Decision(Outcome.ADMIT, devices=tuple(device.uuid for device in devices))
+        return _in_turn(request, capacity, standing)
     situation = Situation(request, caller, usages, capacity)
     reasons = tuple(reason_of(violation, situation) for violation in violations)
-    codes = {reason.code for reason in reasons}
-    return Decision(Outcome.DENY, next(error.code for error in _REFUSALS if error.code in codes), reasons)
+    if QuotaExceededError.code not in {reason.code for reason in reasons}:
+        return _not_now(reasons, standing)
+    never = (reason.message for violation, reason in zip(violations, reasons, strict=True) if capacity.is_cluster and _is_impossible(violation))
+    return Decision(Outcome.DENY, QuotaExceededError.code, reasons, impossible_because=next(never, ""))
+
+
+def _in_turn(request: LaunchRequest, capacity: Capacity, standing: Standing) -> Decision:
+    """Admit what fits, unless somebody who waits is entitled to those GPUs."""
+    devices, must_end = capacity.devices_for(request.gpu_type, request.gpus) if request.gpus else [], None
+    if request.gpus and standing.line is not None:
+        planned = standing.plan or plan(standing.line)
+        start = next((start for start in planned.starts if start.request_id == standing.request_id), None)
+        devices = [] if start is None else capacity.devices_on(start.node, request.gpus)
+        must_end = None if start is None else start.must_end_seconds
+        if not devices:
+            return _not_now((behind(request, standing.line, planned, standing.request_id),), standing)
+    node_pool = devices[0].node_pool if devices else None
+    return Decision(Outcome.ADMIT, devices=tuple(device.uuid for device in devices), node_pool=node_pool, must_end_seconds=must_end)
+
+
+def _not_now(reasons: tuple[Reason, ...], standing: Standing) -> Decision:
+    """Queue what could start later, if it may wait."""
+    if not standing.may_wait:
+        codes = {reason.code for reason in reasons}
+        return Decision(Outcome.DENY, next(error.code for error in _REFUSALS if error.code in codes), reasons)
+    if not standing.is_queued and standing.owner_queued >= standing.max_queued:
+        return Decision(Outcome.DENY, QueueFullError.code, (queue_full(standing), *reasons))
+    return Decision(Outcome.QUEUE, reasons=reasons)
 
 
 def refusal(decision: Decision) -> AIPlatformError:
@@ -115,34 +163,58 @@ def refusal(decision: Decision) -> AIPlatformError:
     Raises
     ------
     ValueError
-        If the decision admits.
+        If the decision admits or queues.
     """
     for error in _REFUSALS:
         if error.code == decision.error_code:
-            message = " ".join(reason.message for reason in decision.reasons)
-            return error(message, decision.reasons, CAPACITY_RETRY_SECONDS if error is CapacityError else None)
-    raise ValueError("an admitted request has no refusal")
+            message = " ".join(dict.fromkeys(reason.message for reason in decision.reasons))
+            return error(message, decision.reasons, CAPACITY_RETRY_SECONDS if error.status == CapacityError.status else None)
+    raise ValueError("a request that was not denied has no refusal")
+
+
+def _is_impossible(violation: Violation) -> bool:
+    """Whether no node could ever give so many GPUs, or what is asked for beside them."""
+    if violation.oversize is not None:
+        return violation.oversize.is_of_gpus
+    return _is_of_gpus(violation.usage.limit) and violation.code == QuotaExceededError.code
+
+
+def _of_a_node(usage: LimitUsage, too_large: Mapping[str, Oversize]) -> Violation | None:
+    """Return how no node has what is asked for, whatever all of them have together."""
+    oversize = too_large.get(usage.limit.dimension) if usage.limit.scope == MACHINE else None
+    if oversize is None:
+        return None
+    largest = LimitUsage(replace(usage.limit, amount=Decimal(oversize.largest)), Decimal(0))
+    return Violation(largest, Decimal(oversize.wanted), QuotaExceededError.code, oversize)
+
+
+def _is_of_gpus(limit: Limit) -> bool:
+    """Whether it is what the place has of GPUs."""
+    return limit.scope == MACHINE and limit.dimension == "gpus"
 
 
 def _with_unusable(usage: LimitUsage, capacity: Capacity) -> LimitUsage:
-    """Count the machine's GPUs by what is really free: unhealthy ones and leases still open count as used."""
+    """Count the place's GPUs by what is really free: unhealthy ones and leases still open count as used."""
     limit = usage.limit
-    if limit.scope != MACHINE or limit.dimension != "gpus":
+    if not _is_of_gpus(limit):
         return usage
     used = limit.amount - len(capacity.free_devices(limit.gpu_type))
     return LimitUsage(limit, used, usage.holders, usage.held_by)
 
 
-def _violation(request: LaunchRequest, usage: LimitUsage) -> Violation | None:
+def _violation(request: LaunchRequest, usage: LimitUsage, capacity: Capacity) -> Violation | None:
     """Return how a request does not fit a limit; None if it does."""
     limit, kind = usage.limit, DIMENSIONS[usage.limit.dimension].kind
     if usage.used is None:
         return None
+    if _is_of_gpus(limit):
+        return None if capacity.most_free(limit.gpu_type) >= request.gpus else _node_violation(request, usage, capacity)
     if kind is Kind.CONCURRENT:
         requested = amount_of(request, limit)
         is_over = requested > 0 and usage.used + requested > limit.amount
         in_use = CapacityError.code if limit.scope == MACHINE else QuotaInUseError.code
-        return Violation(usage, requested, QuotaExceededError.code if requested > limit.amount else in_use) if is_over else None
+        never_fits = requested > limit.amount and not is_none_ready(limit)
+        return Violation(usage, requested, QuotaExceededError.code if never_fits else in_use) if is_over else None
     if not request.gpus:
         return None
     if kind is Kind.OBSERVED:
@@ -151,3 +223,9 @@ def _violation(request: LaunchRequest, usage: LimitUsage) -> Violation | None:
     never_fits = requested > limit.amount or not limit.amount
     is_over = usage.used >= limit.amount or usage.used + requested > limit.amount
     return Violation(usage, requested, QuotaExceededError.code if never_fits else QuotaInUseError.code) if is_over else None
+
+
+def _node_violation(request: LaunchRequest, usage: LimitUsage, capacity: Capacity) -> Violation:
+    """Return how no node can give the GPUs."""
+    never_fits = request.gpus > capacity.largest(request.gpu_type)
+    return Violation(usage, Decimal(request.gpus), QuotaExceededError.code if never_fits else CapacityError.code)

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.limits import MACHINE, PROJECT, USER, Capacity, Limit, LimitUsage, amount_of, is_owned, server_label
+from aiplatform_hub.domain.node_shapes import Oversize
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes, format_number
 from aiplatform_hub.errors import QuotaExceededError, Reason
@@ -33,6 +34,8 @@ class Violation:
     """In the dimension's unit."""
     code: str
     """``quota_exceeded``, ``quota_in_use`` or ``capacity``."""
+    oversize: Oversize | None = None
+    """What no node has, if it is about the largest node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,14 @@ class Situation:
     def fitting(self, dimension: str) -> int:
         """Return how much of a dimension the request could have now under every limit."""
         free = [u.free for u in self.usages if u.free is not None and u.limit.dimension == dimension and self._applies(u.limit)]
-        return int(min(free)) if free else 0
+        on_one_node = [Decimal(self.capacity.most_free(self.request.gpu_type))] if dimension == "gpus" else []
+        return int(min(free + on_one_node)) if free else 0
 
     def most(self, dimension: str) -> int:
         """Return how much of a dimension the request could ever have under every limit."""
         amounts = [u.limit.amount for u in self.usages if u.limit.dimension == dimension and self._applies(u.limit)]
-        return int(min(amounts)) if amounts else 0
+        on_one_node = [Decimal(self.capacity.largest(self.request.gpu_type))] if dimension == "gpus" else []
+        return int(min(amounts + on_one_node)) if amounts else 0
 
     def _applies(self, limit: Limit) -> bool:
         return limit.gpu_type in {None, self.request.gpu_type}
@@ -75,6 +80,11 @@ def reason_of(violation: Violation, situation: Situation) -> Reason:
     )
 
 
+def is_none_ready(limit: Limit) -> bool:
+    """Return whether a cluster has nothing of it because no node takes sessions now, which passes; a machine always has some memory and cores."""
+    return limit.scope == MACHINE and limit.dimension != "gpus" and not limit.amount
+
+
 def plain(amount: Decimal) -> str:
     """Return an amount as a decimal string with at most six places and no exponent."""
     text = f"{amount.quantize(Decimal('0.000001'), rounding=ROUND_HALF_EVEN):f}"
@@ -91,7 +101,11 @@ def quantity(dimension: str, amount: Decimal, gpu_type: str | None = None) -> st
 
 
 def _message(violation: Violation, situation: Situation) -> str:
+    if violation.oversize is not None:
+        return violation.oversize.sentence
     usage, limit = violation.usage, violation.usage.limit
+    if is_none_ready(limit):
+        return f"No node of {limit.source} takes sessions now; they can start again as soon as one does."
     if limit.dimension == "storage_bytes":
         used = format_bytes(usage.used or 0)
         return f"Your files take {used}, more than your {format_bytes(limit.amount)} of storage ({limit.source}); until you free some, you can only start without GPUs."
@@ -99,20 +113,39 @@ def _message(violation: Violation, situation: Situation) -> str:
         return _windowed_message(violation)
     allowed = quantity(limit.dimension, limit.amount, limit.gpu_type)
     asked = quantity(limit.dimension, violation.requested, limit.gpu_type)
-    if limit.scope == MACHINE and limit.dimension == "gpus" and not situation.capacity.devices:
-        return f"This machine has no GPUs; you ask for {quantity('gpus', violation.requested)}."
-    if violation.code == QuotaExceededError.code:
-        return f"{_subject(limit)} {allowed}{_at_once(limit)}; you ask for {asked}."
     if limit.scope == MACHINE and limit.dimension == "gpus":
-        holding = f"; {_holding(usage, situation.caller)}" if usage.holders else ""
-        return f"{_subject(limit)} {allowed}, {_free_gpus(situation.capacity, limit)}{holding}; you ask for {asked}."
-    return f"{_subject(limit)} {allowed}{_at_once(limit)}; {_holding(usage, situation.caller)}, and you ask for {asked} more."
+        return _gpus_message(violation, situation)
+    is_never = violation.code == QuotaExceededError.code
+    wish = f"you ask for {asked}" if is_never else f"{_holding(usage, situation.caller)}, and you ask for {asked} more"
+    return f"{_subject(limit)} {allowed}{_at_once(limit)}; {wish}."
+
+
+def _gpus_message(violation: Violation, situation: Situation) -> str:
+    """Say why the place does not give the GPUs."""
+    usage, limit, capacity = violation.usage, violation.usage.limit, situation.capacity
+    if not capacity.devices:
+        return f"{limit.source.capitalize()} has no GPUs; you ask for {quantity('gpus', violation.requested)}."
+    asked = f"you ask for {quantity('gpus', violation.requested, limit.gpu_type)}"
+    allowed = f"{_subject(limit)} {quantity('gpus', limit.amount, limit.gpu_type)}"
+    if violation.code == QuotaExceededError.code:
+        return _too_many_for_a_node(violation, capacity) if limit.amount and capacity.is_cluster else f"{allowed}{_at_once(limit)}; {asked}."
+    free, most = _free_gpus(capacity, limit), capacity.most_free(limit.gpu_type)
+    if len(capacity.free_devices(limit.gpu_type)) >= violation.requested:
+        free = f"{free}, but not on one node: the most on one is {most}"
+    holding = f"; {_holding(usage, situation.caller)}" if usage.holders else ""
+    return f"{allowed}, {free}{holding}; {asked}."
+
+
+def _too_many_for_a_node(violation: Violation, capacity: Capacity) -> str:
+    gpu_type = violation.usage.limit.gpu_type or ""
+    label = capacity.gpu_labels.get(gpu_type, gpu_type)
+    return f"No node has {format_number(violation.requested)} × {label}; the largest has {capacity.largest(gpu_type)}."
 
 
 def _subject(limit: Limit) -> str:
     if limit.scope == USER:
         return "You may hold"
-    return f"The members of project {limit.subject} may together hold" if limit.scope == PROJECT else "This machine can give"
+    return f"The members of project {limit.subject} may together hold" if limit.scope == PROJECT else f"{limit.source.capitalize()} can give"
 
 
 def _at_once(limit: Limit) -> str:
@@ -122,9 +155,12 @@ def _at_once(limit: Limit) -> str:
 
 
 def _free_gpus(capacity: Capacity, limit: Limit) -> str:
-    free = len(capacity.free_devices(limit.gpu_type))
+    devices = capacity.free_devices(limit.gpu_type)
+    free = sum(device.node_pool is None for device in devices)
     unhealthy = sum(not state.device.is_healthy for state in capacity.devices if state.device.gpu_type == limit.gpu_type)
     text = "none is free now" if not free else f"{free} {'is' if free == 1 else 'are'} free now"
+    if free < len(devices):
+        text += f" and {len(devices) - free} may be started"
     return f"{text} and {unhealthy} {'is' if unhealthy == 1 else 'are'} out of order" if unhealthy else text
 
 
@@ -155,7 +191,8 @@ def _remedies(violation: Violation, situation: Situation) -> Iterator[str]:
     limit = violation.usage.limit
     if violation.code != QuotaExceededError.code and limit.dimension in {"gpus", "memory_bytes", "cpu_cores", "environments"}:
         yield from (f"Stop {name}." for name in _own_names(violation.usage.holders, situation.caller))
-    yield from _SMALLER.get(limit.dimension, _nothing)(violation, situation)
+    if not is_none_ready(limit):
+        yield from _SMALLER.get(limit.dimension, _nothing)(violation, situation)
     if limit.scope == USER:
         yield "Ask an administrator for a higher tier."
     elif limit.scope == PROJECT:
@@ -183,7 +220,7 @@ def _fewer_gpus(violation: Violation, situation: Situation) -> Iterator[str]:
         return
     names = dict.fromkeys(state.device.gpu_type for state in situation.capacity.devices if state.is_free)
     for name in names:
-        free = len(situation.capacity.free_devices(name))
+        free = situation.capacity.most_free(name)
         if name != situation.request.gpu_type and free >= situation.request.gpus:
             yield f"Choose the GPU type {name}: {free} {'is' if free == 1 else 'are'} free."
 
@@ -201,6 +238,8 @@ def _fewer_cores(violation: Violation, situation: Situation) -> Iterator[str]:
 def _possible(violation: Violation, situation: Situation) -> int:
     """Return how much fits now, or ever where nothing fits now and the request never would."""
     dimension = violation.usage.limit.dimension
+    if violation.oversize is not None:
+        return min(violation.oversize.largest, situation.fitting(dimension) or situation.most(dimension))
     return situation.fitting(dimension) or (situation.most(dimension) if violation.code == QuotaExceededError.code else 0)
 
 

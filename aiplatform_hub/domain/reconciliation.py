@@ -21,6 +21,9 @@ START_LIFETIME = timedelta(seconds=120)
 HANDOVER = timedelta(seconds=5)
 """After this time an unfinished start is worth asking the hub whether it still goes on."""
 
+CLOSED_STATES = frozenset({AllocationState.ENDED, AllocationState.DENIED, AllocationState.WITHDRAWN, AllocationState.EXPIRED})
+"""States of an allocation that holds nothing and never will again."""
+
 
 class ActionKind(StrEnum):
     """What to do with one allocation."""
@@ -79,18 +82,24 @@ def orphans(records: Mapping[UUID, SessionRecord], states: Mapping[UUID, Allocat
     A process whose allocation is in no row at all is left alone: then the database is not
     the one that promised it, and missing data ends nothing.
     """
-    closed = {AllocationState.ENDED, AllocationState.DENIED, AllocationState.WITHDRAWN, AllocationState.EXPIRED}
-    return tuple(Action(ActionKind.STOP, id_) for id_, record in records.items() if record.is_alive and states.get(id_) in closed)
+    return tuple(Action(ActionKind.STOP, id_) for id_, record in records.items() if record.is_alive and states.get(id_) in CLOSED_STATES)
+
+
+def is_lost(record: SessionRecord) -> bool:
+    """Whether it has ended, and nobody saw when or will tell."""
+    return record.is_gone or (record.started_at is not None and record.ended_at is None and not record.is_alive and not record.is_runner_alive)
 
 
 def cause_of(record: SessionRecord, *, was_ready: bool) -> EndCause:
-    """Return why a process has ended, as far as its record tells."""
+    """Return why a session has ended, as far as its record tells."""
     if not was_ready:
         return EndCause.START_FAILED
     if record.is_stopped:
         return EndCause.STOPPED
-    if record.is_out_of_memory:
-        return EndCause.OUT_OF_MEMORY
+    return EndCause.OUT_OF_MEMORY if record.is_out_of_memory else record.cause or _own_end(record)
+
+
+def _own_end(record: SessionRecord) -> EndCause:
     if record.signal is not None:
         return EndCause.KILLED
     if record.exit_code is None:
@@ -99,6 +108,8 @@ def cause_of(record: SessionRecord, *, was_ready: bool) -> EndCause:
 
 
 def _of_one(allocation: Allocation, record: SessionRecord | None, around: Surroundings) -> list[Action]:
+    if record is not None and record.is_gone and allocation.state is AllocationState.ACTIVE:
+        return [_lost(allocation, record, around)]
     if record is None or (record.started_at is None and not record.is_alive):
         return _without_process(allocation, record, around)
     start = [Action(ActionKind.START, allocation.id, record.started_at)] if allocation.state is AllocationState.HELD else []
@@ -120,9 +131,14 @@ def _alive(allocation: Allocation, record: SessionRecord, around: Surroundings) 
 
 
 def _lost(allocation: Allocation, record: SessionRecord, around: Surroundings) -> Action:
-    seen = [at for at in (record.started_at, record.last_seen_at, around.last_seen.get(allocation.id)) if at is not None]
-    cause = _asked(allocation) or (EndCause.LOST if allocation.ready_at is not None else EndCause.START_FAILED)
-    return Action(ActionKind.END, allocation.id, max(seen), cause, is_estimated=True)
+    """Plan the end that nobody saw: when the runtime last knew it alive, or else the last proof of life."""
+    proofs = (record.started_at, record.last_seen_at, around.last_seen.get(allocation.id), allocation.started_at)
+    latest = max(at for at in proofs if at is not None)
+    at = record.last_seen_at if record.cause is not None and record.last_seen_at is not None else latest
+    if record.is_gone:
+        at = min(at, around.now)  # a clock that was ahead may have proved too much
+    cause = (record.cause or EndCause.LOST) if allocation.ready_at is not None else EndCause.START_FAILED
+    return Action(ActionKind.END, allocation.id, at, _asked(allocation) or cause, is_estimated=True)
 
 
 def _asked(allocation: Allocation) -> EndCause | None:
@@ -131,7 +147,10 @@ def _asked(allocation: Allocation) -> EndCause | None:
 
 
 def _without_process(allocation: Allocation, record: SessionRecord | None, around: Surroundings) -> list[Action]:
-    """Plan for an allocation of which no process has begun."""
+    """Plan for an allocation of which no process has begun.
+
+    That a cluster has no pod of it tells nothing yet: the hub may be about to create it.
+    """
     if allocation.state is AllocationState.ACTIVE or allocation.held_at is None:
         return []  # its record is missing: unknown is not dead
     if allocation.starting_at is None:

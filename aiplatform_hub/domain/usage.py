@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -41,13 +42,13 @@ class UsageInterval:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """What the runtime knows of one server's process. All instants are aware UTC."""
+    """What the runtime knows of one session: a process of a machine, or a pod's container. All instants are aware UTC."""
 
     allocation_id: UUID
     started_at: datetime | None = None
-    """None: the process has not begun (yet)."""
+    """None: it has not begun (yet)."""
     ended_at: datetime | None = None
-    """By the start plus the monotonic time that passed."""
+    """By the runtime's own clock; None while it runs and when nobody saw the end."""
     exit_code: int | None = None
     signal: int | None = None
     is_out_of_memory: bool = False
@@ -56,9 +57,25 @@ class SessionRecord:
     last_seen_at: datetime | None = None
     """Last proof of life on the same scale as ``ended_at``."""
     is_alive: bool = False
-    """Whether the server's process (same id and same start time) exists now."""
+    """Whether it runs now."""
     is_runner_alive: bool = False
+    """Whether somebody will still write about it: a runner that begins it or writes its end, a kubelet that pulls its image."""
     pid: int | None = None
     port: int | None = None
+    is_gone: bool = False
+    """Whether the runtime is sure that it has no such session any more: what nobody saw end has ended."""
+    is_kept: bool = False
+    """Whether something of it stays until the runtime hears that the ledger has closed it."""
+    cause: EndCause | None = None
+    """Why it ended, where the runtime says so itself: evicted, preempted, deleted, node lost."""
     failure: str | None = None
-    """Why the process could not be begun, for a person."""
+    """Why it could not be begun, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a runtime knows of some sessions."""
+
+    found: Mapping[UUID, SessionRecord] = field(default_factory=dict)
+    unreadable: frozenset[UUID] = frozenset()
+    """Sessions of which nothing can be said just now; nothing is done about them."""

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from jupyterhub.utils import random_port
-from tornado.httpclient import AsyncHTTPClient, HTTPError
 from traitlets import Float, default
 
 from aiplatform_hub.clients.environments import program_of, unavailable_reason
@@ -22,14 +18,16 @@ from aiplatform_hub.clients.processes import stop_session
 from aiplatform_hub.clients.spool import SessionRecord, SessionState
 from aiplatform_hub.errors import ConflictError, Reason, StartFailedError
 from aiplatform_hub.hub.accounts import Account, account_for, check_reach, make_home
-from aiplatform_hub.hub.spawner import ACTOR, AIPlatformSpawner
+from aiplatform_hub.hub.answers import answers
+from aiplatform_hub.hub.spawner import AIPlatformSpawner, printable_tail
 
 if TYPE_CHECKING:
-    from aiplatform_hub.domain.allocations import Allocation, EndCause
+    from uuid import UUID
+
+    from aiplatform_hub.domain.allocations import Allocation
     from aiplatform_hub.domain.catalog import EnvironmentTemplate
     from aiplatform_hub.domain.requests import LaunchRequest
 
-LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 4096
 
 PLANNING_SECONDS = 10
@@ -47,10 +45,6 @@ class LocalSpawner(AIPlatformSpawner):
         Default: 10.
         Example: ``c.LocalSpawner.stop_grace_seconds = 30``""",
     ).tag(config=True)
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._stored_id: UUID | None = None
 
     @default("start_timeout")
     def _default_start_timeout(self) -> int:
@@ -158,17 +152,7 @@ class LocalSpawner(AIPlatformSpawner):
             await asyncio.sleep(min(0.25, 0.02 + (time.monotonic() - begun) / 8))
 
     async def _answers(self, url: str) -> bool:
-        """Whether anything speaks HTTP there: every answer counts, also a refusal."""
-        if not await _listens(urlsplit(url).port):
-            return False
-        address = f"{url}{self.server.base_url if self.server else '/'}api"
-        try:
-            await AsyncHTTPClient().fetch(address, connect_timeout=1, request_timeout=2, follow_redirects=False)
-        except HTTPError as error:
-            return error.code not in {502, 503, 504, 599}
-        except OSError:
-            return False
-        return True
+        return await answers(url, self.server.base_url if self.server else "/")
 
     @staticmethod
     def _url(port: int) -> str:
@@ -238,45 +222,11 @@ class LocalSpawner(AIPlatformSpawner):
     async def end_session(self, allocation_id: UUID) -> None:
         await self.platform.in_thread(stop_session, self.platform.factory.spool, allocation_id, self.stop_grace_seconds)
 
-    async def settle_session(self, allocation_id: UUID, cause: EndCause | None) -> None:
-        await self.platform.in_thread(self._settle, allocation_id, cause)
-
-    def _settle(self, allocation_id: UUID, cause: EndCause | None) -> None:
-        factory = self.platform.factory
-        factory.reconciler.reconcile((allocation_id,))
-        if cause is not None:
-            factory.meter.released(allocation_id, cause, ACTOR)
-
     async def log_tail(self, allocation_id: UUID) -> str:
         return await self.platform.in_thread(_tail, self._log_path(allocation_id))
 
     def _log_path(self, allocation_id: UUID) -> Path:
         return self.platform.settings.logs_dir / "sessions" / f"{allocation_id}.log"
-
-    def get_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().get_state()
-        if self._allocation_id is not None:
-            state["allocation_id"] = str(self._allocation_id)
-        return state
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        with suppress(KeyError, TypeError, ValueError):
-            self._stored_id = UUID(state["allocation_id"])
-
-    def clear_state(self) -> None:
-        super().clear_state()
-        self._allocation_id = self._stored_id = None
-
-
-async def _listens(port: int | None) -> bool:
-    """Whether a local port takes connections: a tenth of the work of a request that is refused."""
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 1)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 def _exit_status(record: SessionRecord) -> int:
@@ -294,5 +244,4 @@ def _tail(path: Path) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    lines = ["".join(c if c.isprintable() or c == "\t" else " " for c in line) for line in text.splitlines()]
-    return "\n".join(lines[-LOG_TAIL_LINES:])
+    return printable_tail(text)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from aiplatform_hub.clients.environments import unavailable_reason
 from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate
 from aiplatform_hub.domain.options import MAX_HOURS, resolve
 from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.supply import most_at_once
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.hub.refusals import launch_url
+from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
 from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, Offer, Quote, launch_form
 
@@ -60,7 +61,7 @@ def _page() -> jinja2.Template:
 def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> LaunchForm:
     """Return what the person may choose now. Blocks on the database; call it in a thread."""
     catalog = factory.catalog
-    unavailable = {name: reason for name, t in catalog.environment_templates.items() if (reason := _unavailable(t, caller, factory))}
+    unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | _not_for(catalog, caller)
     gpu_types = [capacity.name for capacity in factory.enforcer.capacity()]
     projects = catalog.projects_of(caller.groups)
     fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
@@ -69,13 +70,13 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     offer = Offer(catalog, projects, tuple(gpu_types), unavailable)
     form = launch_form(choices, offer, Quote(_decisions(factory, caller, options_of_choices(choices), catalog, gpu_types)))
     offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]
-    return replace(form, chips=tuple(_for_any(chip, offered) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))
+    most = most_at_once(factory.enforcer.whole_capacity())
+    return replace(form, chips=tuple(_for_any(chip, offered, most) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))
 
 
-def _unavailable(template: EnvironmentTemplate, caller: Caller, factory: Factory) -> str:
-    if template.allowed_groups and not caller.groups & set(template.allowed_groups):
-        return f"Only for members of {', '.join(template.allowed_groups)}"
-    return unavailable_reason(template, factory.settings.environments_dir) or ""
+def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
+    others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
+    return {t.name: f"Only for members of {', '.join(t.allowed_groups)}" for t in others}
 
 
 def _decisions(factory: Factory, caller: Caller, options: dict[str, object], catalog: Catalog, gpu_types: list[str]) -> dict[int, Decision]:
@@ -92,8 +93,10 @@ def _decisions(factory: Factory, caller: Caller, options: dict[str, object], cat
     return decisions
 
 
-def _for_any(chip: Chip, offered: list[EnvironmentTemplate]) -> Chip:
-    """Leave a count open if any environment takes it and no limit ever forbids it; no count is chosen beforehand."""
+def _for_any(chip: Chip, offered: list[EnvironmentTemplate], most: int | None) -> Chip:
+    """Leave a count open if any environment takes it and no limit or node ever forbids it; no count is chosen beforehand."""
+    if most is not None and chip.value > most:
+        return replace(chip, note=f"No node has {chip.value} GPUs; the largest has {most}.", is_chosen=False, is_enabled=False)
     is_taken = any(t.gpus.minimum <= chip.value <= t.gpus.maximum for t in offered)
     is_over_limit = chip.note.startswith("over your limit")
     note = chip.note if chip.is_enabled or not is_taken else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from uuid import uuid4
@@ -12,6 +13,7 @@ from uuid import uuid4
 from tornado.ioloop import PeriodicCallback
 
 from aiplatform_hub.clients.gpus import discover
+from aiplatform_hub.config import Place
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.storage.heartbeats import Heartbeat
@@ -20,12 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiplatform_hub.config import Settings
+    from aiplatform_hub.domain.allocations import GpuDevice
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 DECISION_SECONDS = 0.8
-"""Longest wait for a decision, lock wait included: the hub answers 202 or a redirect soon after."""
+"""Longest wait for a decision once its turn has come, lock wait included: the hub answers 202 or a redirect soon after."""
+
+TURN_SECONDS = 10
+"""Longest wait for the turn: starts that come at once are decided one after the other, and none is refused for being the fiftieth."""
+
+RECORD_SECONDS = 10
+"""How long the hub tries to record what has happened already."""
+
+RECORD_PAUSE_SECONDS = 0.2
+"""Time between two tries."""
 
 HEARTBEAT_SECONDS = 10
 """Time between two signs of life of the hub."""
@@ -42,7 +54,9 @@ class HubProcess:
         self.instance = uuid4().hex
         """Names this life of the hub in our rows."""
         self.gpu_types: tuple[str, ...] | None = None
-        """GPU types of this machine in order; None until they are known."""
+        """GPU types of this place in the catalogue's order; None until they are known."""
+        self.products: dict[str, str] = {}
+        """In a cluster: what the product label of each GPU's node says, by the GPU's id."""
         # Writers of one database queue up anyway: one thread keeps them in order and spends nothing on a lock.
         self._decisions = ThreadPoolExecutor(1, "aiplatform-decide")
         self._work = ThreadPoolExecutor(8, "aiplatform-work")
@@ -53,6 +67,25 @@ class HubProcess:
         """Return what the call returns, computed beside the event loop."""
         return await asyncio.wrap_future(self._work.submit(call, *args, **kwargs))
 
+    async def record(self, call: Callable[[], T], seconds: float) -> T:
+        """As :meth:`in_thread`, tried again while the database is busy or away: a pod that runs must not end because fifty start at once.
+
+        The call must be one that may be made twice.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer for so long.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return await self.in_thread(call)
+            except ServiceUnavailableError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(RECORD_PAUSE_SECONDS)
+
     async def decide(self, call: Callable[[], T], undo: Callable[[T], None]) -> T:
         """Return the decision, or refuse when it takes too long.
 
@@ -61,11 +94,21 @@ class HubProcess:
         Raises
         ------
         ServiceUnavailableError
-            If the decision takes more than 0.8 s.
+            If the decision takes more than 0.8 s, or its turn does not come within 10 s.
         """
-        future = self._decisions.submit(call)
+        loop = asyncio.get_running_loop()
+        begun: asyncio.Future[None] = loop.create_future()
+
+        def in_turn() -> T:
+            loop.call_soon_threadsafe(begun.set_result, None)
+            return call()
+
+        future = self._decisions.submit(in_turn)
         try:
-            await asyncio.wait({asyncio.ensure_future(_finished(future))}, timeout=DECISION_SECONDS)
+            finished = asyncio.ensure_future(_finished(future))
+            await asyncio.wait({begun, finished}, timeout=TURN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if begun.done():
+                await asyncio.wait({finished}, timeout=DECISION_SECONDS)
         except asyncio.CancelledError:
             self._give_up(future, undo)
             raise
@@ -90,20 +133,39 @@ class HubProcess:
         """Begin to write the hub's sign of life, once; call it on the event loop."""
         if not self._heartbeat.is_running():
             self._heartbeat.start()
-            self._work.submit(self._look_around)
+            if self.settings.place is Place.MACHINE:
+                self._work.submit(self._look_around)
             self._beat()
 
     def _look_around(self) -> None:
         """Load what the first start would otherwise wait for."""
         try:
             catalog = self.factory.catalog
-            devices = discover(self.settings.simulated_gpus, catalog.gpu_types)
-            self.gpu_types = tuple(dict.fromkeys(device.gpu_type for device in devices))
+            devices = self._cluster_gpus() if self.settings.place is Place.CLUSTER else discover(self.settings.simulated_gpus, catalog.gpu_types)
+            here = dict.fromkeys(device.gpu_type for device in devices)
+            self.gpu_types = tuple(sorted(here, key=[*catalog.gpu_types, *here].index)) if self.settings.place is Place.CLUSTER else tuple(here)
+        except ServiceUnavailableError:
+            log.warning("The GPUs could not be read: the platform's database does not answer")
         except Exception:
             log.exception("The catalogue or the GPUs could not be read")
 
+    async def know_gpus(self) -> None:
+        """In a cluster: wait for the first look at its GPUs, so that the first start too means a type that is here."""
+        if self.settings.place is Place.CLUSTER and self.gpu_types is None:
+            await self.in_thread(self._look_around)
+
+    def _cluster_gpus(self) -> tuple[GpuDevice, ...]:
+        """Return the slots that the keeper has registered."""
+        with self.factory.database.read() as connection:
+            pool = self.factory.devices.pool(connection)
+        devices = pool.devices if pool else ()
+        self.products = {device.uuid: device.product_name for device in devices}
+        return devices
+
     def _beat(self) -> None:
         self._work.submit(self._write_heartbeat)
+        if self.settings.place is Place.CLUSTER:
+            self._work.submit(self._look_around)  # nodes come and go
 
     def _write_heartbeat(self) -> None:
         beat = Heartbeat(process="hub", instance=self.instance, started_at=self._started_at, at=self.factory.clock(), detail={"pid": os.getpid()})

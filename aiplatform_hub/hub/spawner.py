@@ -11,6 +11,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import UUID
 
 from jupyterhub.slugs import is_valid_safe_slug
 from jupyterhub.spawner import Spawner, SpawnException
@@ -22,14 +23,13 @@ from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InvalidOptionError, Reason, ServiceUnavailableError, StartFailedError
 from aiplatform_hub.hub.options_form import options_from_strings, render_options_form
-from aiplatform_hub.hub.process import HubProcess, process_for
+from aiplatform_hub.hub.process import RECORD_SECONDS, HubProcess, process_for
 from aiplatform_hub.hub.refusals import confirm_on_launch, refusal
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.storage.database import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from uuid import UUID
 
     from aiplatform_hub.domain.allocations import Allocation
     from aiplatform_hub.domain.requests import LaunchRequest
@@ -37,8 +37,16 @@ if TYPE_CHECKING:
 ACTOR = "hub"
 """Who did it, in rows that the hub writes without knowing the person."""
 
+KEEPER = "keeper"
+"""Name of the service that starts what was held for somebody who waited."""
+
+LOG_TAIL_LINES = 20
+
 PROGRESS_SECONDS = 0.3
 """Time between two looks at how far a start is."""
+
+STOP_SECONDS = 3
+"""How long a stop waits for a busy database to take its cause, before it goes on without."""
 
 
 class AIPlatformSpawner(Spawner):
@@ -47,6 +55,7 @@ class AIPlatformSpawner(Spawner):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._allocation_id: UUID | None = None
+        self._stored_id: UUID | None = None
         self._is_starting = False
         self._is_refused = False
         self._stage = (5, "Checking your limits")
@@ -68,13 +77,6 @@ class AIPlatformSpawner(Spawner):
     @abstractmethod
     async def end_session(self, allocation_id: UUID) -> None:
         """Stop the session; nothing of it runs afterwards. Idempotent."""
-
-    @abstractmethod
-    async def settle_session(self, allocation_id: UUID, cause: EndCause | None) -> None:
-        """Bring the rows up to the runtime's word on the end. Idempotent; does nothing while it runs.
-
-        ``cause`` wins over what the exit code suggests.
-        """
 
     @abstractmethod
     async def log_tail(self, allocation_id: UUID) -> str:
@@ -152,6 +154,7 @@ class AIPlatformSpawner(Spawner):
     async def _run_apply_user_options(self, user_options: object) -> None:
         # The hub stores whatever PUT and PATCH send: options are checked here, before anything reads them.
         with self._refusing():
+            await self.platform.know_gpus()
             self.validated_request(user_options)
         if self.apply_user_options:
             await super()._run_apply_user_options(user_options)
@@ -170,6 +173,7 @@ class AIPlatformSpawner(Spawner):
 
     async def _take_up(self) -> Allocation:
         self.enter_stage(5, "Checking your limits")
+        await self.platform.know_gpus()
         request = self.validated_request(self.user_options)
         await self.check_place(request)
         process = self.platform
@@ -181,6 +185,7 @@ class AIPlatformSpawner(Spawner):
             door="hub",
             actor=self._actor(),
             hub_instance=process.instance,
+            is_dispatched=self._is_dispatched(),
         )
         allocation = await process.decide(hold, self._release)
         self._allocation_id = allocation.id
@@ -192,6 +197,11 @@ class AIPlatformSpawner(Spawner):
         """Return the name of whoever asked for the start: the owner, an admin or a service."""
         asking = getattr(self.handler, "current_user", None) if self.handler else None
         return str(getattr(asking, "name", "") or self.user.name)
+
+    def _is_dispatched(self) -> bool:
+        """Return whether the keeper starts it, for somebody who waited in the queue."""
+        asking = getattr(self.handler, "current_user", None) if self.handler else None
+        return getattr(asking, "kind", "") == "service" and getattr(asking, "name", "") == KEEPER
 
     def _release(self, allocation: Allocation) -> None:
         self.platform.factory.meter.released(allocation.id, EndCause.START_FAILED, ACTOR)
@@ -243,7 +253,7 @@ class AIPlatformSpawner(Spawner):
             allocation_id = await self.current_allocation_id()
             if allocation_id is not None:
                 process = self.platform
-                await process.in_thread(process.factory.meter.ready, allocation_id, process.factory.clock())
+                await process.record(partial(process.factory.meter.ready, allocation_id, process.factory.clock()), RECORD_SECONDS)
         except Exception:
             self.log.warning("That %s is ready could not be recorded", self._log_name, exc_info=True)
 
@@ -251,9 +261,21 @@ class AIPlatformSpawner(Spawner):
         """Return the allocation of the latest start of this server, if one is known."""
         return self._allocation_id
 
+    def get_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().get_state()
+        if self._allocation_id is not None:
+            state["allocation_id"] = str(self._allocation_id)
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        with suppress(KeyError, TypeError, ValueError):
+            self._stored_id = UUID(state["allocation_id"])
+
     def clear_state(self) -> None:
         super().clear_state()
         self._is_refused = False
+        self._allocation_id = self._stored_id = None
 
     async def stop(self, now: bool = False) -> None:  # noqa: ARG002 - the hub's signature; the grace is short as it is
         """Stop the server and settle its usage."""
@@ -262,10 +284,23 @@ class AIPlatformSpawner(Spawner):
             return
         process = self.platform
         try:
-            await process.in_thread(process.factory.meter.request_stop, allocation_id, ACTOR, EndCause.STOPPED)
+            await process.record(partial(process.factory.meter.request_stop, allocation_id, ACTOR, EndCause.STOPPED), STOP_SECONDS)
         except ServiceUnavailableError:
             self.log.warning("Stopping %s without a recorded cause: the platform's database does not answer", self._log_name)
         await self.end_session(allocation_id)
+
+    async def settle_session(self, allocation_id: UUID, cause: EndCause | None) -> None:
+        """Bring the rows up to the runtime's word on the end. Idempotent; does nothing while it runs.
+
+        ``cause`` is recorded for what never began.
+        """
+        await self.platform.in_thread(self._settle, allocation_id, cause)
+
+    def _settle(self, allocation_id: UUID, cause: EndCause | None) -> None:
+        factory = self.platform.factory
+        factory.reconciler.reconcile((allocation_id,))
+        if cause is not None:
+            factory.meter.released(allocation_id, cause, ACTOR)
 
     async def run_post_stop_hook(self) -> None:
         """Settle the usage, also of servers that ended by themselves; then run the operator's hook."""
@@ -282,8 +317,15 @@ class AIPlatformSpawner(Spawner):
             if new_name and not is_valid_safe_slug(new_name):
                 raise InvalidOptionError("A server name has 1 to 30 lower-case letters, digits and single hyphens.")
             process = self.platform
-            await process.in_thread(process.factory.meter.renamed, self.orm_spawner.id, new_name)
+            before = ServerKey(self.user.orm_user.id, old_name)
+            await process.in_thread(process.factory.meter.renamed, self.orm_spawner.id, new_name, before=before)
         await super().rename(old_name, new_name)
+
+
+def printable_tail(text: str) -> str:
+    """Return the last lines of a log without control characters."""
+    lines = ["".join(c if c.isprintable() or c == "\t" else " " for c in line) for line in text.splitlines()]
+    return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
 class _Refusing:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from traitlets import Bool, Int, List, Unicode
+from traitlets import Bool, CaselessStrEnum, Int, List, Unicode
 from traitlets.config import Configurable
 
-from aiplatform_hub.config import DEFAULT_DATA_DIR, DEFAULT_KEEPER_PORT, DEFAULT_PLATFORM_PORT, Settings
+from aiplatform_hub.config import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_IMAGE_PREFIX,
+    DEFAULT_KEEPER_PORT,
+    DEFAULT_NODE_LOST_SECONDS,
+    DEFAULT_PLATFORM_PORT,
+    DEFAULT_QUEUE_INTEREST_HOURS,
+    Place,
+    Settings,
+    database_url_from_environment,
+    detect_namespace,
+    detect_place,
+)
+from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 
 
 class AIPlatform(Configurable):
@@ -23,7 +36,7 @@ class AIPlatform(Configurable):
     database_url = Unicode(
         "",
         help="""SQLAlchemy address of the platform's own database; no unit.
-        Default: empty, which means ``aiplatform.sqlite`` in the data directory.
+        Default: what ``AIPLATFORM_DATABASE_URL`` in the environment says, else ``aiplatform.sqlite`` in the data directory.
         Example: ``c.AIPlatform.database_url = "postgresql+psycopg://hub@/aiplatform"``""",
     ).tag(config=True)
 
@@ -70,15 +83,105 @@ class AIPlatform(Configurable):
         Example: ``c.AIPlatform.keeper_port = 18091``""",
     ).tag(config=True)
 
+    platform_url = Unicode(
+        "",
+        help="""Where hub and proxy find the platform service; an HTTP address without a path.
+        Default: its port of this machine; in a cluster ``http://aiplatform-platform:8090``.
+        Example: ``c.AIPlatform.platform_url = "http://platform.jhub.svc:8090"``""",
+    ).tag(config=True)
+
+    place = CaselessStrEnum(
+        ["", *(place.value for place in Place)],
+        default_value="",
+        help="""Where people's servers run: ``machine``, as processes beside the hub, or ``cluster``, as pods; no unit.
+        Default: empty, which means cluster where the hub itself runs in a pod with a service account, else machine.
+        Example: ``c.AIPlatform.place = "cluster"``""",
+    ).tag(config=True)
+
+    namespace = Unicode(
+        "",
+        help="""In a cluster: namespace of people's pods; with a namespace for each person, the hub's; no unit.
+        Default: what ``c.KubeSpawner.namespace`` says, else the hub's own namespace.
+        Example: ``c.AIPlatform.namespace = "jhub"``""",
+    ).tag(config=True)
+
+    namespace_per_user = Bool(
+        False,
+        help="""In a cluster: whether each person has a namespace of their own, with quota and network rules; no unit.
+        Default: False. The hub then needs rights on namespaces.
+        Example: ``c.AIPlatform.namespace_per_user = True``""",
+    ).tag(config=True)
+
+    node_lost_seconds = Int(
+        DEFAULT_NODE_LOST_SECONDS,
+        min=1,
+        help="""In a cluster: how long a node may be silent before its sessions count as ended, in seconds.
+        Default: 300, as long as Kubernetes itself waits.
+        Example: ``c.AIPlatform.node_lost_seconds = 120``""",
+    ).tag(config=True)
+
+    max_queued_per_user = Int(
+        DEFAULT_MAX_QUEUED,
+        min=1,
+        help="""How many requests one person may have in the queue; unit: requests.
+        Default: 10.
+        Example: ``c.AIPlatform.max_queued_per_user = 5``""",
+    ).tag(config=True)
+
+    queue_interest_hours = Int(
+        DEFAULT_QUEUE_INTEREST_HOURS,
+        min=1,
+        help="""How long a queued request waits for its owner to confirm that they still want it, in hours; then it leaves the queue.
+        Default: 24.
+        Example: ``c.AIPlatform.queue_interest_hours = 72``""",
+    ).tag(config=True)
+
+    image_prefix = Unicode(
+        DEFAULT_IMAGE_PREFIX,
+        help="""In a cluster: registry and folder of the environments' images, with a slash at its end; no unit.
+        Default: ``aiplatform-hub/``.
+        Example: ``c.AIPlatform.image_prefix = "registry.example.org/aiplatform/"``""",
+    ).tag(config=True)
+
+    allowed_images = List(
+        Unicode(),
+        help="""In a cluster: patterns of the images that sessions may run, ``*`` for any text; no unit.
+        Default: empty, which allows what the catalogue names.
+        Example: ``c.AIPlatform.allowed_images = ["registry.example.org/aiplatform/*"]``""",
+    ).tag(config=True)
+
+    read_only_root = Bool(
+        False,
+        help="""In a cluster: whether sessions cannot write outside their home, ``/tmp`` and mounted volumes; no unit.
+        Default: False.
+        Example: ``c.AIPlatform.read_only_root = True``""",
+    ).tag(config=True)
+
+    whole_cpus_from_gpus = Int(
+        0,
+        min=0,
+        help="""In a cluster: from how many GPUs on a session has its CPU cores for itself, so that the kubelet can put them beside its GPUs; unit: GPUs.
+        Default: 0, never: a session has an eighth of its cores for itself, and more of them fit on a node.
+        Example: ``c.AIPlatform.whole_cpus_from_gpus = 2``""",
+    ).tag(config=True)
+
     def settings(self, base_url: str = "/") -> Settings:
         """Return the settings that the traits state, for a hub at this base URL."""
         return Settings(
             data_dir=Path(self.data_dir).absolute(),
-            database_url=self.database_url,
+            database_url=self.database_url or database_url_from_environment(),
             catalog_dirs=tuple(Path(folder).absolute() for folder in self.catalog_dirs),
             simulated_gpus=self.simulated_gpus,
             is_demo=self.demo,
             base_url=f"/{base_url.strip('/')}/".replace("//", "/"),
             platform_port=self.platform_port,
             keeper_port=self.keeper_port,
+            place=Place(self.place) if self.place else detect_place(),
+            namespace=self.namespace or detect_namespace(),
+            is_namespace_per_user=self.namespace_per_user,
+            node_lost_seconds=self.node_lost_seconds,
+            image_prefix=self.image_prefix,
+            max_queued_per_user=self.max_queued_per_user,
+            queue_interest_hours=self.queue_interest_hours,
+            platform_url=self.platform_url,
         )

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from aiplatform_hub.storage.audit import AuditEvent, AuditStore
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database
 
 
 class AuditTrail:

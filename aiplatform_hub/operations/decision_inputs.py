@@ -10,9 +10,12 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, GpuDevice
+from aiplatform_hub.domain.node_shapes import shapes_of, values_of
+from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, Observed, decide
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import isoformat
+from aiplatform_hub.operations.queue_json import standing_from_json, standing_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +28,25 @@ class DecisionInputs:
     open_allocations: tuple[Allocation, ...]
     capacity: Capacity
     observed: Observed
+    standing: Standing | None = None
+    """How the request stands to the queue; None if nobody waits and nobody wants to."""
 
     def decide(self) -> Decision:
         """Return the decision; the same inputs always give the same one."""
-        return decide(self.request, self.caller, self.limits, self.open_allocations, self.capacity, self.observed)
+        return decide(self.request, self.caller, self.limits, self.open_allocations, self.capacity, self.observed, self.standing)
 
 
 def to_json(inputs: DecisionInputs) -> dict[str, Any]:
     """Return the inputs as JSON values."""
     observed = inputs.observed
+    standing = {} if inputs.standing is None else {"standing": standing_to_json(inputs.standing)}
     return {
+        **standing,
         "request": _fields(inputs.request),
         "caller": {"user_id": inputs.caller.user_id, "user_name": inputs.caller.user_name, "groups": sorted(inputs.caller.groups)},
         "limits": [_without_none({**_fields(limit), "amount": str(limit.amount)}) for limit in inputs.limits],
         "open_allocations": [_allocation(allocation) for allocation in inputs.open_allocations],
-        "capacity": {
-            "memory_bytes": inputs.capacity.memory_bytes,
-            "cpu_cores": inputs.capacity.cpu_cores,
-            "devices": [_device(state) for state in inputs.capacity.devices],
-        },
+        "capacity": _capacity(inputs.capacity),
         "observed": {
             "storage_bytes": observed.storage_bytes,
             "gpu_hours": [[scope, subject, days, str(hours)] for (scope, subject, days), hours in sorted(observed.gpu_hours.items())],
@@ -59,12 +62,9 @@ def from_json(content: Mapping[str, Any]) -> DecisionInputs:
         caller=Caller(user_id=caller["user_id"], user_name=caller["user_name"], groups=frozenset(caller["groups"])),
         limits=tuple(Limit(**{**limit, "amount": Decimal(limit["amount"])}) for limit in content["limits"]),
         open_allocations=tuple(_allocation_of(values) for values in content["open_allocations"]),
-        capacity=Capacity(
-            memory_bytes=capacity["memory_bytes"],
-            cpu_cores=capacity["cpu_cores"],
-            devices=tuple(_device_state_of(values) for values in capacity["devices"]),
-        ),
+        capacity=_capacity_of(capacity),
         observed=Observed(storage_bytes=observed["storage_bytes"], gpu_hours=_gpu_hours(observed["gpu_hours"])),
+        standing=standing_from_json(content["standing"]) if "standing" in content else None,  # decisions of earlier versions have none
     )
 
 
@@ -120,10 +120,63 @@ def _instant(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
+def _capacity(capacity: Capacity) -> dict[str, Any]:
+    common = {"memory_bytes": capacity.memory_bytes, "cpu_cores": capacity.cpu_cores}
+    if not capacity.is_cluster:
+        return {**common, "devices": [_device(state) for state in capacity.devices]}
+    return {**common, "gpu_labels": dict(capacity.gpu_labels), "nodes": _nodes(capacity.devices), "shapes": values_of(capacity.shapes)}
+
+
+def _capacity_of(values: Mapping[str, Any]) -> Capacity:
+    if "nodes" not in values:
+        return Capacity(values["memory_bytes"], values["cpu_cores"], tuple(_device_state_of(device) for device in values["devices"]))
+    devices = (state for node in values["nodes"] for state in _states_of(node))
+    ordered = tuple(sorted(devices, key=lambda state: (state.device.index, state.device.uuid)))
+    shapes = shapes_of(values.get("shapes", ()))  # decisions of earlier versions have none
+    return Capacity(values["memory_bytes"], values["cpu_cores"], ordered, is_cluster=True, gpu_labels=values["gpu_labels"], shapes=shapes)
+
+
 def _device(state: DeviceState) -> dict[str, Any]:
-    return {**_fields(state.device), "held_by": None if state.held_by is None else str(state.held_by)}
+    fields = {name: value for name, value in _fields(state.device).items() if name not in {"node", "node_pool"}}
+    return {**fields, "held_by": None if state.held_by is None else str(state.held_by)}
 
 
 def _device_state_of(values: Mapping[str, Any]) -> DeviceState:
     device = {name: value for name, value in values.items() if name != "held_by"}
     return DeviceState(device=GpuDevice(**device), held_by=None if values["held_by"] is None else UUID(values["held_by"]))
+
+
+def _nodes(devices: Sequence[DeviceState]) -> list[dict[str, Any]]:
+    """Return the slots of a cluster by node: a thousand of them one by one would make every decision large."""
+    nodes: dict[tuple[str, str], dict[str, Any]] = {}
+    for state in devices:
+        device = state.device
+        prefix, _, index = device.uuid.rpartition("/")
+        node = nodes.get((prefix, device.gpu_type))
+        if node is None:
+            node = nodes[prefix, device.gpu_type] = {"prefix": prefix, "gpu_type": device.gpu_type, "node": device.node, "node_pool": device.node_pool}
+        if state.held_by is not None:
+            node.setdefault("held", {})[index] = str(state.held_by)
+        elif device.is_healthy:
+            node.setdefault("free", []).append(int(index))
+        if not device.is_healthy:
+            node.setdefault("unhealthy", []).append(int(index))
+    return [_without_none(node) for node in nodes.values()]
+
+
+def _states_of(node: Mapping[str, Any]) -> list[DeviceState]:
+    held = {int(index): UUID(holder) for index, holder in node.get("held", {}).items()}
+    unhealthy = set(node.get("unhealthy", ()))
+    states = []
+    for index in sorted({*node.get("free", ()), *held, *unhealthy}):
+        device = GpuDevice(
+            uuid=f"{node['prefix']}/{index}",
+            gpu_type=node["gpu_type"],
+            memory_bytes=0,
+            is_healthy=index not in unhealthy,
+            index=index,
+            node=node.get("node"),
+            node_pool=node.get("node_pool"),
+        )
+        states.append(DeviceState(device=device, held_by=held.get(index)))
+    return states

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.errors import LedgerError
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.usage import ChainHead, UsageStore
 

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
-
 from aiplatform_hub import metrics
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause, GpuDevice, ServerKey
-from aiplatform_hub.domain.catalog import Catalog, Project
-from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, LimitUsage, Observed, Outcome, limits_for, refusal, tier_of, usage_against
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.policy import SHIPPED, Policy
+from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
+from aiplatform_hub.domain.quota import Capacity, Decision, LimitUsage, Outcome, refusal, tier_of, usage_against
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
-from aiplatform_hub.errors import CapacityError, ConflictError, NotFoundError, Reason, ServerExistsError, ServiceUnavailableError
-from aiplatform_hub.operations.decision_inputs import DecisionInputs, from_json, to_json
+from aiplatform_hub.domain.supply import GpuTypeCapacity, count_gpus
+from aiplatform_hub.errors import CapacityError, ConflictError, NotFoundError, Reason, ServerExistsError
+from aiplatform_hub.operations.decision_inputs import from_json, to_json
+from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of, next_place
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditEvent, AuditStore
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.decisions import DecisionStore, StoredDecision
-from aiplatform_hub.storage.devices import DeviceStore, Pool
-from aiplatform_hub.storage.facts import ALWAYS, Facts, FactsQuery, FactStore
-
-_MICROSECONDS_PER_HOUR = 3_600_000_000
+from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.facts import Facts, FactStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +38,7 @@ class Start:
     is_starting: bool = False
     hub_instance: str | None = None
     idempotency_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GpuTypeCapacity:
-    """GPUs of one type; ``total`` is the sum of ``free``, ``held`` and ``unhealthy``."""
-
-    name: str
-    total: int
-    free: int
-    held: int
-    unhealthy: int
-    """Broken or gone, and not held."""
-    simulated: bool
+    may_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +70,17 @@ class QuotaEnforcer:
         facts: FactStore,
         audit: AuditStore,
         clock: Callable[[], datetime],
+        policy: Policy = SHIPPED,
+        max_queued_per_user: int = DEFAULT_MAX_QUEUED,
     ) -> None:
         self._database = database
         self._catalog = catalog
         self._allocations = allocations
         self._decisions = decisions
         self._devices = devices
-        self._facts = facts
         self._audit = audit
         self._clock = clock
+        self._reader = DecisionReader(catalog=catalog, devices=devices, facts=facts, policy=policy, max_queued_per_user=max_queued_per_user)
 
     def register_devices(self, devices: Sequence[GpuDevice], memory_bytes: int, cpu_cores: int) -> None:
         """Store what the machine has; a device that vanished becomes unhealthy."""
@@ -100,12 +88,12 @@ class QuotaEnforcer:
             self._devices.lock(connection)
             self._devices.register(connection, devices, memory_bytes=memory_bytes, cpu_cores=cpu_cores, at=self._clock())
 
-    def dry_run(self, caller: Caller, request: LaunchRequest) -> Decision:
-        """Return what a hold would be answered now, and change nothing."""
+    def dry_run(self, caller: Caller, request: LaunchRequest, *, may_wait: bool = False) -> Decision:
+        """Return what a hold would be answered now, and change nothing; with ``may_wait`` also ``queue``."""
         with self._database.read() as connection:
-            pool = self._pool(connection, is_locking=False)
-            facts = self._read_facts(connection, caller, request.project, self._clock())
-            return self._inputs(caller, request, pool, facts, self._allocations.open(connection)).decide()
+            scene = self._scene(connection, is_locking=False)
+            draft = _draft(caller, request, Start(ServerKey(caller.user_id, ""), "rest", caller.user_name), scene)
+            return self._reader.inputs(caller, draft, scene, self._facts(connection, caller, request, scene), may_wait=may_wait).decide()
 
     def hold(  # noqa: PLR0913  keyword-only
         self,
@@ -118,76 +106,93 @@ class QuotaEnforcer:
         is_starting: bool = False,
         hub_instance: str | None = None,
         idempotency_key: str | None = None,
+        may_wait: bool = False,
     ) -> Allocation:
-        """Decide and hold in one transaction.
+        """Decide and hold, or queue, in one transaction.
+
+        Parameters
+        ----------
+        may_wait
+            Whether the caller wants to wait: what does not fit now but could later is queued instead of refused.
 
         Returns
         -------
         Allocation
-            The new allocation in state held, or the one that the same idempotency key made before.
+            The new allocation in state held, or queued, or the one that the same idempotency key made before.
 
         Raises
         ------
         AIPlatformError
             The refusal, stored with its inputs; or :class:`ServerExistsError`; or :class:`ServiceUnavailableError`.
         """
-        start = Start(server, door, actor, is_starting=is_starting, hub_instance=hub_instance, idempotency_key=idempotency_key)
+        start = Start(server, door, actor, is_starting=is_starting, hub_instance=hub_instance, idempotency_key=idempotency_key, may_wait=may_wait)
         with self._one_transaction() as connection:
-            now = self._clock()
-            pool = self._pool(connection, is_locking=True)
-            facts = self._read_facts(connection, caller, request.project, now, idempotency_key)
+            scene = self._scene(connection, is_locking=True)
+            facts = self._facts(connection, caller, request, scene, idempotency_key)
             if facts.first_allocation_id is not None:
                 return self._first_answer(connection, facts.first_allocation_id, request, server)
-            inputs = self._inputs(caller, request, pool, facts, self._allocations.open(connection))
-            allocation, decision = self._decide(connection, inputs, start, now)
+            allocation, decision = self._decide(connection, caller, _draft(caller, request, start, scene), scene, facts, start)
         return self._answer(allocation, decision)
 
-    def take_up(self, caller: Caller, request: LaunchRequest, server: ServerKey, *, door: str, actor: str, hub_instance: str) -> Allocation:  # noqa: PLR0913  keyword-only
+    def take_up(  # noqa: PLR0913  keyword-only
+        self, caller: Caller, request: LaunchRequest, server: ServerKey, *, door: str, actor: str, hub_instance: str, is_dispatched: bool = False
+    ) -> Allocation:
         """Give a start the hold that waits for it, or decide anew.
 
         A hold of the same server with another request is withdrawn in the same transaction.
 
+        Parameters
+        ----------
+        is_dispatched
+            Whether the keeper starts it for somebody who waited: it takes their hold, or nothing.
+
         Raises
         ------
         AIPlatformError
-            As :meth:`hold`.
+            As :meth:`hold`; :class:`ConflictError` if a dispatched start finds no hold.
         """
         start = Start(server, door, actor, is_starting=True, hub_instance=hub_instance)
         with self._one_transaction() as connection:
-            now = self._clock()
-            pool = self._pool(connection, is_locking=True)
-            opened = self._allocations.open(connection)
-            waiting = next((a for a in opened if _is_same_server(a, server) and a.state is AllocationState.HELD and a.starting_at is None), None)
+            scene = self._scene(connection, is_locking=True)
+            waiting = next((a for a in scene.live.open if _is_same_server(a, server) and a.state is AllocationState.HELD and a.starting_at is None), None)
             if waiting is not None and waiting.request == request:
-                return self._take(connection, waiting, start, now)
+                return self._take(connection, waiting, start, scene.now)
+            if is_dispatched:
+                raise ConflictError("This server's place in the queue is gone, or what it asks for has changed: nothing is started.")
             if waiting is not None:
-                self._withdraw(connection, waiting, actor, now)
-                opened = tuple(a for a in opened if a.id != waiting.id)
-            facts = self._read_facts(connection, caller, request.project, now)
-            allocation, decision = self._decide(connection, self._inputs(caller, request, pool, facts, opened), start, now)
+                self._withdraw(connection, waiting, actor, scene.now)
+                opened = tuple(a for a in scene.live.open if a.id != waiting.id)
+                scene = replace(scene, live=replace(scene.live, open=opened))
+            facts = self._facts(connection, caller, request, scene)
+            allocation, decision = self._decide(connection, caller, _draft(caller, request, start, scene), scene, facts, start)
         return self._answer(allocation, decision)
 
     def quota_of(self, caller: Caller, project: str | None = None, *, viewer: Caller | None = None) -> tuple[LimitUsage, ...]:
         """Return one row for each limit of a person, and of a project if one is named: the limit, what is used of it and by what."""
         with self._database.read() as connection:
-            facts = self._read_facts(connection, caller, project, self._clock())
+            facts = self._reader.facts(connection, caller, project, self._clock())
             opened = self._allocations.open(connection)
-        limits = self._limits(caller, project, facts)
-        return usage_against(limits, caller, opened, self._observed(caller, project, facts), viewer)
+        limits = self._reader.limits(caller, project, facts)
+        return usage_against(limits, caller, opened, self._reader.observed(caller, project, facts), viewer)
 
     def tier_name(self, caller: Caller) -> str:
         """Return the tier that a person has now, by group or grant."""
         with self._database.read() as connection:
-            facts = self._read_facts(connection, caller, None, self._clock())
+            facts = self._reader.facts(connection, caller, None, self._clock())
         return tier_of(caller, self._catalog, facts.granted_tier).name
 
     def capacity(self) -> tuple[GpuTypeCapacity, ...]:
-        """Return the GPUs of the machine by type."""
+        """Return the GPUs of the machine or cluster by type."""
         with self._database.read() as connection:
             pool = self._devices.pool(connection)
             held = self._allocations.leased(connection)
-        devices = pool.devices if pool else ()
-        return tuple(_count(name, [d for d in devices if d.gpu_type == name], held) for name in sorted({d.gpu_type for d in devices}))
+        return count_gpus(pool.devices if pool else (), held.keys(), self._catalog.node_pools)
+
+    def whole_capacity(self) -> Capacity:
+        """Return what the machine or cluster has, whoever holds it; for :mod:`aiplatform_hub.domain.supply`."""
+        with self._database.read() as connection:
+            pool = self._devices.pool(connection)
+        return Capacity(0, 0) if pool is None else self._reader.capacity(pool, ())
 
     def why(self, allocation_id: UUID) -> DecisionRecord:
         """Return the decision about an allocation and its replay.
@@ -223,8 +228,8 @@ class QuotaEnforcer:
         try:
             with self._database.write() as connection:
                 yield connection
-        except IntegrityError as error:
-            text = str(error.orig)
+        except TakenError as error:
+            text = error.constraint
             if "gpu_leases" in text:
                 message = "Another start took the GPUs at this very moment."
                 reason = Reason(code="capacity", message=message, dimension="gpus", scope="machine", remedies=("Try again.",))
@@ -233,80 +238,26 @@ class QuotaEnforcer:
                 raise _server_exists("") from error
             raise
 
-    def _pool(self, connection: Connection, *, is_locking: bool) -> Pool:
-        pool = self._devices.pool(connection, is_locking=is_locking)
-        if pool is None:
-            raise ServiceUnavailableError("The platform does not know this machine's resources yet; try again in a few seconds.", retry_after_seconds=5)
-        return pool
+    def _scene(self, connection: Connection, *, is_locking: bool) -> Scene:
+        pool = self._reader.pool(connection, is_locking=is_locking)
+        return Scene(self._clock(), pool, self._allocations.live(connection))
 
-    def _read_facts(self, connection: Connection, caller: Caller, project: str | None, now: datetime, idempotency_key: str | None = None) -> Facts:
-        own = tier_of(caller, self._catalog, None)
-        windows = dict.fromkeys(_windows(own.limits), ALWAYS)
-        for tier in self._catalog.tiers.values():
-            for days in _windows(tier.limits) - {days for days, tiers in windows.items() if not tiers}:
-                windows[days] = windows.get(days, ALWAYS) | {tier.name}
-        shared = self._project(project)
-        query = FactsQuery(
-            user_id=caller.user_id,
-            user_name=caller.user_name,
-            project=project,
-            now=now,
-            user_windows=windows,
-            project_windows=_windows(shared.limits) if shared else frozenset(),
-            idempotency_key=idempotency_key,
-        )
-        return self._facts.read(connection, query)
+    def _facts(self, connection: Connection, caller: Caller, request: LaunchRequest, scene: Scene, key: str | None = None) -> Facts:
+        return self._reader.facts(connection, caller, request.project, scene.now, key=key, has_queue=bool(scene.live.queued))
 
-    def _project(self, name: str | None) -> Project | None:
-        return None if name is None else self._catalog.projects.get(name)
-
-    def _limits(self, caller: Caller, project: str | None, facts: Facts) -> tuple[Limit, ...]:
-        return limits_for(caller, self._project(project), self._catalog, facts.granted_tier, facts.grant_expires_at)
-
-    def _observed(self, caller: Caller, project: str | None, facts: Facts) -> Observed:
-        subjects = {"user": caller.user_name, "project": project or ""}
-        hours = {(scope, subjects[scope], days): Decimal(amount) / _MICROSECONDS_PER_HOUR for (scope, days), amount in facts.gpu_microseconds.items()}
-        return Observed(storage_bytes=facts.storage_bytes, gpu_hours=hours)
-
-    def _inputs(self, caller: Caller, request: LaunchRequest, pool: Pool, facts: Facts, opened: tuple[Allocation, ...]) -> DecisionInputs:
-        held = {device: allocation.id for allocation in opened for device in allocation.devices}
-        devices = tuple(DeviceState(device=device, held_by=held.get(device.uuid)) for device in pool.devices)
-        return DecisionInputs(
-            request=request,
-            caller=caller,
-            limits=self._limits(caller, request.project, facts),
-            open_allocations=opened,
-            capacity=Capacity(memory_bytes=pool.memory_bytes, cpu_cores=pool.cpu_cores, devices=devices),
-            observed=self._observed(caller, request.project, facts),
-        )
-
-    def _decide(self, connection: Connection, inputs: DecisionInputs, start: Start, now: datetime) -> tuple[Allocation, Decision]:
-        """Decide, and store the decision and its allocation, held or denied."""
-        if any(_is_same_server(allocation, start.server) for allocation in inputs.open_allocations):
-            raise _server_exists(start.server.server_name)
+    def _decide(  # noqa: PLR0913, PLR0917  private
+        self, connection: Connection, caller: Caller, draft: Allocation, scene: Scene, facts: Facts, start: Start
+    ) -> tuple[Allocation, Decision]:
+        """Decide, and store the decision and its allocation, held, queued or denied."""
+        if any(_is_same_server(allocation, start.server) for allocation in (*scene.live.open, *scene.live.queued)):
+            raise _server_exists(start.server.server_name, is_queued=any(_is_same_server(a, start.server) for a in scene.live.queued))
+        inputs = self._reader.inputs(caller, draft, scene, facts, may_wait=start.may_wait)
         decision = inputs.decide()
-        is_admitted = decision.outcome is Outcome.ADMIT
-        allocation = Allocation(
-            id=uuid4(),
-            user_id=start.server.user_id,
-            user_name=inputs.caller.user_name,
-            server_name=start.server.server_name,
-            spawner_id=start.server.spawner_id,
-            request=inputs.request,
-            state=AllocationState.HELD if is_admitted else AllocationState.DENIED,
-            devices=decision.devices if is_admitted else (),
-            door=start.door,
-            actor=start.actor,
-            requested_at=now,
-            held_at=now if is_admitted else None,
-            starting_at=now if is_admitted and start.is_starting else None,
-            ended_at=None if is_admitted else now,
-            hub_instance=start.hub_instance if is_admitted else None,
-        )
+        allocation = _decided(draft, decision, start, scene.now)
         stored = StoredDecision(
             id=uuid4(),
             allocation_id=allocation.id,
-            at=now,
+            at=scene.now,
             actor=start.actor,
             outcome=decision.outcome.value,
             error_code=decision.error_code,
@@ -316,12 +267,12 @@ class QuotaEnforcer:
         self._decisions.insert(connection, stored)
         self._allocations.insert(connection, allocation, idempotency_key=start.idempotency_key)
         if start.actor != allocation.user_name:
-            self._audit_start_for_another(connection, allocation, now)
+            self._audit_start_for_another(connection, allocation, scene.now)
         return allocation, decision
 
     def _audit_start_for_another(self, connection: Connection, allocation: Allocation, now: datetime) -> None:
         """Leave a row of a start by an admin or a service for somebody else, denied ones included."""
-        outcome = "allowed" if allocation.is_open else "denied"
+        outcome = "denied" if allocation.state is AllocationState.DENIED else "allowed"
         detail = {"user": allocation.user_name, "server": allocation.server_name}
         event = AuditEvent(at=now, actor=allocation.actor, action="launch_session", target=f"allocation:{allocation.id}", outcome=outcome, detail=detail)
         self._audit.insert(connection, event)
@@ -330,7 +281,7 @@ class QuotaEnforcer:
         """Return what was held, or raise the refusal; the transaction is committed by now."""
         if allocation.state is AllocationState.DENIED:
             raise refusal(decision)
-        metrics.HOLDS.labels(allocation.door).inc()
+        (metrics.QUEUED if allocation.is_queued else metrics.HOLDS).labels(allocation.door).inc()
         return allocation
 
     def _first_answer(self, connection: Connection, allocation_id: UUID, request: LaunchRequest, server: ServerKey) -> Allocation:
@@ -365,10 +316,6 @@ class QuotaEnforcer:
         )
 
 
-def _windows(limits: Sequence[Any]) -> frozenset[int]:
-    return frozenset(limit.window_days for limit in limits if limit.window_days is not None)
-
-
 def _is_same_server(allocation: Allocation, server: ServerKey) -> bool:
     if allocation.user_id != server.user_id:
         return False
@@ -376,16 +323,48 @@ def _is_same_server(allocation: Allocation, server: ServerKey) -> bool:
     return has_same_id or allocation.server_name == server.server_name
 
 
-def _server_exists(name: str) -> ServerExistsError:
+def _draft(caller: Caller, request: LaunchRequest, start: Start, scene: Scene) -> Allocation:
+    """Return a request as it would wait."""
+    return Allocation(
+        id=uuid4(),
+        user_id=start.server.user_id,
+        user_name=caller.user_name,
+        server_name=start.server.server_name,
+        spawner_id=start.server.spawner_id,
+        request=request,
+        state=AllocationState.QUEUED,
+        devices=(),
+        door=start.door,
+        actor=start.actor,
+        requested_at=scene.now,
+        queued_at=next_place(scene),
+        confirmed_at=scene.now,
+    )
+
+
+def _decided(draft: Allocation, decision: Decision, start: Start, now: datetime) -> Allocation:
+    """Return a request as it was decided."""
+    if decision.outcome is Outcome.QUEUE:
+        return draft
+    decided = replace(draft, queued_at=None, confirmed_at=None)
+    if decision.outcome is Outcome.DENY:
+        return replace(decided, state=AllocationState.DENIED, ended_at=now)
+    starting_at = now if start.is_starting else None
+    return replace(
+        decided,
+        state=AllocationState.HELD,
+        devices=decision.devices,
+        held_at=now,
+        starting_at=starting_at,
+        hub_instance=start.hub_instance,
+        must_end_at=must_end_of(decision),
+    )
+
+
+def _server_exists(name: str, *, is_queued: bool = False) -> ServerExistsError:
     which = f"Your server “{name}”" if name else "This server"
+    if is_queued:
+        message = f"{which} waits in the queue already and starts by itself when its turn comes."
+        return ServerExistsError(message, (Reason("server_exists", message, remedies=("Withdraw it from the queue first.", "Choose another server name.")),))
     message = f"{which} is already running or starting."
     return ServerExistsError(message, (Reason(code="server_exists", message=message, remedies=("Open it, or stop it first.", "Choose another server name.")),))
-
-
-def _count(name: str, devices: Sequence[GpuDevice], held: Mapping[str, UUID]) -> GpuTypeCapacity:
-    taken = sum(device.uuid in held for device in devices)
-    free = sum(device.is_healthy and device.uuid not in held for device in devices)
-    total = len(devices)
-    return GpuTypeCapacity(
-        name=name, total=total, free=free, held=taken, unhealthy=total - free - taken, simulated=any(device.is_simulated for device in devices)
-    )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from aiplatform_hub import metrics
-from aiplatform_hub.clients.spool import SessionRecord as SpoolRecord
-from aiplatform_hub.clients.spool import SessionState, Spool
-from aiplatform_hub.domain.allocations import Allocation, EndCause
-from aiplatform_hub.domain.reconciliation import Action, ActionKind, Surroundings, orphans, plan
-from aiplatform_hub.domain.usage import SessionRecord
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.reconciliation import CLOSED_STATES, Action, ActionKind, Surroundings, is_lost, orphans, plan
 from aiplatform_hub.errors import ServiceUnavailableError
+from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database
@@ -26,7 +25,8 @@ ACTOR = "keeper"
 _LOG = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 5.0
-"""How long a process that nobody promised anything to may take to end."""
+"""How long a session that nobody promised anything to may take to end."""
+STOPS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,6 @@ class Reconciler:
 
     Every correction is idempotent, so several reconcilers, the hub's own stop and a crash in
     the middle do no harm.
-
-    Parameters
-    ----------
-    stop_session
-        Ends every process of a session within about this many seconds, and returns when none is left.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only
@@ -59,8 +54,7 @@ class Reconciler:
         usage: UsageStore,
         heartbeats: HeartbeatStore,
         meter: UsageMeter,
-        spool: Spool,
-        stop_session: Callable[[UUID, float], object],
+        runtime: SessionRuntime,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -68,23 +62,19 @@ class Reconciler:
         self._usage = usage
         self._heartbeats = heartbeats
         self._meter = meter
-        self._spool = spool
-        self._stop_session = stop_session
+        self._runtime = runtime
         self._clock = clock
         self._finished: set[UUID] = set()
-        self._stamps: dict[UUID, int] = {}
+        self._closed: set[UUID] = set()
+        self._strangers: set[UUID] = set()
 
     def changed(self) -> frozenset[UUID]:
-        """Return the sessions whose record was written since the last call; one look at each file's time."""
-        stamps = {id_: self._stamp(id_) for id_ in self._spool.allocation_ids()}
-        changed = frozenset(id_ for id_, stamp in stamps.items() if self._stamps.get(id_) != stamp)
-        self._stamps = stamps
-        return changed
+        """Return the sessions of which the runtime recorded something since the last call."""
+        return self._runtime.changed()
 
     def forget(self, ids: Iterable[UUID]) -> None:
         """Let the next :meth:`changed` name these sessions again."""
-        for id_ in ids:
-            self._stamps.pop(id_, None)
+        self._runtime.forget(ids)
 
     def reconcile(self, only: Collection[UUID] | None = None) -> Corrections:
         """Correct what differs.
@@ -92,7 +82,7 @@ class Reconciler:
         Parameters
         ----------
         only
-            Look at these allocations alone, and for no orphans; at everything by default.
+            Look at these sessions alone; at everything by default.
 
         Raises
         ------
@@ -105,33 +95,38 @@ class Reconciler:
             last_seen = {i.allocation_id: i.last_seen_at for i in self._usage.all_open(connection) if i.last_seen_at}
             hub = self._heartbeats.find(connection, "hub")
         chosen = {a.id: a for a in every if only is None or a.id in only}
-        records, unreadable = self._records(chosen)
-        counts["unreadable"] += len(unreadable)
-        around = Surroundings(now=self._clock(), hub_instance=hub.instance if hub else None, last_seen=last_seen, unreadable=unreadable)
-        actions = plan(tuple(chosen.values()), records, around)
+        known = self._runtime.records(chosen)
+        counts["unreadable"] += len(known.unreadable)
+        around = Surroundings(now=self._clock(), hub_instance=hub.instance if hub else None, last_seen=last_seen, unreadable=known.unreadable)
+        actions = plan(tuple(chosen.values()), known.found, around)
         self._seen({a.allocation_id: a.at for a in actions if a.kind is ActionKind.PROVE and a.at})
         for action in actions:
             self._try(action, counts)
+        closed = {a.allocation_id for a in actions if a.kind in {ActionKind.END, ActionKind.RELEASE}}
+        looked_at = frozenset(self._runtime.known() if only is None else only)
+        self._tidy((looked_at - {a.id for a in every}) | closed, counts)
         if only is None:
-            self._stop_orphans(frozenset(a.id for a in every), counts)
+            self._finished, self._closed, self._strangers = (ids & looked_at for ids in (self._finished, self._closed, self._strangers))
         for kind, count in counts.items():
             metrics.RECONCILE_CORRECTIONS.labels(kind).inc(count)
         return Corrections(+counts, tuple(chosen[a.allocation_id] for a in actions if a.kind is ActionKind.ASK_HUB))
 
-    def abandon(self, allocation_id: UUID) -> None:
-        """End a start that was cut off with its hub and that the present hub does not know."""
-        _LOG.warning("Start of allocation %s was cut off: ending it", allocation_id)
-        self._stop_session(allocation_id, STOP_GRACE_SECONDS)
-        self.reconcile((allocation_id,))
-        self._meter.released(allocation_id, EndCause.START_FAILED, ACTOR)
-        metrics.RECONCILE_CORRECTIONS.labels("start_abandoned").inc()
+    def abandon(self, ids: Collection[UUID]) -> None:
+        """End starts that were cut off with their hub and that the present hub does not know."""
+        for id_ in ids:
+            _LOG.warning("Start of allocation %s was cut off: ending it", id_)
+        self._stop(ids)
+        self.reconcile(ids)
+        for id_ in ids:
+            self._meter.released(id_, EndCause.START_FAILED, ACTOR)
+            metrics.RECONCILE_CORRECTIONS.labels("start_abandoned").inc()
 
     def prove(self) -> int:
         """Record a proof of life for every session that runs; return how many there are."""
         with self._database.read() as connection:
             running = self._usage.all_open(connection)
-        records, _ = self._records(i.allocation_id for i in running)
-        return len(self._seen({id_: r.last_seen_at for id_, r in records.items() if r.is_alive and r.last_seen_at}))
+        found = self._runtime.records(i.allocation_id for i in running).found
+        return len(self._seen({id_: r.last_seen_at for id_, r in found.items() if r.is_alive and r.last_seen_at}))
 
     def _seen(self, proofs: Mapping[UUID, datetime]) -> Mapping[UUID, datetime]:
         if proofs:
@@ -162,84 +157,45 @@ class Reconciler:
         if action.at is None or action.cause is None:
             return
         if action.is_estimated:
-            record = self._spool.read(action.allocation_id)
-            if record is None or record.state is not SessionState.LOST:
+            record = self._runtime.records((action.allocation_id,)).found.get(action.allocation_id)
+            if record is None or not is_lost(record):
                 return  # the next look knows better
-            self._stop_session(action.allocation_id, STOP_GRACE_SECONDS)  # what the server left behind must not hold its devices
+            self._runtime.stop(action.allocation_id, STOP_GRACE_SECONDS)  # what the server left behind must not hold its devices
         kind = "lost" if action.is_estimated else "ended"
         counts[kind] += self._meter.ended(action.allocation_id, action.at, action.cause, estimated=action.is_estimated, actor=ACTOR)
 
-    def _stop_orphans(self, open_ids: frozenset[UUID], counts: Counter[str]) -> None:
-        candidates = [id_ for id_ in self._spool.allocation_ids() if id_ not in open_ids and id_ not in self._finished]
-        records, unreadable = self._records(candidates)
-        counts["unreadable"] += len(unreadable)
-        self._finished |= {id_ for id_, record in records.items() if record.ended_at is not None}
-        alive = {id_: record for id_, record in records.items() if record.is_alive}
-        if not alive:
-            return
-        with self._database.read() as connection:
-            found = [self._allocations.find(connection, id_) for id_ in alive]
-        states = {a.id: a.state for a in found if a}
-        for id_ in alive.keys() - states.keys():
-            _LOG.warning("Session %s runs, but this database does not know it: left alone", id_)
-        for action in orphans(alive, states):
+    def _tidy(self, ids: Collection[UUID], counts: Counter[str]) -> None:
+        """Stop what runs though its allocation is closed, and let the runtime drop what it kept of closed ones."""
+        records = self._runtime.records(id_ for id_ in ids if id_ not in self._finished)
+        counts["unreadable"] += len(records.unreadable)
+        found = records.found
+        self._finished |= {id_ for id_, record in found.items() if record.ended_at is not None and not record.is_kept}
+        states = self._states(frozenset(id_ for id_, record in found.items() if record.is_alive or record.is_kept))
+        self._stop_orphans(orphans(found, states), counts)
+        self._runtime.settled([id_ for id_, state in states.items() if state in CLOSED_STATES and found[id_].is_kept])
+
+    def _stop_orphans(self, actions: Sequence[Action], counts: Counter[str]) -> None:
+        for action in actions:
             _LOG.warning("Session %s runs although its allocation is closed: stopping it", action.allocation_id)
-            self._stop_session(action.allocation_id, STOP_GRACE_SECONDS)
-            counts["orphan_stopped"] += 1
+        self._stop([action.allocation_id for action in actions])
+        counts["orphan_stopped"] += len(actions)
 
-    def _records(self, ids: Iterable[UUID]) -> tuple[dict[UUID, SessionRecord], frozenset[UUID]]:
-        records: dict[UUID, SessionRecord] = {}
-        unreadable: set[UUID] = set()
-        for id_ in ids:
-            record = self._spool.read(id_)
-            if record is not None and _knows_something(record):
-                records[id_] = _domain(record)
-            elif not self._is_readable(id_):
-                unreadable.add(id_)
-            elif record is not None:
-                records[id_] = _domain(record)
-        return records, frozenset(unreadable)
+    def _stop(self, ids: Iterable[UUID]) -> None:
+        """Stop sessions side by side: each may take its whole grace, and longer where its node does not answer."""
+        with ThreadPoolExecutor(STOPS_AT_ONCE) as pool:
+            list(pool.map(lambda id_: self._runtime.stop(id_, STOP_GRACE_SECONDS), ids))
 
-    def _is_readable(self, allocation_id: UUID) -> bool:
-        """Whether a record that tells nothing is really empty, and not damaged or out of reach."""
-        folder = self._spool.folder(allocation_id)
-        try:
-            if not self._spool.path.is_dir():
-                return False
-            is_there = folder.is_dir()
-            has_meta = (folder / "meta.json").is_file()
-            content = (folder / "record.jsonl").read_bytes()
-        except FileNotFoundError:
-            return not is_there or has_meta
-        except OSError:
-            return False
-        return has_meta and not content.strip()
-
-    def _stamp(self, allocation_id: UUID) -> int:
-        try:
-            return (self._spool.folder(allocation_id) / "record.jsonl").stat().st_mtime_ns
-        except OSError:
-            return 0
-
-
-def _knows_something(record: SpoolRecord) -> bool:
-    return record.state is not SessionState.PLANNED or record.is_runner_alive
-
-
-def _domain(record: SpoolRecord) -> SessionRecord:
-    is_failed = record.state is SessionState.FAILED
-    return SessionRecord(
-        allocation_id=record.allocation_id,
-        started_at=record.started_at,
-        ended_at=record.ended_at,
-        exit_code=record.exit_code,
-        signal=record.exit_signal,
-        is_out_of_memory=record.is_out_of_memory,
-        is_stopped=record.is_stopped,
-        last_seen_at=record.last_seen_at,
-        is_alive=record.is_alive,
-        is_runner_alive=record.is_runner_alive,
-        pid=record.process.pid if record.process else None,
-        port=record.port,
-        failure=(record.message or "The session runner ended before the server began.") if is_failed else None,
-    )
+    def _states(self, ids: frozenset[UUID]) -> dict[UUID, AllocationState]:
+        """Return the states of sessions that this database knows. Closed is final, so it is asked once for each."""
+        states = dict.fromkeys(ids & self._closed, AllocationState.ENDED)
+        unsure = ids - self._closed
+        if unsure:
+            with self._database.read() as connection:
+                found = [self._allocations.find(connection, id_) for id_ in unsure]
+            states |= {a.id: a.state for a in found if a}
+        self._closed |= {id_ for id_, state in states.items() if state in CLOSED_STATES}
+        strangers = ids - states.keys()
+        for id_ in strangers - self._strangers:
+            _LOG.warning("Session %s runs, but this database does not know it: left alone", id_)
+        self._strangers |= strangers
+        return states

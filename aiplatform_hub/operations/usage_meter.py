@@ -8,25 +8,22 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
-
 from aiplatform_hub import metrics
-from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause, ServerKey
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.errors import ServerExistsError
+from aiplatform_hub.operations.requeueing import is_due_again, put_back, queue_again
 from aiplatform_hub.storage.allocations import AllocationStore
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
-from aiplatform_hub.storage.schema import allocations as table
 from aiplatform_hub.storage.usage import UsageStore
 
 _log = logging.getLogger(__name__)
 
-OWN_END = frozenset({EndCause.EXITED, EndCause.CRASHED, EndCause.KILLED})
-"""Causes that the process shows by itself; a stop that was asked for explains them better."""
+OWN_END = frozenset({EndCause.EXITED, EndCause.CRASHED, EndCause.KILLED, EndCause.DELETED})
+"""Causes that the runtime shows by itself; a stop that was asked for explains them better."""
 _WITHDRAWN = frozenset({EndCause.STOPPED_BY_USER, EndCause.STOPPED_BY_ADMIN, EndCause.STOPPED, EndCause.CULLED})
 
 
@@ -121,7 +118,7 @@ class UsageMeter:
                 return self._release(connection, allocation, cause, actor)
             closed = self._close(connection, allocation_id, ended_at, cause, estimated=estimated)
             end = max(ended_at, closed.ended_at or ended_at) if closed else ended_at
-            self._allocations.change(
+            changed = self._allocations.change(
                 connection,
                 allocation,
                 to=AllocationState.ENDED,
@@ -132,12 +129,16 @@ class UsageMeter:
                 end_cause=cause,
                 estimated=estimated,
             )
+            if changed is not None and is_due_again(allocation, cause):
+                queue_again(self._allocations, connection, allocation, self._clock())
         if closed is not None:
             self._after_close(closed)
         return True
 
     def released(self, allocation_id: UUID, cause: EndCause, actor: str) -> bool:
         """Release a hold whose server never started: ended, expired or withdrawn.
+
+        One out of the queue whose start failed goes back to the front, once.
 
         Returns
         -------
@@ -151,25 +152,32 @@ class UsageMeter:
                 return False
             return self._release(connection, allocation, cause, actor)
 
-    def renamed(self, spawner_id: int, new_name: str, *, actor: str = "hub") -> bool:
-        """Give the open allocation of a spawner its new server name; False when there is none.
+    def renamed(self, spawner_id: int, new_name: str, *, before: ServerKey | None = None, actor: str = "hub") -> bool:
+        """Give the open allocation of a spawner, or the queued one of its server, the new name; False when there is none.
+
+        Parameters
+        ----------
+        before
+            The server under its old name: a request that waits knows no spawner yet.
 
         Raises
         ------
         ServerExistsError
-            If another open allocation of this person has that name.
+            If another open or queued allocation of this person has that name.
         """
         try:
             with self._database.write() as connection:
                 self._devices.lock(connection)
-                allocation = next((a for a in self._allocations.open(connection) if a.spawner_id == spawner_id), None)
+                live = self._allocations.live(connection)
+                waiting = (a for a in live.queued if before is not None and (a.user_id, a.server_name) == (before.user_id, before.server_name))
+                allocation = next((a for a in (*live.open, *waiting) if a.is_queued or a.spawner_id == spawner_id), None)
                 if allocation is None or allocation.server_name == new_name:
                     return allocation is not None
                 changed = self._allocations.change(
                     connection, allocation, to=allocation.state, at=self._clock(), cause="renamed", actor=actor, server_name=new_name
                 )
                 return changed is not None
-        except IntegrityError as error:
+        except TakenError as error:
             raise ServerExistsError(f"Another server with the name “{new_name}” is running or starting.") from error
 
     def _release(self, connection: Connection, allocation: Allocation, cause: EndCause, actor: str) -> bool:
@@ -181,12 +189,15 @@ class UsageMeter:
             state = AllocationState.EXPIRED
         elif cause in _WITHDRAWN and not is_taken_up:
             state = AllocationState.WITHDRAWN
-        now = self._clock()
+        now, is_again = self._clock(), is_due_again(allocation, cause)
+        if is_again and not is_taken_up:
+            return put_back(self._allocations, connection, allocation, now, actor)
         ended_at = max(now, allocation.held_at or now)
-        untaken = () if is_taken_up else (table.c.starting_at.is_(None),)
         changed = self._allocations.change(
-            connection, allocation, *untaken, to=state, at=now, cause=cause.value, actor=actor, ended_at=ended_at, end_cause=cause
+            connection, allocation, to=state, at=now, cause=cause.value, actor=actor, is_untaken=not is_taken_up, ended_at=ended_at, end_cause=cause
         )
+        if changed is not None and is_again:
+            queue_again(self._allocations, connection, allocation, now)
         return changed is not None
 
     def _close(self, connection: Connection, allocation_id: UUID, ended_at: datetime, cause: EndCause, *, estimated: bool) -> UsageInterval | None:

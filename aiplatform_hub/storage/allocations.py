@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,14 +14,18 @@ from aiplatform_hub.domain.allocations import OPEN_STATES, TRANSITIONS, Allocati
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.storage.decisions import FIND_DECISION
 from aiplatform_hub.storage.events import event_of
+from aiplatform_hub.storage.live_allocations import IS_LIVE, IS_QUEUED, Live, LiveAllocations
 from aiplatform_hub.storage.schema import allocation_events, allocations, gpu_leases
 
 IS_OPEN: ColumnElement[bool] = literal_column("allocations.state IN ('held', 'active')")
 """Written out, not bound: both databases use a partial index only where the query states its condition word for word."""
 
+
 _OPEN = select(allocations).where(IS_OPEN).order_by(allocations.c.held_at, allocations.c.id)
+_QUEUED = select(allocations).where(IS_QUEUED).order_by(allocations.c.queued_at, allocations.c.id)
 _FIND = select(allocations).where(allocations.c.id == bindparam("id"))
 _INSERT = insert(allocations)
+_EVENT = insert(allocation_events)
 _LEASE = insert(gpu_leases)
 _ENUMS = frozenset({"state", "end_cause", "stop_cause"})
 
@@ -46,7 +50,7 @@ class Cursor:
     id: UUID
 
 
-def allocation_of(row: RowMapping) -> Allocation:
+def allocation_of(row: Mapping[str, Any] | RowMapping) -> Allocation:
     """Return the allocation of a row."""
     request = LaunchRequest(
         environment_template=row["environment_template"],
@@ -76,25 +80,26 @@ def allocation_of(row: RowMapping) -> Allocation:
         ready_at=row["ready_at"],
         ended_at=row["ended_at"],
         end_cause=_cause(row["end_cause"]),
-        estimated=row["estimated"],
+        estimated=bool(row["estimated"]),
         stop_requested_by=row["stop_requested_by"],
         stop_cause=_cause(row["stop_cause"]),
         hub_instance=row["hub_instance"],
+        queued_at=row["queued_at"],
+        confirmed_at=row["confirmed_at"],
+        requeued=row["requeued"],
+        succeeds=row["succeeds"],
+        must_end_at=row["must_end_at"],
     )
 
 
-def _cause(value: str | None) -> EndCause | None:
-    return None if value is None else EndCause(value)
+def _plain(name: str, value: Any) -> Any:
+    if name in _ENUMS and value is not None:
+        return value.value
+    return list(value) if name == "devices" else value
 
 
-def _values(allocation: Allocation) -> dict[str, Any]:
-    request = allocation.request
+def _request_values(request: LaunchRequest) -> dict[str, Any]:
     return {
-        "id": allocation.id,
-        "user_id": allocation.user_id,
-        "user_name": allocation.user_name,
-        "server_name": allocation.server_name,
-        "spawner_id": allocation.spawner_id,
         "environment_template": request.environment_template,
         "gpus": request.gpus,
         "gpu_type": request.gpu_type,
@@ -103,6 +108,21 @@ def _values(allocation: Allocation) -> dict[str, Any]:
         "project": request.project,
         "cost_centre": request.cost_centre,
         "max_hours": request.max_hours,
+    }
+
+
+def _cause(value: str | None) -> EndCause | None:
+    return None if value is None else EndCause(value)
+
+
+def _values(allocation: Allocation) -> dict[str, Any]:
+    return {
+        "id": allocation.id,
+        "user_id": allocation.user_id,
+        "user_name": allocation.user_name,
+        "server_name": allocation.server_name,
+        "spawner_id": allocation.spawner_id,
+        **_request_values(allocation.request),
         "state": allocation.state.value,
         "devices": list(allocation.devices),
         "door": allocation.door,
@@ -112,11 +132,19 @@ def _values(allocation: Allocation) -> dict[str, Any]:
         "starting_at": allocation.starting_at,
         "ended_at": allocation.ended_at,
         "hub_instance": allocation.hub_instance,
+        "queued_at": allocation.queued_at,
+        "confirmed_at": allocation.confirmed_at,
+        "requeued": allocation.requeued,
+        "succeeds": allocation.succeeds,
+        "must_end_at": allocation.must_end_at,
     }
 
 
 class AllocationStore:
     """Reads and writes allocations, their leases and their history."""
+
+    def __init__(self) -> None:
+        self._live = LiveAllocations(allocation_of)
 
     def find(self, connection: Connection, allocation_id: UUID) -> Allocation | None:
         """Return the allocation with this id, or None."""
@@ -124,16 +152,39 @@ class AllocationStore:
         return None if row is None else allocation_of(row)
 
     def insert(self, connection: Connection, allocation: Allocation, *, idempotency_key: str | None = None) -> None:
-        """Add an allocation and, if it is open, lease its devices.
+        """Add an allocation; if it is open, lease its devices, and if it waits, tell those who watch.
 
         Raises
         ------
-        sqlalchemy.exc.IntegrityError
+        TakenError
             If its server or one of its devices is already taken.
         """
         connection.execute(_INSERT, {**_values(allocation), "idempotency_key": idempotency_key})
         if allocation.is_open and allocation.devices:
             connection.execute(_LEASE, [{"device_uuid": uuid, "allocation_id": allocation.id} for uuid in allocation.devices])
+        if allocation.is_queued:
+            at, cause = allocation.confirmed_at or allocation.requested_at, "queued" if allocation.succeeds is None else "requeued"
+            connection.execute(
+                _EVENT,
+                {"allocation_id": allocation.id, "at": at, "from_state": None, "to_state": allocation.state.value, "cause": cause, "actor": allocation.actor},
+            )
+
+    def live(self, connection: Connection) -> Live:
+        """Return open and queued allocations in one statement."""
+        return self._live.read(connection)
+
+    def queued(self, connection: Connection) -> tuple[Allocation, ...]:
+        """Return every queued allocation, the longest waiting first."""
+        return self._all(connection, _QUEUED)
+
+    def queued_owners(self, connection: Connection) -> frozenset[str]:
+        """Return the names of those who have something queued."""
+        return frozenset(connection.execute(select(allocations.c.user_name).where(IS_QUEUED).distinct()).scalars())
+
+    def unstarted(self, connection: Connection) -> tuple[Allocation, ...]:
+        """Return holds out of the queue that no start has taken up, the longest held first."""
+        columns = allocations.c
+        return self._all(connection, _OPEN.where(columns.state == "held", columns.starting_at.is_(None), columns.queued_at.is_not(None)))
 
     def open(self, connection: Connection) -> tuple[Allocation, ...]:
         """Return every open allocation, the longest held first."""
@@ -172,6 +223,8 @@ class AllocationStore:
             conditions.append(columns.user_name == narrow.user_name)
         if narrow.states and narrow.states <= OPEN_STATES:
             conditions.append(IS_OPEN)
+        if narrow.states == {AllocationState.QUEUED}:
+            conditions.append(IS_QUEUED)
         if narrow.states:
             conditions.append(columns.state.in_(sorted(state.value for state in narrow.states)))
         if narrow.project is not None:
@@ -198,19 +251,27 @@ class AllocationStore:
         self,
         connection: Connection,
         allocation: Allocation,
-        *conditions: ColumnElement[bool],
+        *,
         to: AllocationState,
         at: datetime,
         cause: str,
         actor: str,
+        is_untaken: bool = False,
         **values: Any,
     ) -> Allocation | None:
         """Move an allocation from the state it was read in, and record the transition.
 
+        Parameters
+        ----------
+        is_untaken
+            Only while no start has taken it up.
+        values
+            Other columns with their new values.
+
         Returns
         -------
         Allocation or None
-            The allocation as it is now; None when it is no longer in that state, and then nothing was changed.
+            The allocation as it is now; None when it is no longer as it was read, and then nothing was changed.
 
         Raises
         ------
@@ -219,16 +280,27 @@ class AllocationStore:
         """
         if to is not allocation.state and to not in TRANSITIONS[allocation.state]:
             raise ValueError(f"an allocation cannot go from {allocation.state} to {to}")
-        plain = {name: value.value if name in _ENUMS and value is not None else value for name, value in values.items()}
-        where = (allocations.c.id == allocation.id, allocations.c.state == allocation.state.value, *conditions)
-        changed = connection.execute(update(allocations).where(*where).values(state=to.value, **plain)).rowcount
-        if not changed:
+        if not self._moved(connection, allocation, to, values, is_untaken=is_untaken):
             return None
         if to not in OPEN_STATES:
             connection.execute(update(gpu_leases).where(gpu_leases.c.allocation_id == allocation.id, gpu_leases.c.released_at.is_(None)).values(released_at=at))
         event = {"allocation_id": allocation.id, "at": at, "from_state": allocation.state.value, "to_state": to.value, "cause": cause, "actor": actor}
-        connection.execute(insert(allocation_events), event)
-        return replace(allocation, state=to, **values)
+        connection.execute(_EVENT, event)
+        changed = replace(allocation, state=to, **values)
+        if changed.is_open and not allocation.is_open and changed.devices:
+            connection.execute(_LEASE, [{"device_uuid": uuid, "allocation_id": allocation.id} for uuid in changed.devices])
+        return changed
+
+    @staticmethod
+    def _moved(connection: Connection, allocation: Allocation, to: AllocationState, values: Mapping[str, Any], *, is_untaken: bool) -> bool:
+        """Write the new state and columns if the row is still as it was read; return whether it was."""
+        plain = {name: _plain(name, value) for name, value in values.items() if name != "request"}
+        if "request" in values:
+            plain |= _request_values(values["request"])
+        where = [allocations.c.id == allocation.id, allocations.c.state == allocation.state.value]
+        if is_untaken:
+            where.append(allocations.c.starting_at.is_(None))
+        return bool(connection.execute(update(allocations).where(*where).values(state=to.value, **plain)).rowcount)
 
     def history(self, connection: Connection, allocation_id: UUID) -> tuple[AllocationEvent, ...]:
         """Return the transitions of an allocation, the decision first."""
@@ -236,7 +308,7 @@ class AllocationStore:
         state = AllocationState.HELD if decision and decision["outcome"] == "admit" else AllocationState.DENIED
         first = (
             ()
-            if decision is None
+            if decision is None or decision["outcome"] == "queue"  # the queued have an event of their own
             else (
                 AllocationEvent(
                     id=0,
@@ -253,8 +325,8 @@ class AllocationStore:
         return (*first, *(event_of(row) for row in connection.execute(statement).mappings()))
 
     def names_in_use(self, connection: Connection, user_id: int) -> frozenset[str]:
-        """Return the names of a person's servers that hold quota."""
-        return frozenset(a.server_name for a in self.open_of(connection, user_id))
+        """Return the names of a person's servers that hold quota or wait for it."""
+        return frozenset(connection.execute(select(allocations.c.server_name).where(IS_LIVE, allocations.c.user_id == user_id)).scalars())
 
     def request_stop(self, connection: Connection, allocation_id: UUID, *, by: str, cause: EndCause) -> bool:
         """Note who wants an open allocation stopped; the general ``stopped`` never replaces a more exact cause."""
@@ -262,6 +334,19 @@ class AllocationStore:
         if cause is EndCause.STOPPED:
             statement = statement.where(allocations.c.stop_cause.is_(None))
         return bool(connection.execute(statement.values(stop_requested_by=by, stop_cause=cause.value)).rowcount)
+
+    def move(self, connection: Connection, allocation: Allocation, devices: Sequence[str], at: datetime) -> Allocation:
+        """Give an open allocation other devices than those it has.
+
+        Raises
+        ------
+        TakenError
+            If one of them is already taken.
+        """
+        connection.execute(update(gpu_leases).where(gpu_leases.c.allocation_id == allocation.id, gpu_leases.c.released_at.is_(None)).values(released_at=at))
+        connection.execute(_LEASE, [{"device_uuid": uuid, "allocation_id": allocation.id} for uuid in devices])
+        connection.execute(update(allocations).where(allocations.c.id == allocation.id).values(devices=list(devices)))
+        return replace(allocation, devices=tuple(devices))
 
     def leased(self, connection: Connection) -> dict[str, UUID]:
         """Return which allocation holds each leased device."""

@@ -17,19 +17,34 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, bindparam, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform_hub.errors import ServiceUnavailableError
 
+__all__ = ["UNAVAILABLE", "AdvisoryLock", "Connection", "Database", "DatabaseAwayError", "TakenError", "has_table"]
+
 UNAVAILABLE = "The platform's database does not answer. Running servers go on; try again in a minute."
 
-_OUR_FAULT = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-"""Errors that a working database reports; every other one means that it does not work: locked, gone, read-only, full, damaged."""
+_OUR_FAULT = (ProgrammingError, DataError, NotSupportedError)
+"""Errors that a working database reports, as it reports a broken constraint; every other one means that it does not work: locked, gone, read-only, full, damaged."""
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"})
+
+
+class DatabaseAwayError(ServiceUnavailableError):
+    """The database does not answer, or not in time."""
+
+
+class TakenError(IntegrityError):
+    """A constraint refused a row: what it names exists already, or another transaction was faster."""
+
+    @property
+    def constraint(self) -> str:
+        """What the database says of the constraint, with its name or its columns."""
+        return str(self.orig)
 
 
 class Database:
@@ -109,6 +124,8 @@ class Database:
 
         Raises
         ------
+        TakenError
+            If a row breaks a constraint.
         ServiceUnavailableError
             If the database does not answer, is locked for too long, read-only or full.
         """
@@ -128,16 +145,85 @@ class Database:
                     connection.rollback()
                     raise
                 connection.commit()
+        except IntegrityError as error:
+            raise TakenError(error.statement, error.params, error.orig or error) from error
         except _OUR_FAULT:
             raise
         except (DBAPIError, PoolTimeoutError, DisconnectionError) as error:
             self._on_unavailable()
-            raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
+            raise DatabaseAwayError(UNAVAILABLE, retry_after_seconds=5) from error
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
         self.writer.dispose()
+
+
+class AdvisoryLock:
+    """A lock of a PostgreSQL database that one process holds for as long as its own connection lives.
+
+    Nothing has to be given back after a crash: the server gives it up with the connection. A
+    machine that vanished from the network is noticed by the server's keep-alives.
+
+    Parameters
+    ----------
+    number
+        Which lock: a signed 64-bit number.
+    """
+
+    def __init__(self, *, url: str, number: int) -> None:
+        options = "-c statement_timeout=5000 -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+        self._engine = create_engine(
+            url,
+            isolation_level="AUTOCOMMIT",
+            poolclass=NullPool,
+            connect_args={"connect_timeout": 2, "options": options, "application_name": "aiplatform-lock"},
+        )
+        self._number = number
+        self._connection: Connection | None = None
+
+    def acquire(self) -> bool:
+        """Try to take the lock, without waiting; False while another process has it.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            return bool(self._connection.execute(_TAKE, {"number": self._number}).scalar_one())
+        except DBAPIError as error:
+            self.release()
+            raise DatabaseAwayError(UNAVAILABLE, retry_after_seconds=5) from error
+
+    def is_held(self) -> bool:
+        """Whether the connection that carries the lock still lives."""
+        try:
+            return self._connection is not None and self._connection.execute(select(1)).scalar_one() == 1
+        except DBAPIError:
+            return False
+
+    def release(self) -> None:
+        """Give the lock up by closing its connection."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
+
+
+_TAKE = select(func.pg_try_advisory_lock(bindparam("number")))
+
+
+def has_table(url: str, name: str) -> bool:
+    """Whether a database, also one that is not ours, has a table."""
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        return inspect(engine).has_table(name)
+    finally:
+        engine.dispose()
 
 
 def _begin(connection: Connection, begin: str, deadline: float) -> None:

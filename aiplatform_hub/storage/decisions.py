@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, case, insert, select
 
 from aiplatform_hub.errors import Reason
 from aiplatform_hub.storage.schema import decisions
 
 _INSERT = insert(decisions)
-FIND_DECISION = select(decisions).where(decisions.c.allocation_id == bindparam("allocation_id")).order_by(decisions.c.at)
+_QUEUED_FIRST = case((decisions.c.outcome == "queue", 0), else_=1)
+"""Between decisions of one instant: one cannot leave the queue before entering it."""
+FIND_DECISION = select(decisions).where(decisions.c.allocation_id == bindparam("allocation_id")).order_by(decisions.c.at, _QUEUED_FIRST)
 """The decisions of one allocation, the oldest first."""
 _TUPLES = ("held_by", "remedies", "allowed")
 

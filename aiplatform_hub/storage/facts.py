@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Select, Uuid, bindparam, case, func, null, select, type_coerce
+from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, ScalarSelect, Select, Uuid, bindparam, case, func, null, select, type_coerce
 
 from aiplatform_hub.domain.units import to_microseconds
+from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK
 from aiplatform_hub.storage.schema import allocations, grants, storage_usage
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
@@ -31,6 +32,8 @@ class FactsQuery:
     """Length in days of each window of the person, with the tiers that, once granted, make it apply; none means that it applies anyway."""
     project_windows: frozenset[int] = frozenset()
     idempotency_key: str | None = None
+    has_queue: bool = False
+    """Whether to read what the dispatcher knows, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Facts:
     """Metered GPU-time by scope (``user``, ``project``) and window in days."""
     first_allocation_id: UUID | None
     """What the same idempotency key gave before."""
+    outlook: Mapping[str, Any] | None = None
+    """What the dispatcher knows, as JSON; None if nobody asked or it has made no pass."""
 
 
 class FactStore:
@@ -52,10 +57,10 @@ class FactStore:
     def read(self, connection: Connection, query: FactsQuery) -> Facts:
         """Return the facts."""
         windows = tuple((days, tuple(sorted(tiers))) for days, tiers in sorted(query.user_windows.items()))
-        statement, keys = _statement(windows, tuple(sorted(query.project_windows)), query.idempotency_key is not None)
+        statement, keys = _statement(windows, tuple(sorted(query.project_windows)), query.idempotency_key is not None, query.has_queue)
         row = connection.execute(statement, _values(query)).one()
-        sums = {key: int(value) for key, value in zip(keys, row[4:], strict=True) if value is not None}
-        return Facts(granted_tier=row[0], grant_expires_at=row[1], storage_bytes=row[2], first_allocation_id=row[3], gpu_microseconds=sums)
+        sums = {key: int(value) for key, value in zip(keys, row[5:], strict=True) if value is not None}
+        return Facts(granted_tier=row[0], grant_expires_at=row[1], storage_bytes=row[2], first_allocation_id=row[3], outlook=row[4], gpu_microseconds=sums)
 
 
 def _values(query: FactsQuery) -> dict[str, Any]:
@@ -66,14 +71,14 @@ def _values(query: FactsQuery) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _statement(
-    user_windows: tuple[tuple[int, tuple[str, ...]], ...], project_windows: tuple[int, ...], has_key: bool
+    user_windows: tuple[tuple[int, tuple[str, ...]], ...], project_windows: tuple[int, ...], has_key: bool, has_queue: bool
 ) -> tuple[Select[Any], tuple[tuple[str, int], ...]]:
     """Return the statement of one shape, built once, and what its sums are. The tiers of the catalogue give few shapes.
 
     The database computes a guarded sum only if the guard holds.
     """
     tier, expires_at = (_granted(column) for column in (grants.c.tier, grants.c.expires_at))
-    columns: list[ColumnElement[Any]] = [tier.label("granted_tier"), expires_at.label("grant_expires_at"), _storage(), _first(has_key)]
+    columns: list[ColumnElement[Any]] = [tier.label("granted_tier"), expires_at.label("grant_expires_at"), _storage(), _first(has_key), _outlook(has_queue)]
     keys: list[tuple[str, int]] = []
     for days, tiers in user_windows:
         column = _metered(intervals.c.user_id == bindparam("user_id"), days)
@@ -100,6 +105,12 @@ def _first(has_key: bool) -> ColumnElement[Any]:
         return type_coerce(null(), Uuid()).label("first_id")
     same = (allocations.c.user_id == bindparam("user_id"), allocations.c.idempotency_key == bindparam("key"))
     return select(allocations.c.id).where(*same).scalar_subquery().label("first_id")
+
+
+def _outlook(has_queue: bool) -> ColumnElement[Any]:
+    if not has_queue:
+        return type_coerce(null(), JSON()).label("outlook")
+    return type_coerce(LATEST_OUTLOOK.scalar_subquery(), JSON()).label("outlook")
 
 
 def _metered(whose: ColumnElement[bool], days: int) -> ColumnElement[Any]:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select, update
 
-from aiplatform_hub.storage.schema import grants
+from aiplatform_hub.storage.live_allocations import IS_QUEUED
+from aiplatform_hub.storage.schema import allocations, grants
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,12 @@ class GrantStore:
         statement = select(grants).where(grants.c.expires_at > at, grants.c.revoked_at.is_(None))
         rows = connection.execute(statement.order_by(grants.c.user_name, grants.c.granted_at.desc())).mappings()
         return tuple(Grant(**row) for row in rows)
+
+    def tiers_of_waiting(self, connection: Connection, at: datetime) -> dict[str, str]:
+        """Return the granted tiers in force at an instant of those who have something in the queue, by name."""
+        owners = select(allocations.c.user_name).where(IS_QUEUED)
+        statement = select(grants.c.user_name, grants.c.tier).where(grants.c.user_name.in_(owners), grants.c.expires_at > at, grants.c.revoked_at.is_(None))
+        return {row.user_name: row.tier for row in connection.execute(statement.order_by(grants.c.granted_at))}
 
     def revoke(self, connection: Connection, user_name: str, at: datetime) -> int:
         """End all grants of a person that are in force; return how many there were."""

@@ -40,6 +40,11 @@ class HeartbeatStore:
         if not connection.execute(update(heartbeats).where(heartbeats.c.process == heartbeat.process).values(**values)).rowcount:
             connection.execute(insert(heartbeats).values(process=heartbeat.process, **values))
 
+    def explain(self, connection: Connection, process: str, detail: Mapping[str, Any], silent_since: datetime) -> None:
+        """Say why a process is silent, in the place of what it said last; one that gave a sign of life after the instant is left alone."""
+        is_silent = (heartbeats.c.process == process, heartbeats.c.at < silent_since)
+        connection.execute(update(heartbeats).where(*is_silent).values(detail=dict(detail)))
+
     def find(self, connection: Connection, process: str) -> Heartbeat | None:
         """Return the last sign of life of a process, or None."""
         return next((beat for beat in self.all(connection) if beat.process == process), None)

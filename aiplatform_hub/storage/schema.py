@@ -39,6 +39,10 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 """An identity column: SQLite only counts up plain INTEGER keys."""
 
 
+DeviceId = String(80).with_variant(String(512), "postgresql")
+"""Id of a GPU; a cluster's holds the name of its node, which may have 253 characters. SQLite does not count them."""
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware UTC datetime, stored as microseconds since the epoch."""
 
@@ -63,13 +67,16 @@ capacity_pools = Table(
     Column("memory_bytes", BigInteger, nullable=False),
     Column("cpu_cores", Integer, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("place", String(16), nullable=False, server_default="machine"),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),
+    Column("node_shapes", JSON),
 )
-"""What a place has besides GPUs; its one row ``machine`` is also what a decision locks on PostgreSQL."""
+"""What a place (``machine`` or ``cluster``) has besides GPUs, and a number that changes with every change of its GPUs, and how large a cluster's nodes are; its one row ``machine`` is also what a decision locks on PostgreSQL."""
 
 gpu_devices = Table(
     "gpu_devices",
     metadata,
-    Column("uuid", String(80), primary_key=True),
+    Column("uuid", DeviceId, primary_key=True),
     Column("pool", String(64), ForeignKey("capacity_pools.name"), nullable=False),
     Column("gpu_type", String(64), nullable=False),
     Column("product_name", String(128), nullable=False),
@@ -78,7 +85,12 @@ gpu_devices = Table(
     Column("healthy", Boolean, nullable=False),
     Column("simulated", Boolean, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("node", String(253)),
+    Column("node_pool", String(64)),
+    Column("present", Boolean, nullable=False, server_default=text("true")),
+    Index("ix_gpu_devices_node", "node"),
 )
+"""GPUs of a machine, or slots of a cluster's nodes and of those that a node pool may still start; only ``present`` ones count."""
 
 allocations = Table(
     "allocations",
@@ -112,10 +124,16 @@ allocations = Table(
     Column("stop_requested_by", String(255)),
     Column("stop_cause", String(32)),
     Column("hub_instance", String(64)),
+    Column("queued_at", Instant),
+    Column("confirmed_at", Instant),
+    Column("requeued", Integer, nullable=False, server_default=text("0")),
+    Column("succeeds", Uuid),
+    Column("must_end_at", Instant),
     CheckConstraint("gpus >= 0", name="gpus_not_negative"),
     CheckConstraint("ended_at IS NULL OR held_at IS NULL OR ended_at >= held_at", name="no_negative_hold"),
-    Index("uq_allocations_open_server", "user_id", "server_name", unique=True, **_partial("state IN ('held', 'active')")),
+    Index("uq_allocations_live_server", "user_id", "server_name", unique=True, **_partial("state IN ('queued', 'held', 'active')")),
     Index("uq_allocations_open_spawner", "spawner_id", unique=True, **_partial("state IN ('held', 'active')")),
+    Index("ix_allocations_queued", "queued_at", "id", **_partial("state = 'queued'")),
     Index("uq_allocations_idempotency", "user_id", "idempotency_key", unique=True, **_partial("idempotency_key IS NOT NULL")),
     Index("ix_allocations_user_requested", "user_id", "requested_at", "id"),
     Index("ix_allocations_requested", "requested_at", "id"),
@@ -125,7 +143,7 @@ gpu_leases = Table(
     "gpu_leases",
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
-    Column("device_uuid", String(80), ForeignKey("gpu_devices.uuid"), nullable=False),
+    Column("device_uuid", DeviceId, ForeignKey("gpu_devices.uuid"), nullable=False),
     Column("allocation_id", Uuid, ForeignKey("allocations.id"), nullable=False),
     Column("released_at", Instant),
     Index("uq_gpu_leases_open_device", "device_uuid", unique=True, **_partial("released_at IS NULL")),
@@ -194,6 +212,28 @@ usage_intervals = Table(
     Index("ix_usage_intervals_project_ended", "project", "ended_at"),
 )
 """The ledger: what really ran. Rows are chained by hash when they close, in close order."""
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("namespace_uid", String(64), primary_key=True),
+    Column("namespace", String(253), nullable=False),
+    Column("api_server", String(512), nullable=False),
+    Column("is_home", Boolean, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Index("uq_clusters_home", "is_home", unique=True, **_partial("is_home")),
+)
+"""Clusters in which a keeper was started with this database: the one that it belongs to, and those where the keeper refused to act."""
+
+queue_outlooks = Table(
+    "queue_outlooks",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("outlook", JSON, nullable=False),
+    Column("entries", JSON, nullable=False),
+)
+"""What the dispatcher knew and found in its last pass, in one row: for decisions in other processes, and for who asks why something waits."""
 
 heartbeats = Table(
     "heartbeats",

@@ -26,6 +26,23 @@ class ChainHead:
     hash: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedUse:
+    """What a closed interval says of demand."""
+
+    sequence: int
+    user_name: str
+    project: str
+    environment_template: str
+    gpus: int
+    gpu_type: str | None
+    started_at: datetime
+    ended_at: datetime
+
+
+_CLOSED = select(*(intervals.c[name] for name in ClosedUse.__slots__)).order_by(intervals.c.sequence)
+
+
 def interval_of(row: RowMapping) -> UsageInterval:
     """Return the interval of a row."""
     values = dict(row)
@@ -41,7 +58,7 @@ class UsageStore:
 
         Raises
         ------
-        sqlalchemy.exc.IntegrityError
+        TakenError
             If its allocation already has an open one.
         """
         connection.execute(
@@ -106,6 +123,15 @@ class UsageStore:
         is_newer = or_(intervals.c.last_seen_at.is_(None), intervals.c.last_seen_at < at)
         statement = update(intervals).where(intervals.c.allocation_id.in_(list(proofs)), intervals.c.ended_at.is_(None), is_newer)
         return connection.execute(statement.values(last_seen_at=at)).rowcount
+
+    def closed_since(self, connection: Connection, instant: datetime) -> list[ClosedUse]:
+        """Return what ended at or after an instant, in the order in which it was closed."""
+        statement = _CLOSED.where(intervals.c.ended_at >= instant, intervals.c.sequence.is_not(None))
+        return [ClosedUse(*row) for row in connection.execute(statement)]
+
+    def closed_after(self, connection: Connection, sequence: int) -> list[ClosedUse]:
+        """Return what was closed after a row of the chain, in that order."""
+        return [ClosedUse(*row) for row in connection.execute(_CLOSED.where(intervals.c.sequence > sequence))]
 
     def chained(self, connection: Connection) -> Iterator[UsageInterval]:
         """Stream the rows of the chain in order."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from jupyterhub import orm
 from jupyterhub.roles import assign_default_roles
-from sqlalchemy import inspect
 
 from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ConfigurationError, NotFoundError
+from aiplatform_hub.storage.database import has_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +38,10 @@ def create_token_in_database(settings: Settings, wish: TokenWish) -> str:
     url = f"sqlite:///{settings.data_dir / 'jupyterhub.sqlite'}"
     if not (settings.data_dir / "jupyterhub.sqlite").is_file():
         raise ConfigurationError("The hub's database is not in the data directory. Start the hub and run this beside it.")
+    if not has_table(url, "users"):
+        raise ConfigurationError("The hub never ran here. Start it once: aiplatform run")
     session = orm.new_session_factory(url)()
     try:
-        if not inspect(session.get_bind()).has_table("users"):
-            raise ConfigurationError("The hub never ran here. Start it once: aiplatform run")
         person = orm.User.find(session, wish.user)
         if person is None and not wish.is_creating:
             raise NotFoundError(f"The hub knows no {wish.user}. Create the person with --create.")

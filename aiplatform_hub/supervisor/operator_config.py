@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from traitlets.config.loader import Config, PyFileConfigLoader
 
+from aiplatform_hub.config import DEFAULT_QUEUE_INTEREST_HOURS
+from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.supervisor.options import DEFAULT_HOST, DEFAULT_PORT, RunOptions
 
@@ -36,6 +38,8 @@ class OperatorConfig:
     simulated_gpus: int | None
     server_account: str
     """Account under which a trial as root runs servers."""
+    max_queued_per_user: int = DEFAULT_MAX_QUEUED
+    queue_interest_hours: int = DEFAULT_QUEUE_INTEREST_HOURS
 
     @property
     def address(self) -> str:
@@ -80,6 +84,8 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
         catalog_dirs=options.catalog_dirs or tuple(Path(folder) for folder in own.get("catalog_dirs", ())),
         simulated_gpus=options.simulated_gpus if options.simulated_gpus is not None else own.get("simulated_gpus"),
         server_account=str(own.get("server_account", "nobody")),
+        max_queued_per_user=int(own.get("max_queued_per_user", DEFAULT_MAX_QUEUED)),
+        queue_interest_hours=int(own.get("queue_interest_hours", DEFAULT_QUEUE_INTEREST_HOURS)),
     )
 
 

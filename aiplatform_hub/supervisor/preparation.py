@@ -83,6 +83,8 @@ def prepare(options: RunOptions, operator: OperatorConfig, directory: DataDirect
         base_url=operator.base_url,
         platform_port=ports.platform,
         keeper_port=ports.keeper,
+        max_queued_per_user=operator.max_queued_per_user,
+        queue_interest_hours=operator.queue_interest_hours,
     )
     text = hub_config_text(options=options, operator=operator, settings=settings, ports=ports)
     file = settings.run_dir / "hub_config.py"

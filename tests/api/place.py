@@ -34,6 +34,7 @@ class Place:
 
     hub: RealHub
     process: subprocess.Popen[bytes] | None = None
+    keeper: subprocess.Popen[bytes] | None = None
     made_tokens: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
 
     @property
@@ -81,6 +82,19 @@ class Place:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
 
+    def start_keeper(self) -> None:
+        """Have the queue dispatched, until :meth:`stop_keeper`."""
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JUPYTERHUB_API_TOKEN": f"{self.hub.service_token}k"}
+        command = [sys.executable, "-m", "aiplatform_hub.services.keeper", *arguments_of(self.hub.settings)]
+        with (self.hub.folder / "keeper.log").open("ab") as log:
+            self.keeper = subprocess.Popen(command, cwd=self.hub.folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def stop_keeper(self) -> None:
+        assert self.keeper is not None
+        self.keeper.send_signal(signal.SIGTERM)
+        self.keeper.wait(20)
+        self.keeper = None
+
     def token(self, user: str, *scopes: str) -> str:
         """Return a token of a person with just these scopes, or with all that they have."""
         key = (user, scopes)
@@ -99,6 +113,14 @@ class Place:
             headers.setdefault("Authorization", f"Bearer {token}")
         return requests.request(method, self.url + path, headers=headers, timeout=30, **kwargs)
 
+    def typed(self, *words: str, user: str | None = "user1", **environment: str) -> tuple[list[str], dict[str, str]]:
+        """Return a command as typed by a person, with its environment."""
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("AIPLATFORM_")}
+        variables |= {"AIPLATFORM_URL": self.hub.url, "PYTHONPATH": str(REPOSITORY), "TZ": "Asia/Tokyo", "PYTHONUNBUFFERED": "1", **environment}
+        if user is not None:
+            variables["AIPLATFORM_TOKEN"] = self.hub.tokens[user]
+        return [sys.executable, "-c", "from aiplatform_hub.cli import main; main(prog_name='aiplatform')", *words], variables
+
     def launch(self, user: str, name: str | None = None, **body):
         body = {"environment_template": "trivial", **({"server_name": name} if name else {}), **body}
         return self.call("POST", "allocations", user=user, json=body)
@@ -111,7 +133,20 @@ class Place:
     def audit(self) -> list:
         return list(self.hub.factory.audit_trail.latest(limit=50))
 
+    def queued(self) -> tuple:
+        with self.hub.factory.database.read() as connection:
+            return self.hub.factory.allocations.queued(connection)
+
     def stop_everything(self) -> None:
-        for allocation in self.hub.open_allocations():
+        """Withdraw what waits, then stop what runs: nothing takes the place of what has ended."""
+        for allocation in (*self.queued(), *self.hub.open_allocations()):
             self.call("DELETE", f"allocations/{allocation.id}", user=ADMIN)
-        wait_for(lambda: not self.hub.open_allocations(), "every session ended", 30)
+        wait_for(self._is_quiet, "every session ended", 30)
+
+    def _is_quiet(self) -> bool:
+        if not self.hub.open_allocations():
+            return True
+        for allocation in self.hub.open_allocations():
+            if allocation.stop_requested_by is None:  # its start was under way
+                self.call("DELETE", f"allocations/{allocation.id}", user=ADMIN)
+        return False

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState
 from aiplatform_hub.services.platform.auth import Principal
-from aiplatform_hub.services.platform.events import MAX_WAITING, EventStream, Look
+from aiplatform_hub.services.platform.events import MAX_WAITING, EventStream, Look, OwnPlace, QueueNews
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 KEY = UUID(int=1)
@@ -31,6 +31,9 @@ class Table:
     def __init__(self) -> None:
         self.last = 0
         self.looks = 0
+        self.mark = 0
+        self.position = 1
+        self.message = "Next in line."
 
     async def look(self, after_id: int | None) -> Look:
         self.looks += 1
@@ -38,7 +41,12 @@ class Table:
         await asyncio.sleep(0.002)
         ids = range((latest if after_id is None else after_id) + 1, latest + 1)
         events = tuple(AllocationEvent(n, KEY, NOW, None, AllocationState.ACTIVE, f"step-{n}", "hub") for n in ids)
-        return Look(latest, events, {KEY: ALLOCATION})
+        return Look(latest, events, {KEY: ALLOCATION}, queue_mark=self.mark)
+
+    async def places(self, people: frozenset[str]) -> QueueNews:
+        await asyncio.sleep(0.002)
+        data = {"id": KEY, "server_name": "a", "queue": {"position": self.position, "reason": {"code": "capacity", "message": self.message}}}
+        return QueueNews(self.position, {name: (OwnPlace("a", data),) for name in people & {"alice"}})
 
     async def capacity(self):
         await asyncio.sleep(0.002)
@@ -53,7 +61,7 @@ class Table:
 
 
 def stream_of(table: Table) -> EventStream:
-    return EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, poll_seconds=0.005)
+    return EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, poll_seconds=0.005)
 
 
 def drained(subscriber) -> list:
@@ -139,7 +147,7 @@ def test_a_look_that_fails_does_not_end_the_stream():
 def test_a_stream_that_opens_ahead_of_the_looks_is_told_nothing_twice():
     async def play():
         table = Table()
-        stream = EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, poll_seconds=0.1)
+        stream = EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, poll_seconds=0.1)
         early = await stream.subscribe(ALICE, after_id=0)
         table.last = 5
         late = await stream.subscribe(ALICE, after_id=0)  # knows all five before the next look
@@ -149,5 +157,129 @@ def test_a_stream_that_opens_ahead_of_the_looks_is_told_nothing_twice():
         assert [m.id for m in drained(late) if m.kind == "allocation"] == [1, 2, 3, 4, 5]
         for subscriber in (early, late):
             stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+async def next_of(subscriber, kind: str):
+    """Return the next message of a kind; others before it are dropped."""
+    while True:
+        message = await asyncio.wait_for(subscriber.queue.get(), 5)
+        if message.kind == kind:
+            return message
+
+
+async def next_places(subscriber) -> tuple:
+    data = (await next_of(subscriber, "queue")).data
+    return data["queue_length"], [item["queue"]["position"] for item in data["items"]]
+
+
+async def looked_again(table: Table, times: int = 3) -> None:
+    seen = table.looks
+    while table.looks < seen + times:  # noqa: ASYNC110 - the table has nothing to wait for
+        await asyncio.sleep(0.001)
+
+
+def test_a_place_is_told_to_its_owner_alone_and_the_length_to_everybody():
+    async def play():
+        table = Table()
+        table.position = 3
+        stream = stream_of(table)
+        alice, bob = await stream.subscribe(ALICE, after_id=None), await stream.subscribe(BOB, after_id=None)
+        assert await next_places(alice) == (3, [3])
+        assert await next_places(bob) == (3, [])
+        table.position, table.mark = 2, 1
+        assert await next_places(alice) == (2, [2])
+        assert await next_places(bob) == (2, [])
+        table.mark = 2  # nothing new in it
+        await looked_again(table)
+        assert not [m for m in (*drained(alice), *drained(bob)) if m.kind == "queue"]
+        for subscriber in (alice, bob):
+            stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_length_that_an_event_changes_is_told_before_the_next_pass_of_the_dispatcher():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        assert await next_places(subscriber) == (1, [1])
+        await looked_again(table)
+        table.position, table.last = 2, 1
+        assert await next_places(subscriber) == (2, [2])
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_nothing_is_told_when_nothing_happens():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        await looked_again(table)
+        drained(subscriber)
+        await looked_again(table)
+        assert not drained(subscriber)
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_what_only_time_changes_of_a_place_is_not_told():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        drained(subscriber)
+        table.message, table.mark = "Next in line. Expected in about 34 min.", 1
+        await looked_again(table)
+        assert not [m for m in drained(subscriber) if m.kind == "queue"]
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_token_for_another_server_is_not_told_a_place():
+    async def play():
+        narrow = Principal("alice", "user", is_admin=False, groups=frozenset(), scopes=frozenset({"read:servers!server=alice/b"}), token="t")
+        stream = stream_of(Table())
+        subscriber = await stream.subscribe(narrow, after_id=None)
+        assert await next_places(subscriber) == (1, [])
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_place_that_could_not_be_read_is_read_again():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        await looked_again(table)
+        drained(subscriber)
+        places, stream.places = stream.places, None
+        table.position, table.mark = 2, 1
+        await looked_again(table)
+        stream.places = places
+        assert await next_places(subscriber) == (2, [2])
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_an_event_that_could_not_be_passed_on_is_passed_on_later():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        subscriber = await stream.subscribe(ALICE, after_id=None)
+        capacity, stream.capacity = stream.capacity, None
+        table.last = 1
+        await looked_again(table)
+        stream.capacity = capacity
+        assert (await next_of(subscriber, "allocation")).id == 1
+        stream.unsubscribe(subscriber)
 
     asyncio.run(play())

@@ -57,7 +57,8 @@ INVALID = [
     ("server_name", {"server_name": ""}),
     ("server_name", {"server_name": "a\n"}),
     ("user", {"user": 7}),
-    ("if_full", {"if_full": "queue"}),
+    ("if_full", {"if_full": "perhaps"}),
+    ("if_full", {"if_full": None}),
 ]
 
 
@@ -87,9 +88,9 @@ def test_a_person_who_does_not_exist_is_404_whatever_the_name(place, name):
     assert not place.hub.open_allocations()
 
 
-def test_a_full_queue_is_not_offered_yet(place):
-    problem = place.call("POST", "allocations", user="user0", json={"environment_template": "trivial", "if_full": "queue"}).json()
-    assert problem["reasons"][0]["allowed"] == ["fail"]
+def test_what_may_be_done_when_it_is_full_is_named(place):
+    problem = place.call("POST", "allocations", user="user0", json={"environment_template": "trivial", "if_full": "perhaps"}).json()
+    assert problem["reasons"][0]["allowed"] == ["queue", "fail"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_unknown_addresses_and_methods_are_problems(place, method, path, status)
 
 def test_a_refusal_names_the_limit_what_holds_it_and_what_to_do(place):
     assert place.launch("user5", "first", gpus=2).status_code == 201
-    answer = place.launch("user5", "second", gpus=1)
+    answer = place.launch("user5", "second", gpus=1, if_full="fail")
     assert answer.status_code == 409
     reason = answer.json()["reasons"][0]
     assert answer.json()["code"] == reason["code"] == "quota_in_use"
@@ -155,7 +156,7 @@ def test_a_refusal_names_the_limit_what_holds_it_and_what_to_do(place):
 def test_a_full_machine_is_429_with_retry_after(place):
     assert place.launch("user5", gpus=2).status_code == 201
     assert place.launch("user6", gpus=2).status_code == 201
-    answer = place.launch("user7", gpus=1)
+    answer = place.launch("user7", gpus=1, if_full="fail")
     assert answer.status_code == 429
     assert answer.json()["code"] == "capacity"
     assert int(answer.headers["Retry-After"]) > 0

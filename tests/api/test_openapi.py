@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -15,12 +14,6 @@ from aiplatform_hub.services.platform.openapi import document
 DOCUMENT = document(ROUTES, server="/services/platform/")
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 EXAMPLES = 25
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_runs(place):
-    yield
-    place.stop_everything()
 
 
 @SCHEMA.exclude(path="/api/v1/events").parametrize()

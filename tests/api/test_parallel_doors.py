@@ -26,8 +26,8 @@ def test_fifty_parallel_starts_over_all_doors_get_exactly_the_capacity(clean):
     for user in USERS:
         hub.api("PUT", f"users/{user}/servers/stored", user=user, json={"user_options": OPTIONS})
     doors = {
-        "our REST": lambda user: place.launch(user, "rest", gpus=1),
-        "our REST, named by us": lambda user: place.launch(user, gpus=1),
+        "our REST": lambda user: place.launch(user, "rest", gpus=1, if_full="fail"),
+        "our REST, named by us": lambda user: place.launch(user, gpus=1, if_full="fail"),
         "the hub's REST": lambda user: hub.start_server(user, "hub", OPTIONS),
         "the hub's REST with stored options": lambda user: hub.start_server(user, "stored"),
         "the spawn page": lambda user: browsers[user].post(f"/hub/spawn/{user}/page", {"environment_template": TRIVIAL, "gpus": "1"}),

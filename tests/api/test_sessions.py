@@ -10,7 +10,7 @@ import pytest
 from aiplatform_hub.clients.hub_api import HubAnswer, HubUnreachableError, HubUser
 from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.allocations import GpuDevice
-from aiplatform_hub.errors import CapacityError, ConflictError, ServiceUnavailableError
+from aiplatform_hub.errors import CapacityError, ConflictError, QuotaInUseError, ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform import sessions as module
 from aiplatform_hub.services.platform.auth import Principal
@@ -190,3 +190,76 @@ def test_an_environment_that_is_not_built_is_refused_with_the_command(desk, fact
     with pytest.raises(ConflictError, match="aiplatform environments build unbuilt"):
         asyncio.run(desk.launch(order, ALICE))
     assert not open_now(factory)
+
+
+def queue_one(desk, **kwargs):
+    launch(desk, gpus=2, server_name="first")
+    return launch(desk, gpus=2, server_name="second", may_wait=True, **kwargs)
+
+
+def people():
+    from aiplatform_hub.domain.requests import Caller
+
+    return {"alice": Caller(7, "alice")}
+
+
+def test_what_is_queued_is_not_started_at_the_hub(desk, hub, factory):
+    allocation = queue_one(desk)
+    assert allocation.state == "queued"
+    assert [call[2] for call in hub.calls] == ["first"]
+    assert [a.server_name for a in open_now(factory)] == ["first"]
+
+
+def test_what_waits_is_withdrawn_without_the_hub(desk, hub, factory):
+    allocation = queue_one(desk)
+    assert asyncio.run(desk.stop(allocation, ROOT))
+    over = found(factory, allocation)
+    assert (over.state, over.end_cause, over.held_at) == ("withdrawn", "stopped_by_admin", None)
+    assert not [call for call in hub.calls if call[0] == "stop"]
+    assert not asyncio.run(desk.stop(over, ALICE))
+
+
+def test_who_does_not_want_to_wait_is_not_queued(desk, hub, factory):
+    launch(desk, gpus=2)
+    with pytest.raises(QuotaInUseError):
+        launch(desk, gpus=1)
+    assert len(open_now(factory)) == 1
+
+
+def test_a_withdrawal_that_comes_while_it_is_dispatched_withdraws_the_hold(desk, hub, factory):
+    seen = queue_one(desk)
+    assert asyncio.run(desk.stop(open_now(factory)[0], ALICE))
+    factory.dispatcher.dispatch(people())
+    assert found(factory, seen).state == "held"
+    assert asyncio.run(desk.stop(seen, ALICE))
+    assert found(factory, seen).state == "withdrawn"
+    assert not [call for call in hub.calls if call[0] == "stop"]
+    assert not open_now(factory)
+
+
+def test_a_withdrawal_that_comes_after_the_start_stops_the_server(desk, hub, factory):
+    seen = queue_one(desk)
+    assert asyncio.run(desk.stop(open_now(factory)[0], ALICE))
+    factory.dispatcher.dispatch(people())
+    take_up(factory, found(factory, seen))
+    assert asyncio.run(desk.stop(seen, ALICE))
+    assert hub.calls[-1][:3] == ("stop", "alice", "second")
+    assert found(factory, seen).stop_requested_by == "alice"
+
+
+def test_a_repeated_key_finds_what_was_changed_in_the_queue_and_nothing_else(desk, hub, factory):
+    first = queue_one(desk, idempotency_key="k")
+    asyncio.run(desk.change_gpus(first, 1, ALICE))
+    order = Order(options={"environment_template": "jupyterlab", "gpus": 2}, user_name="alice", server_name="second", may_wait=True, idempotency_key="k")
+    again = asyncio.run(desk.launch(order, ALICE))
+    assert (again.id, again.request.gpus, again.state) == (first.id, 1, "queued")
+    for other in ({"environment_template": "jupyterlab", "gpus": 2, "max_hours": 3}, {"environment_template": "jupyterlab", "gpus": 0, "memory_gib": 2}):
+        with pytest.raises(ConflictError, match="Idempotency-Key"):
+            asyncio.run(desk.launch(replace(order, options=other), ALICE))
+
+
+def test_a_repeated_key_with_other_gpus_is_refused_where_nothing_was_changed(desk, hub, factory):
+    queue_one(desk, idempotency_key="k")
+    order = Order(options={"environment_template": "jupyterlab", "gpus": 1}, user_name="alice", server_name="second", may_wait=True, idempotency_key="k")
+    with pytest.raises(ConflictError, match="Idempotency-Key"):
+        asyncio.run(desk.launch(order, ALICE))

@@ -11,7 +11,7 @@ import pytest
 
 from aiplatform_hub.catalog.loader import DEFAULT_DIR, DEMO_DIR, KINDS, load_catalog
 from aiplatform_hub.clients.gpus import gpu_type_of
-from aiplatform_hub.domain.catalog import LimitAmount, Range
+from aiplatform_hub.domain.catalog import LimitAmount, NodePool, Range
 from aiplatform_hub.domain.options import options_of, resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.units import GIB
@@ -156,6 +156,46 @@ def test_rate_cards_are_in_order_of_their_instants(tmp_path: Path):
     cards = load_catalog([tmp_path]).rate_cards
     assert [card.version for card in cards] == ["2025-07", "2026-01"]
     assert cards[0].effective_from == datetime(2025, 6, 30, 22, tzinfo=UTC)
+
+
+def test_node_pools_images_and_resources_are_read(tmp_path: Path):
+    (tmp_path / "node_pools.yaml").write_text(
+        "spot:\n  display_name: Spot\n  gpu_type: a100\n  gpus_per_node: 4\n  memory_gib: 340\n  cpu_cores: 46\n  max_nodes: 3\n"
+        "  minutes_to_start: 6\n  node_selector: {example.org/pool: spot, empty: ''}\n"
+    )
+    (tmp_path / "gpu_types.yaml").write_text("slice:\n  display_name: Slice\n  resource: nvidia.com/mig-1g.10gb\n  product_label: example.org/product\n")
+    catalog = load_catalog([tmp_path])
+    assert catalog.node_pools == {"spot": NodePool("spot", "Spot", "a100", 4, 3, 6, {"example.org/pool": "spot", "empty": ""}, 340, 46)}
+    assert (catalog.gpu_types["slice"].resource, catalog.gpu_types["slice"].product_label) == ("nvidia.com/mig-1g.10gb", "example.org/product")
+    assert (catalog.gpu_types["a100"].resource, catalog.gpu_types["a100"].product_label) == ("nvidia.com/gpu", "nvidia.com/gpu.product")
+    assert (catalog.gpu_types["mi300x"].resource, catalog.gpu_types["mi300x"].product_label) == ("amd.com/gpu", "amd.com/gpu.product-name")
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["pytorch", "quay.io/lab/pytorch:2.9", "localhost:5000/a/b", "registry.example.org:443/x/y_z:v1.0-RC@sha256:" + "a" * 64, "ghcr.io/a-b/c.d", "x:latest"],
+)
+def test_whole_image_references_are_taken(tmp_path: Path, image):
+    (tmp_path / "environment_templates.yaml").write_text(
+        "lab:\n  display_name: Lab\n  description: A lab.\n  gpus: {min: 0, max: 4, default: 1}\n  memory_gib: {min: 1, max: 8, default: 4}\n"
+        f"  cpu_cores: {{min: 1, max: 4, default: 1}}\n  command: [jupyterhub-singleuser]\n  container_image: {image}\n  shared_memory_gib: 8\n"
+    )
+    lab = load_catalog([tmp_path]).environment_templates["lab"]
+    assert (lab.container_image, lab.shared_memory_gib) == (image, 8)
+
+
+@pytest.mark.parametrize(
+    ("product", "expected"),
+    [
+        ("NVIDIA-A100-SXM4-80GB", "a100"),
+        ("Tesla-T4", "t4"),
+        ("NVIDIA-RTX-6000-Ada-Generation", "rtx6000ada"),
+        ("NVIDIA-GH200-480GB", "gh200"),
+        ("AMD_Instinct_MI300X_OAM", "mi300x"),
+    ],
+)
+def test_labels_of_nodes_become_types(product, expected):
+    assert gpu_type_of(product, load_catalog().gpu_types) == expected
 
 
 def test_built_in_files_are_the_kinds_and_hold_plain_names():

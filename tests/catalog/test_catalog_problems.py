@@ -44,6 +44,19 @@ CARD = """\
 """
 
 
+POOL = """\
+spot:
+  display_name: Spot
+  gpu_type: a100
+  gpus_per_node: 4
+  memory_gib: 340
+  cpu_cores: 46
+  max_nodes: 3
+  minutes_to_start: 6
+  node_selector: {example.org/pool: spot}
+"""
+
+
 def template(old="", new=""):
     assert old in TEMPLATE
     return "environment_templates.yaml", TEMPLATE.replace(old, new) if old else TEMPLATE + new
@@ -62,6 +75,15 @@ def project(old="", new=""):
 def card(old="", new=""):
     assert old in CARD
     return "rates.yaml", CARD.replace(old, new) if old else CARD + new
+
+
+def pool(old="", new=""):
+    assert old in POOL
+    return "node_pools.yaml", POOL.replace(old, new) if old else POOL + new
+
+
+def gpu_type(line):
+    return "gpu_types.yaml", f"slice:\n  display_name: Slice\n  {line}\n"
 
 
 def problems(folder: Path) -> list[str]:
@@ -117,6 +139,26 @@ CASES = {
     "image with a slash": (template(new="  image: ../x\n"), 8, "lab: image must be the name of a folder under images/"),
     "program outside": (template(new="  requires:\n    - bin/a\n    - /bin/sh\n"), 10, "lab: requires.1: must be a path inside the built environment"),
     "program above": (template(new="  requires: [../bin/sh]\n"), 8, "lab: requires.0: must be a path inside the built environment"),
+    # clusters
+    "image reference with capitals": (template(new="  container_image: quay.io/Lab/x\n"), 8, "lab: container_image: quay.io/Lab/x is no image"),
+    "image reference with a space": (template(new='  container_image: "quay.io/lab/x "\n'), 8, "lab: container_image: quay.io/lab/x  is no image"),
+    "image reference with a line break": (template(new='  container_image: "quay.io/lab/x\\n"\n'), 8, "lab: container_image: 'quay.io/lab/x\\n' is no image"),
+    "image reference with an address": (template(new="  container_image: https://quay.io/x\n"), 8, "lab: container_image: https://quay.io/x is no image"),
+    "image reference with a short digest": (template(new="  container_image: x@sha256:12ab\n"), 8, "lab: container_image: x@sha256:12ab is no image"),
+    "image reference that is empty": (template(new='  container_image: ""\n'), 8, "lab: container_image: '' is no image"),
+    "no shared memory": (template(new="  shared_memory_gib: 0\n"), 8, "lab: shared_memory_gib: input should be greater than or equal to 1"),
+    "more shared memory than memory": (template(new="  shared_memory_gib: 9\n"), 8, "lab: shared_memory_gib: is 9, more than the memory"),
+    "resource without a domain": (gpu_type("resource: gpu"), 3, "slice: resource: gpu is no resource; write it with its domain"),
+    "resource with a brace": (gpu_type('resource: "nvidia.com/{gpu}"'), 3, "slice: resource: nvidia.com/{gpu} is no resource"),
+    "label with a space": (gpu_type("product_label: nvidia.com/gpu product"), 3, "slice: product_label: nvidia.com/gpu product is no node label"),
+    "pool of an unknown GPU type": (pool("a100", "a100x"), 3, "spot: unknown GPU type a100x; did you mean a100?"),
+    "key of a pool": (pool("max_nodes", "max_node"), 7, "spot: unknown key max_node; did you mean max_nodes?"),
+    "pool without GPUs": (pool("gpus_per_node: 4", "gpus_per_node: 0"), 4, "spot: gpus_per_node: input should be greater than or equal to 1"),
+    "pool without labels": (pool("{example.org/pool: spot}", "{}"), 9, "spot: node_selector must not be empty"),
+    "wrong label of a pool": (pool("example.org/pool", '"a b"'), 9, "spot: node_selector.a b.[key]: a b is no node label"),
+    "wrong value of a label": (pool("pool: spot}", 'pool: "a b"}'), 9, "spot: node_selector.example.org/pool: a b is no label value"),
+    "label value that is a number": (pool("pool: spot}", "pool: 5}"), 9, "spot: node_selector.example.org/pool must be a text"),
+    "pools that share their nodes": (pool(new=POOL.replace("spot:", "other:", 1)), 18, "other: spot has the same labels"),
     # names
     "name with capitals": (("environment_templates.yaml", TEMPLATE.replace("lab:", "Lab:")), 1, "the name Lab must be 1 to 64 lower-case letters"),
     "name with a space": (("tiers.yaml", TIER.replace("extra:", "ex tra:")), 1, "the name ex tra must be 1 to 64 letters"),

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from aiplatform_hub.config import add_arguments, settings_from
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.keeper.keeper import Keeper
+from aiplatform_hub.services.keeper.machine import MachineDuties
 
 
 async def keep() -> None:
@@ -15,7 +16,8 @@ async def keep() -> None:
     add_arguments(parser)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await Keeper(factory=Factory(settings_from(parser.parse_args())), hub=None, pace=0.1).run(stop)
+    factory = Factory(settings_from(parser.parse_args()))
+    await Keeper(factory=factory, hub=None, duties=MachineDuties(factory=factory), pace=0.1).run(stop)
 
 
 if __name__ == "__main__":

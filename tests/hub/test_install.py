@@ -16,7 +16,7 @@ SETTINGS = Settings(data_dir=Path("/srv/aiplatform"), simulated_gpus=4, base_url
 SECRETS = Secrets(platform_token="p" * 32, keeper_token="k" * 32, supervisor_token="s" * 32, proxy_token="x" * 32)
 RIGHTS = {
     "aiplatform-platform": {"list:users", "read:users", "read:servers", "delete:servers"},
-    "aiplatform-keeper": {"list:users", "read:users:groups", "read:servers", "start:servers", "delete:servers"},
+    "aiplatform-keeper": {"list:users", "read:users", "read:servers", "start:servers", "delete:servers"},
     "aiplatform-supervisor": {"proxy"},
 }
 

@@ -94,10 +94,18 @@ def test_a_start_that_no_hub_knows_any_more_is_stopped_and_priced_as_failed(mach
     machine.restart_hub()
     reconciler = machine.factory.reconciler
     reconciler.reconcile()
-    reconciler.abandon(allocation.id)
+    reconciler.abandon([allocation.id])
     assert machine.running() == frozenset()
     assert machine.find(allocation.id).end_cause is EndCause.START_FAILED
     assert machine.interval(allocation).end_cause is EndCause.START_FAILED
+
+
+def test_starts_that_were_cut_off_are_stopped_side_by_side(machine, monkeypatch):
+    allocations = [machine.take_up(user, gpus=0) for user in (1, 2)]
+    together = threading.Barrier(len(allocations), timeout=10)
+    monkeypatch.setattr(machine.factory.runtime, "stop", lambda _id, _grace: together.wait())
+    machine.factory.reconciler.abandon([allocation.id for allocation in allocations])
+    assert [machine.find(allocation.id).end_cause for allocation in allocations] == [EndCause.START_FAILED] * 2
 
 
 def test_a_hold_is_released_after_a_minute_and_not_before():

@@ -53,6 +53,8 @@ LOST = SessionRecord(ID, started_at=ago(99), last_seen_at=ago(8))
 FAILED = SessionRecord(ID, failure="no such program")
 PLANNED = SessionRecord(ID, is_runner_alive=True)
 NOT_BEGUN = SessionRecord(ID)
+GONE = SessionRecord(ID, is_gone=True)
+NODE_LOST = replace(LOST, cause=EndCause.NODE_LOST)
 
 START = Action(ActionKind.START, ID, ago(99))
 PROVE = Action(ActionKind.PROVE, ID, NOW)
@@ -107,6 +109,24 @@ def end(at, cause, *, estimated=False):
         (READY, LOST, [end(ago(8), EndCause.LOST, estimated=True)]),
         (STOPPING, LOST, [end(ago(8), EndCause.STOPPED_BY_USER, estimated=True)]),
         (READY, ENDING, []),
+        # a cluster knows more causes
+        (READY, replace(EXITED, exit_code=137, signal=9, cause=EndCause.DELETED), [end(ago(5), EndCause.DELETED)]),
+        (READY, replace(EXITED, exit_code=137, signal=9, cause=EndCause.EVICTED), [end(ago(5), EndCause.EVICTED)]),
+        (READY, replace(EXITED, exit_code=137, is_out_of_memory=True, cause=EndCause.EVICTED), [end(ago(5), EndCause.OUT_OF_MEMORY)]),
+        (STOPPING, replace(EXITED, cause=EndCause.DELETED), [end(ago(5), EndCause.STOPPED_BY_USER)]),
+        (UNREADY, replace(EXITED, cause=EndCause.DELETED), [end(ago(5), EndCause.START_FAILED)]),
+        (READY, NODE_LOST, [end(ago(8), EndCause.NODE_LOST, estimated=True)]),
+        (STOPPING, NODE_LOST, [end(ago(8), EndCause.STOPPED_BY_USER, estimated=True)]),
+        (starting(2), NODE_LOST, [START, end(ago(8), EndCause.START_FAILED, estimated=True)]),
+        # the runtime is sure that there is none
+        (READY, GONE, [end(ago(99), EndCause.LOST, estimated=True)]),
+        (STOPPING, GONE, [end(ago(99), EndCause.STOPPED_BY_USER, estimated=True)]),
+        (UNREADY, GONE, [end(ago(2), EndCause.START_FAILED, estimated=True)]),
+        (held(59), GONE, []),
+        (starting(4), GONE, []),  # its hub may be about to make the pod
+        (starting(6), GONE, [ASK]),
+        (starting(6, "before"), GONE, [RELEASE_FAILED]),
+        (starting(121), GONE, [RELEASE_FAILED]),
         # unknown is not dead
         (READY, None, []),
         (READY, NOT_BEGUN, []),
@@ -131,6 +151,12 @@ def test_an_unknown_hub_abandons_nothing_early():
 def test_a_lost_end_is_the_latest_proof_of_life_of_runner_and_keeper():
     around = Surroundings(now=NOW, last_seen={ID: ago(3)})
     assert plan([READY], {ID: LOST}, around) == (end(ago(3), EndCause.LOST, estimated=True),)
+
+
+def test_a_node_is_lost_when_its_lease_was_last_renewed_whatever_was_seen_later():
+    around = Surroundings(now=NOW, last_seen={ID: ago(3)})
+    assert plan([READY], {ID: NODE_LOST}, around) == (end(ago(8), EndCause.NODE_LOST, estimated=True),)
+    assert plan([READY], {ID: GONE}, around) == (end(ago(3), EndCause.LOST, estimated=True),)
 
 
 def test_a_record_without_code_or_signal_is_lost():

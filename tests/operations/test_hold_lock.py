@@ -28,6 +28,7 @@ class PausingStore(AllocationStore):
     """Stops between the reading and the writing of a decision until it is told to go on."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.has_read, self.may_write = threading.Event(), threading.Event()
 
     def insert(self, *args: Any, **kwargs: Any) -> None:

@@ -71,7 +71,12 @@ def scans(chain: Chain, seen: list[tuple[str, Any]]) -> list[str]:
             plan = [str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters)]
             print(re.sub(r"\s+", " ", statement)[:110], *plan, sep="\n    ")
             # a partial index holds only the open rows; reading all of it is not a scan of the table
-            found += [line for line in plan for table in BIG if re.search(rf"(Seq Scan on|SCAN) {table}\b(?! USING (COVERING )?INDEX uq_\w+_open_)", line)]
+            found += [
+                line
+                for line in plan
+                for table in BIG
+                if re.search(rf"(Seq Scan on|SCAN) {table}\b(?! USING (COVERING )?INDEX (uq_\w+_(open|live)_|ix_allocations_queued))", line)
+            ]
         connection.rollback()
     return found
 
@@ -110,3 +115,49 @@ def test_gpu_hours_are_only_summed_where_a_limit_asks_for_them(chain: Chain) -> 
     assert facts.index("CASE WHEN") < facts.index("usage_intervals"), "the sum is guarded by the granted tier"
     project_sum = "usage_intervals.project ="
     assert project_sum not in facts
+
+
+def with_queue(chain: Chain) -> None:
+    """Let two people hold everything and two wait, as the dispatcher knows."""
+    for number in (11, 12):
+        chain.hold(person(number), "a", want(2))
+    for number in (13, 14):
+        chain.queue(person(number), "q", want(2))
+    chain.dispatch()
+
+
+def test_decision_beside_a_queue_takes_no_statement_more_and_no_scan(old_chain: Chain) -> None:
+    with_queue(old_chain)
+    with statements(old_chain) as seen, pytest.raises(AIPlatformError):
+        old_chain.hold(person(1), "a", want(1))
+    assert len(seen) == 5
+    with statements(old_chain) as queued:
+        old_chain.queue(person(1), "a", want(1))
+    assert len(queued) == 6
+    assert scans(old_chain, seen + queued) == []
+
+
+def test_dispatch_of_one_request_scans_no_table(old_chain: Chain) -> None:
+    with_queue(old_chain)
+    old_chain.end(old_chain.open()[0])
+    with statements(old_chain) as seen:
+        assert len(old_chain.dispatch().held) == 1
+    assert scans(old_chain, seen) == []
+    assert len(seen) <= 12, "the hold, and what was found"
+
+
+def test_look_at_the_queue_scans_no_table(old_chain: Chain) -> None:
+    with_queue(old_chain)
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _is_many: bool) -> None:
+        if not statement.startswith("BEGIN"):
+            seen.append((statement, parameters))
+
+    event.listen(old_chain.database.engine, "before_cursor_execute", note)
+    old_chain.dispatch()
+    old_chain.desk.entries()
+    old_chain.dispatcher.owners()
+    old_chain.dispatcher.unstarted()
+    event.remove(old_chain.database.engine, "before_cursor_execute", note)
+    assert scans(old_chain, seen) == []

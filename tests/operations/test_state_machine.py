@@ -19,11 +19,12 @@ from sqlalchemy import event
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.catalog import LimitAmount, Tier
+from aiplatform_hub.domain.policy import FIFO
 from aiplatform_hub.domain.units import GIB
-from aiplatform_hub.errors import AIPlatformError, ServerExistsError
+from aiplatform_hub.errors import AIPlatformError, ConflictError, ServerExistsError
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.migrate import upgrade
-from tests.operations.session_model import MACHINE_GPUS, USER_ENVIRONMENTS, USER_GPUS, Model, Session
+from tests.operations.session_model import MACHINE_GPUS, USER_ENVIRONMENTS, USER_GPUS, Model, Request, Session
 from tests.support.chain import CATALOG, Chain, person, want
 
 FOLDER = Path(tempfile.mkdtemp(prefix="state-machine-"))
@@ -57,6 +58,7 @@ class Platform(RuleBasedStateMachine):
 
     database: Database
     sessions = Bundle("sessions")
+    requests = Bundle("requests")
 
     @initialize()
     def begin(self) -> None:
@@ -66,7 +68,7 @@ class Platform(RuleBasedStateMachine):
         (FOLDER / "head.json").unlink(missing_ok=True)
         shutil.copy(NEW, FILE)
         catalog = replace(CATALOG, tiers={"default": TIER})
-        self.chain, self.model = Chain(self.database, FOLDER / "head.json", catalog=catalog), Model()
+        self.chain, self.model = Chain(self.database, FOLDER / "head.json", catalog=catalog, policy=FIFO), Model()
         self.chain.register(MACHINE_GPUS)
         self.verified, self.spawners = -1, 0
         self.rows = sqlite3.connect(FILE)
@@ -92,6 +94,95 @@ class Platform(RuleBasedStateMachine):
         assert len(held.devices) == gpus
         self.model.open[held.id] = Session(user, name, gpus, self.now)
         return held.id
+
+    @rule(target=requests, user=USERS, name=NAMES, gpus=GPUS)
+    def queue(self, user: int, name: str, gpus: int) -> object:
+        STEPS["queue"] += 1
+        wanted = self.model.refusal(user, name, gpus)
+        try:
+            made = self.chain.queue(person(user), name, want(gpus))
+        except AIPlatformError as error:
+            assert error.code == wanted
+            assert wanted in {"server_exists", "quota_exceeded"}
+            return multiple()
+        assert made.is_queued is (wanted in {"quota_in_use", "capacity"})
+        if made.is_queued:
+            self.model.queue[made.id] = Request(user, name, gpus, self.now)
+        else:
+            self.model.open[made.id] = Session(user, name, gpus, self.now)
+        return made.id
+
+    @rule(target=sessions)
+    def dispatch(self) -> object:
+        STEPS["dispatch"] += 1
+        before = set(self.model.open)
+        gone = self.model.dispatch(self.now)
+        done = self.chain.dispatcher.dispatch({f"user{number}": person(number) for number in range(1, 5)})
+        held = {allocation.id for allocation in done.held}
+        assert held == set(self.model.open) - before
+        assert dict(done.ended) == dict.fromkeys(gone, EndCause.INTEREST_EXPIRED)
+        assert {entry.id for entry in done.entries} == set(self.model.queue)
+        return multiple(*held)
+
+    @rule(id_=requests)
+    def withdraw(self, id_: UUID) -> None:
+        STEPS["withdraw"] += 1
+        session = self.model.open.get(id_)
+        is_idle = session is not None and not session.is_taken and session.started_at is None
+        assert self.chain.desk.withdraw(id_, by="user") is (id_ in self.model.queue or is_idle)
+        self.model.queue.pop(id_, None)
+        if is_idle:
+            self.model.end(id_, self.now)
+
+    @rule(id_=requests)
+    def confirm(self, id_: UUID) -> None:
+        STEPS["confirm"] += 1
+        try:
+            self.chain.desk.confirm(id_, by="user")
+        except ConflictError:
+            assert id_ not in self.model.queue
+        else:
+            self.model.queue[id_] = replace(self.model.queue[id_], confirmed_at=self.now)
+
+    @rule(id_=requests, gpus=GPUS)
+    def change(self, id_: UUID, gpus: int) -> None:
+        STEPS["change"] += 1
+        request = self.model.queue.get(id_)
+        try:
+            self.chain.desk.change_gpus(id_, person(request.user if request else 1), gpus, by="user")
+        except AIPlatformError as error:
+            assert error.code == ("quota_exceeded" if request else "conflict")
+            assert request is None or gpus > USER_GPUS
+            return
+        assert request is not None
+        if gpus == request.gpus:
+            return
+        changed = replace(request, gpus=gpus, confirmed_at=self.now)
+        if gpus > request.gpus:
+            del self.model.queue[id_]
+        self.model.queue[id_] = changed
+
+    @rule(id_=requests, is_failure=st.booleans())
+    def start_comes_to_nothing(self, id_: UUID, is_failure: bool) -> None:
+        STEPS["start_comes_to_nothing"] += 1
+        session = self.model.open.get(id_)
+        is_hold = session is not None and session.waited is not None and not session.is_taken and session.started_at is None
+        settle = self.chain.dispatcher.start_failed if is_failure else self.chain.dispatcher.give_back
+        assert settle(id_) is is_hold
+        if session is None or session.waited is None or not is_hold:
+            return
+        is_again = self.model.is_due_again(id_)
+        self.model.end(id_, self.now)
+        if not is_failure:
+            self._back_in_place(id_, replace(session.waited, name=session.name))
+        elif is_again:
+            self.model.again(session, id_, session.waited.confirmed_at)
+
+    def _back_in_place(self, id_: UUID, request: Request) -> None:
+        """Put a request where its submit time says."""
+        self.model.queue[id_] = request
+        order = [allocation.id for allocation in self.chain.queued()]
+        self.model.queue = {each: self.model.queue[each] for each in order}
 
     @rule(target=sessions, user=USERS, name=NAMES, gpus=GPUS)
     def take_up(self, user: int, name: str, gpus: int) -> object:
@@ -163,9 +254,22 @@ class Platform(RuleBasedStateMachine):
         STEPS["release"] += 1
         session = self.model.open.get(id_)
         is_idle = session is not None and session.started_at is None
+        is_again = is_idle and cause is EndCause.START_FAILED and self.model.is_due_again(id_)
         assert self.chain.meter.released(id_, cause, "keeper") is is_idle
         if is_idle:
-            self.model.end(id_, self.now)
+            ended = self.model.end(id_, self.now)
+            if is_again:
+                self._again(ended, id_)
+
+    def _again(self, ended: Session, id_: UUID) -> None:
+        """Expect a failed start at the front of the queue: under its own id if nobody took it up."""
+        assert ended.waited is not None
+        if not ended.is_taken:
+            self.model.again(ended, id_, ended.waited.confirmed_at)
+            return
+        (again,) = (a for a in self.chain.queued() if a.id not in self.model.queue)
+        assert again.succeeds == id_
+        self.model.again(ended, again.id, max(self.now, ended.waited.confirmed_at))
 
     @rule(id_=sessions, name=NAMES)
     def rename(self, id_: UUID, name: str) -> None:
@@ -173,7 +277,8 @@ class Platform(RuleBasedStateMachine):
         session = self.model.open.get(id_)
         if session is None or session.spawner_id is None:
             return
-        taken = any(s.user == session.user and s.name == name for other, s in self.model.open.items() if other != id_)
+        others = [s for other, s in self.model.open.items() if other != id_]
+        taken = any(s.user == session.user and s.name == name for s in (*others, *self.model.queue.values()))
         try:
             assert self.chain.meter.renamed(session.spawner_id, name)
         except ServerExistsError:
@@ -190,8 +295,11 @@ class Platform(RuleBasedStateMachine):
             expired = {a.id for a in self.chain.allocations.expired_holds(connection, cutoff)}
         assert expired == {id_ for id_, s in self.model.open.items() if not s.is_taken and s.started_at is None and s.held_at < cutoff}
         for id_ in expired:
+            is_again = self.model.is_due_again(id_)
             assert self.chain.meter.released(id_, EndCause.HOLD_EXPIRED, "keeper")
-            self.model.end(id_, self.now)
+            ended = self.model.end(id_, self.now)
+            if is_again:
+                self._again(ended, id_)
 
     @rule(seconds=st.one_of(st.integers(0, 100), st.floats(-7200, 7200, allow_nan=False)))
     def time_passes_or_the_clock_jumps(self, seconds: float) -> None:
@@ -202,7 +310,7 @@ class Platform(RuleBasedStateMachine):
     def hub_restarts(self) -> None:
         STEPS["restart"] += 1
         self.database.close()
-        self.chain = Chain(self.database, self.chain.head_file, self.chain.clock, self.chain.catalog)
+        self.chain = Chain(self.database, self.chain.head_file, self.chain.clock, self.chain.catalog, FIFO)
 
     @invariant()
     @precondition(lambda self: hasattr(self, "rows"))
@@ -212,6 +320,8 @@ class Platform(RuleBasedStateMachine):
         assert {(row[0], row[1], row[2], row[3], row[4]) for row in found} == {
             (id_.hex, s.gpus, "active" if s.started_at else "held", s.user, s.name) for id_, s in self.model.open.items()
         }
+        waiting = one("SELECT id, gpus, user_id, server_name, requeued FROM allocations WHERE state = 'queued'").fetchall()
+        assert {tuple(row) for row in waiting} == {(id_.hex, r.gpus, r.user, r.name, r.failures) for id_, r in self.model.queue.items()}
         per_user = Counter[int]()
         for _, gpus, _, user, _ in found:
             per_user[user] += gpus
@@ -241,7 +351,7 @@ def test_ledger_and_quota_equal_the_model_over_ten_thousand_steps() -> None:
         run_state_machine_as_test(
             Platform,
             settings=settings(
-                max_examples=130, stateful_step_count=100, deadline=None, derandomize=False, print_blob=True, suppress_health_check=list(HealthCheck)
+                max_examples=200, stateful_step_count=100, deadline=None, derandomize=False, print_blob=True, suppress_health_check=list(HealthCheck)
             ),
         )
     finally:
@@ -249,5 +359,5 @@ def test_ledger_and_quota_equal_the_model_over_ten_thousand_steps() -> None:
         shutil.rmtree(FOLDER)
     print(dict(STEPS))
     assert sum(STEPS.values()) >= 10_000
-    assert len(STEPS) == 12
+    assert len(STEPS) == 18
     assert min(STEPS.values()) >= 100, "each kind of step is well represented"

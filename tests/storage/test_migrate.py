@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Inspector, inspect
+from sqlalchemy import Connection, Inspector, Uuid, bindparam, inspect, text
 from sqlalchemy.engine import make_url
 
+from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.database import Database, TakenError
+from aiplatform_hub.storage.devices import DeviceStore, Pool
 from aiplatform_hub.storage.migrate import VERSION_TABLE, check_current, downgrade, upgrade
 from aiplatform_hub.storage.schema import metadata
 
@@ -65,6 +70,77 @@ def test_downgrade_removes_every_table_and_upgrade_brings_them_back(database: Da
         check_current(database)
     upgrade(database.url)
     check_current(database)
+
+
+def test_rows_of_the_first_version_survive_the_second_both_ways(database: Database) -> None:
+    downgrade(database.url, "0001")
+    before = "INSERT INTO capacity_pools (name, memory_bytes, cpu_cores, updated_at) VALUES ('machine', 1, 1, 1)"
+    device = (
+        "INSERT INTO gpu_devices (uuid, pool, gpu_type, product_name, memory_bytes, device_index, healthy, simulated, updated_at) "
+        "VALUES ('GPU-0', 'machine', 'h100', '', 1, 0, true, false, 1)"
+    )
+    with database.write() as connection:
+        connection.execute(text(before))
+        connection.execute(text(device))
+    upgrade(database.url)
+    with database.read() as connection:
+        pool = DeviceStore().pool(connection)
+    assert pool == Pool(1, 1, (GpuDevice("GPU-0", "h100", 1),))
+    downgrade(database.url, "0001")
+    with database.read() as connection:
+        assert connection.execute(text("SELECT uuid FROM gpu_devices")).scalars().all() == ["GPU-0"]
+    upgrade(database.url)
+    check_current(database)
+
+
+LIVE = (
+    "INSERT INTO allocations (id, user_id, user_name, server_name, environment_template, gpus, memory_bytes, cpu_cores, project, cost_centre, state, devices, "
+    "door, actor, requested_at, queued_at, confirmed_at, end_cause) VALUES (:id, 1, 'a', :name, 'jupyterlab', 1, 1, 1, 'p', 'c', :state, '[]', 'rest', 'a', 5, :at, :at, :cause)"
+)
+
+
+def add(connection: Connection, name: str, state: str, *, cause: str | None = None) -> UUID:
+    id_, at = uuid4(), 5 if state == "queued" else None
+    connection.execute(text(LIVE).bindparams(bindparam("id", type_=Uuid())), {"id": id_, "name": name, "state": state, "at": at, "cause": cause})
+    return id_
+
+
+@pytest.mark.parametrize("other", ["queued", "held", "active"])
+def test_server_has_one_allocation_that_waits_or_is_open(database: Database, other: str) -> None:
+    with database.write() as connection:
+        add(connection, "s", "queued")
+        add(connection, "s", "ended")
+        add(connection, "t", other)
+    with pytest.raises(TakenError), database.write() as connection:
+        add(connection, "s", other)
+
+
+def test_version_before_the_queue_finds_nobody_waiting_and_no_cause_it_does_not_know(database: Database) -> None:
+    with database.write() as connection:
+        waiting, gone, open_ = add(connection, "a", "queued"), add(connection, "b", "expired", cause="owner_gone"), add(connection, "c", "held")
+    downgrade(database.url, "0004")
+    with database.read() as connection:
+        rows = {row.server_name: row for row in connection.execute(text("SELECT server_name, state, end_cause, ended_at FROM allocations"))}
+    assert tuple(rows["a"])[1:] == ("withdrawn", "stopped", 5)
+    assert rows["b"].end_cause == "hold_expired"
+    assert rows["c"].state == "held"
+    upgrade(database.url)
+    check_current(database)
+    with database.read() as connection:
+        live = AllocationStore().live(connection)
+        assert (live.queued, [allocation.id for allocation in live.open]) == ((), [open_])
+        assert AllocationStore().find(connection, waiting).requeued == 0
+        assert AllocationStore().find(connection, gone).end_cause is EndCause.HOLD_EXPIRED
+
+
+def test_slot_of_the_longest_node_name_is_stored(database: Database) -> None:
+    node = ".".join(["n" * 60] * 4)
+    device = GpuDevice(f"{node}/nvidia.com/mig-1g.10gb/0", "h100", 0, node=node)
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    with database.write() as connection:
+        DeviceStore().register_cluster(connection, (device,), (), memory_bytes=1, cpu_cores=1, at=now)
+    with database.read() as connection:
+        assert DeviceStore().pool(connection) == Pool(1, 1, (device,), is_cluster=True)
 
 
 def test_database_that_was_never_migrated_is_not_current(empty_database_url: str) -> None:

@@ -6,13 +6,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from aiplatform_hub.domain.allocations import AllocationState, EndCause, ServerKey
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.storage.allocations import AllocationFilter, Cursor
 from aiplatform_hub.storage.audit import AuditEvent, AuditStore
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Database, TakenError, has_table
 from aiplatform_hub.storage.heartbeats import Heartbeat, HeartbeatStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from tests.support.chain import NOON, Chain, person, want
@@ -94,10 +93,24 @@ def test_transition_from_a_state_that_is_gone_changes_nothing(chain: Chain) -> N
         assert len(chain.allocations.history(connection, held.id)) == 2
 
 
+def test_hold_that_a_start_took_up_meanwhile_is_not_released(chain: Chain) -> None:
+    held = chain.hold(person(1), "a", want(0))
+    chain.take_up(person(1), "a", want(0))
+    with chain.database.write() as connection:
+        changed = chain.allocations.change(connection, held, to=AllocationState.EXPIRED, at=NOON, cause="hold_expired", actor="keeper", is_untaken=True)
+        assert changed is None
+
+
+def test_has_table_looks_and_makes_nothing(database: Database) -> None:
+    url = database.url
+    assert has_table(url, "allocations")
+    assert not has_table(url, "users")
+
+
 def test_transition_that_does_not_exist_is_an_error(chain: Chain) -> None:
     held = chain.hold(person(1), "a", want(0))
     with pytest.raises(ValueError, match="cannot go"), chain.database.write() as connection:
-        chain.allocations.change(connection, held, to=AllocationState.QUEUED, at=NOON, cause="x", actor="x")
+        chain.allocations.change(connection, held, to=AllocationState.DENIED, at=NOON, cause="x", actor="x")
 
 
 def test_two_open_intervals_of_one_allocation_are_impossible(chain: Chain) -> None:
@@ -107,8 +120,9 @@ def test_two_open_intervals_of_one_allocation_are_impossible(chain: Chain) -> No
     assert isinstance(interval, UsageInterval)
     from dataclasses import replace
 
-    with pytest.raises(IntegrityError), chain.database.write() as connection:
+    with pytest.raises(TakenError) as caught, chain.database.write() as connection:
         chain.usage.open(connection, replace(interval, id=uuid4()))
+    assert "usage_intervals" in caught.value.constraint
 
 
 def test_error_in_a_transaction_undoes_all_of_it(chain: Chain) -> None:

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from aiplatform_hub.domain.allocations import Allocation, GpuDevice, ServerKey
-from aiplatform_hub.domain.catalog import Catalog, CostCentre, GpuType, LimitAmount, Project, RateCard, Tier
+from aiplatform_hub.domain.allocations import Allocation, EndCause, GpuDevice, ServerKey
+from aiplatform_hub.domain.catalog import Catalog, CostCentre, EnvironmentTemplate, GpuType, LimitAmount, Project, Range, RateCard, Tier
+from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB
+from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.decision_reader import DecisionReader
+from aiplatform_hub.operations.demand_history import DemandHistory
+from aiplatform_hub.operations.dispatcher import Dispatched, Dispatcher
 from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -23,7 +29,9 @@ from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.facts import FactStore
+from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.usage import UsageStore
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -39,7 +47,7 @@ def _amounts(gpus: int, memory_gib: int, environments: int) -> tuple[LimitAmount
 
 
 CATALOG = Catalog(
-    environment_templates={},
+    environment_templates={"jupyterlab": EnvironmentTemplate("jupyterlab", "JupyterLab", "", Range(0, 8, 1), Range(1, 256, 1), Range(1, 64, 1), ())},
     tiers={
         "default": Tier("default", "Default", 0, _amounts(2, 32, 5)),
         "premium": Tier("premium", "Premium", 10, _amounts(4, 64, 10), groups=("staff",)),
@@ -86,6 +94,7 @@ class Chain:
     head_file: Path
     clock: Clock = field(default_factory=Clock)
     catalog: Catalog = CATALOG
+    policy: Policy = SHIPPED
 
     def __post_init__(self) -> None:
         self.allocations, self.devices, self.usage = AllocationStore(), DeviceStore(), UsageStore()
@@ -99,11 +108,40 @@ class Chain:
             facts=FactStore(),
             audit=AuditStore(),
             clock=self.clock,
+            policy=self.policy,
         )
+        self.dispatcher, self.desk = self._dispatcher(), self._desk()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
         )
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
+
+    def _reader(self) -> DecisionReader:
+        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.policy, max_queued_per_user=10)
+
+    def _dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            database=self.database,
+            allocations=self.allocations,
+            decisions=DecisionStore(),
+            grants=GrantStore(),
+            outlooks=QueueOutlookStore(),
+            history=DemandHistory(usage=self.usage, policy=self.policy),
+            reader=self._reader(),
+            interest=timedelta(hours=24),
+            clock=self.clock,
+        )
+
+    def _desk(self) -> QueueDesk:
+        return QueueDesk(
+            database=self.database,
+            allocations=self.allocations,
+            decisions=DecisionStore(),
+            outlooks=QueueOutlookStore(),
+            reader=self._reader(),
+            audit_trail=AuditTrail(database=self.database, audit=AuditStore(), clock=self.clock),
+            clock=self.clock,
+        )
 
     def register(self, gpus: int = 4, *, memory_gib: int = 256) -> None:
         devices = [GpuDevice(f"GPU-{number}", "h100", 80 * GIB, index=number) for number in range(gpus)]
@@ -113,9 +151,29 @@ class Chain:
         server = ServerKey(caller.user_id, name)
         return self.enforcer.hold(caller, request or want(), server, door="rest", actor=caller.user_name, **how)
 
-    def take_up(self, caller: Caller, name: str = "", request: LaunchRequest | None = None, *, spawner_id: int | None = None) -> Allocation:
+    def queue(self, caller: Caller, name: str = "", request: LaunchRequest | None = None, **how: object) -> Allocation:
+        """Ask as somebody who wants to wait."""
+        return self.hold(caller, name, request, may_wait=True, **how)
+
+    def dispatch(self, *people: Caller) -> Dispatched:
+        """Make one pass; the hub knows these people, or else everybody who waits, without groups."""
+        known = {caller.user_name: caller for caller in people} or {a.user_name: person(a.user_id) for a in self.queued()}
+        return self.dispatcher.dispatch(known)
+
+    def queued(self) -> tuple[Allocation, ...]:
+        with self.database.read() as connection:
+            return self.allocations.queued(connection)
+
+    def end(self, allocation: Allocation) -> None:
+        """Let a hold or a session end."""
+        if self.find(allocation).started_at is None:
+            self.meter.released(allocation.id, EndCause.STOPPED_BY_USER, allocation.user_name)
+        else:
+            self.meter.ended(allocation.id, self.clock(), EndCause.EXITED)
+
+    def take_up(self, caller: Caller, name: str = "", request: LaunchRequest | None = None, *, spawner_id: int | None = None, **how: object) -> Allocation:
         server = ServerKey(caller.user_id, name, spawner_id)
-        return self.enforcer.take_up(caller, request or want(), server, door="hub", actor=caller.user_name, hub_instance="hub-1")
+        return self.enforcer.take_up(caller, request or want(), server, door="hub", actor=caller.user_name, hub_instance="hub-1", **how)
 
     def find(self, allocation: Allocation) -> Allocation:
         with self.database.read() as connection:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -55,14 +55,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30, interval: float = 0.1) -> Any:
-    """Return the first true answer of the condition."""
+def wait_for(condition: Callable[[], Any], what: str | Callable[[], str], seconds: float = 30, interval: float = 0.1) -> Any:
+    """Return the first true answer of the condition; what was waited for may be put together when it did not come."""
     until = time.monotonic() + seconds
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < until, f"not within {seconds} s: {what}"
+        assert time.monotonic() < until, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(interval)
 
 
@@ -345,11 +345,14 @@ def proxy_program() -> tuple[str, ...]:
         return (found,)
 
 
+AnyHub = TypeVar("AnyHub", bound=RealHub)
+
+
 @contextmanager
-def real_hub(**kwargs: Any) -> Iterator[RealHub]:
+def real_hub(make: type[AnyHub] = RealHub, **kwargs: Any) -> Iterator[AnyHub]:  # type: ignore[assignment]
     """Run a hub for the length of the block."""
     folder = Path(tempfile.mkdtemp(prefix="aiplatform-test-"))
-    hub = RealHub(folder, **kwargs)
+    hub = make(folder, **kwargs)
     try:
         hub.prepare()
         hub.start_proxy()

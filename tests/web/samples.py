@@ -70,6 +70,21 @@ STARTING = replace(
     RUNNING, id=UUID(int=2), server_name="train-2", state=AllocationState.HELD, started_at=None, ready_at=None, starting_at=NOW - timedelta(seconds=3)
 )
 STOPPING = replace(RUNNING, id=UUID(int=3), stop_cause=EndCause.STOPPED_BY_USER)
+QUEUED = replace(
+    RUNNING,
+    id=UUID(int=6),
+    server_name="train-3",
+    state=AllocationState.QUEUED,
+    devices=(),
+    requested_at=NOW - timedelta(minutes=25),
+    queued_at=NOW - timedelta(minutes=25),
+    confirmed_at=NOW - timedelta(minutes=25),
+    held_at=None,
+    starting_at=None,
+    started_at=None,
+    ready_at=None,
+)
+INTEREST = timedelta(hours=24)
 ENDED = replace(RUNNING, id=UUID(int=4), server_name="", state=AllocationState.ENDED, ended_at=NOW, end_cause=EndCause.OUT_OF_MEMORY)
 HOSTILE_ONE = replace(ENDED, id=UUID(int=5), server_name=HOSTILE, request=replace(REQUEST, environment_template="hostile", project=HOSTILE))
 

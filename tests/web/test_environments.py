@@ -89,4 +89,6 @@ def test_windowed_quota_names_its_window() -> None:
 def test_gpu_row_counts_broken_ones() -> None:
     row = gpu_row("NVIDIA H100", free=1, held=2, unhealthy=1, is_simulated=True)
     assert (row.label, row.text) == ("NVIDIA H100 (simulated)", "1 of 4 free, 1 out of order")
+    assert gpu_row("NVIDIA H100", free=2, held=2, unhealthy=0, is_simulated=False, startable=4, minutes_to_start=6).text == "2 of 4 free, 4 more in about 6 min"
+    assert gpu_row("NVIDIA H100", free=0, held=0, unhealthy=0, is_simulated=False, startable=4).text == "0 of 0 free, 4 more"
     assert gpu_row("Simulated GPU", free=0, held=0, unhealthy=0, is_simulated=True).label == "Simulated GPU"

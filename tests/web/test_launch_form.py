@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from aiplatform_hub.domain.catalog import NodePool
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.errors import InvalidOptionError, QuotaInUseError, Reason
 from aiplatform_hub.web.launch_form import Choices, choices_of, options_of_choices, options_of_fields
@@ -75,6 +77,7 @@ def test_choices_become_options_without_a_type_for_zero_gpus() -> None:
         (2, deny("quota_in_use", dimension="gpus", limit="2", used="1", held_by=("train-1",)), ("1 of 2 in use: train-1", "warn")),
         (2, deny("capacity", dimension="gpus", limit="4", used="3"), ("not free now: 3 of 4 in use", "warn")),
         (0, deny("quota_exceeded", dimension="memory_bytes", limit=str(8 * 1024**3)), ("over your limit: 8 GiB memory", "warn")),
+        (0, deny("quota_exceeded", dimension="memory_bytes", limit="1", scope="machine", message="No node has it."), ("No node has it.", "warn")),
         (1, deny("invalid_option", message="Not here."), ("Not here.", "warn")),
         (1, None, ("", "")),
     ],
@@ -88,6 +91,22 @@ def test_counts_outside_the_template_are_off_and_say_why() -> None:
     assert [chip.is_enabled for chip in chips.values()] == [False, False, True, True, True]
     assert chips[1].note == "Multi-GPU training takes 2 to 4 GPUs"
     assert chips[4].is_chosen
+
+
+def test_count_that_no_node_can_give_is_greyed_with_the_sentence() -> None:
+    never = replace(deny("quota_exceeded", dimension="gpus", limit="4", scope="machine"), impossible_because="No node has 3 × NVIDIA H100; the largest has 2.")
+    chips = {chip.value: chip for chip in form(choices(environment_template="pytorch", gpus="3"), {2: ADMIT, 3: never}).chips}
+    assert (chips[3].is_enabled, chips[3].is_chosen, chips[3].note) == (False, False, "No node has 3 × NVIDIA H100; the largest has 2.")
+    assert (chips[2].is_enabled, chips[2].note) == (True, "free now")
+
+
+def test_start_that_waits_for_a_new_node_says_how_long() -> None:
+    waits = Decision(Outcome.ADMIT, devices=("spot+0/nvidia.com/gpu/0",), node_pool="spot")
+    pools = {"spot": NodePool("spot", "Spot", "h100", 4, 2, 6, {"pool": "spot"})}
+    assert chip_note(1, waits, pools) == ("on a new node, in about 6 min", "good")
+    assert chip_note(1, waits) == ("on a new node", "good")
+    offer = Offer(replace(CATALOG, node_pools=pools), PROJECTS, ("h100",), {})
+    assert launch_form(choices(gpus="1"), offer, Quote({1: waits})).verdict == "It starts on a new node, in about 6 min."
 
 
 def test_templates_that_cannot_start_come_last_with_the_reason() -> None:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jinja2
 import pytest
 
-from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState, GpuDevice
+from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
+from aiplatform_hub.domain.queue_reasons import QUEUE_IT
+from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
-from aiplatform_hub.errors import QuotaInUseError, Reason
+from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
 from aiplatform_hub.storage.audit import AuditEvent
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
 from aiplatform_hub.web.view_models import admin, usage
-from aiplatform_hub.web.view_models.environments import HomePage, Money, environment_card, gpu_row, quota_bar
+from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
+from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
-from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, NOW, PATHS, RUNNING, STARTING, frame
+from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
 
 
@@ -31,15 +36,30 @@ def card(allocation: Any) -> Any:
     return environment_card(allocation, cost=Money(Decimal("6.2"), "EUR"), catalog=CATALOG, now=NOW, paths=PATHS)
 
 
+ENTRY = QueueEntry(QUEUED.id, 2, WaitReason(WaitCode.CAPACITY, requested="2", free="1"))
+
+
+def waiting(allocation: Allocation = QUEUED, *, reader: str = "ada") -> EnvironmentCard:
+    fewer = {0: Decision(Outcome.ADMIT), 1: Decision(Outcome.ADMIT)} if reader == "ada" else {}
+    line = Line(replace(ENTRY, id=allocation.id), INTEREST, fewer, reader)
+    return environment_card(allocation, cost=None, catalog=CATALOG, now=NOW, paths=PATHS, line=line)
+
+
+def queued_home() -> str:
+    soon_over = replace(QUEUED, id=UUID(int=7), server_name=HOSTILE, confirmed_at=NOW - INTEREST / 24 * 20)
+    page = HomePage((card(RUNNING), waiting(), waiting(soon_over)), (), None, "", "Default", (), ())
+    return render("home.html", frame(), page=page, problem=problem_of(ConflictError(f"It is held. {HOSTILE}")))
+
+
 def home() -> str:
     bars = (quota_bar(LimitUsage(Limit("user", "ada", "gpus", Decimal(2)), Decimal(2), held_by=("train-1", HOSTILE)), CATALOG),)
     rows = (gpu_row("NVIDIA H100", free=1, held=2, unhealthy=1, is_simulated=False),)
     page = HomePage((card(RUNNING), card(STARTING)), (card(ENDED), card(HOSTILE_ONE)), card(ENDED), "PyTorch again (2 × NVIDIA H100)", "Default", bars, rows)
-    return render("home.html", frame(), page=page)
+    return render("home.html", frame(), page=page, problem=None)
 
 
 def first_home() -> str:
-    return render("home.html", frame(), page=HomePage((), (), None, "", "Default", (), ()))
+    return render("home.html", frame(), page=HomePage((), (), None, "", "Default", (), ()), problem=None)
 
 
 def form() -> LaunchForm:
@@ -56,6 +76,16 @@ def form() -> LaunchForm:
 
 def launch() -> str:
     return render("launch.html", frame("launch"), form=form())
+
+
+def queueing_launch() -> str:
+    one = choices_of({"environment_template": "pytorch", "gpus": "2"}, catalog=CATALOG, gpu_types=("h100",), projects=(), startable=["pytorch"])
+    taken = Reason("capacity", "3 of 4 NVIDIA H100 are held by others.", "gpus", "machine", "4", "3", "2", (), ("Choose 1 GPU.", QUEUE_IT))
+    never = Reason("quota_exceeded", "You may hold 2.", "gpus", "user:ada", "2", "0", "3")
+    decisions = {1: Decision(Outcome.ADMIT), 2: Decision(Outcome.QUEUE, None, (taken,)), 3: Decision(Outcome.DENY, "quota_exceeded", (never,))}
+    impossible = replace(decisions[3], impossible_because="No node has 4 GPUs.")
+    offer = Offer(CATALOG, (), ("h100",), {})
+    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})))
 
 
 def usage_page() -> str:
@@ -96,7 +126,53 @@ def session() -> str:
         log=f"line\n{HOSTILE}",
         log_note="",
     )
-    return render("session.html", frame(), page=page)
+    return render("session.html", frame(), page=page, problem=None)
+
+
+def queued_session() -> str:
+    events = (
+        AllocationEvent(1, QUEUED.id, NOW, None, AllocationState.QUEUED, "queued", "ada"),
+        AllocationEvent(2, QUEUED.id, NOW, AllocationState.QUEUED, AllocationState.QUEUED, "changed", "ada"),
+    )
+    verdict, reasons = why("queue", (Reason("capacity", "All are in use."),))
+    page = SessionPage(
+        waiting(), session_facts(QUEUED, CATALOG, waiting().facts[1:3]), steps(QUEUED, events), verdict, reasons, (), "–", "", "Nothing was written yet."
+    )
+    return render("session.html", frame(), page=page, problem=None)
+
+
+def test_an_environment_that_is_being_stopped_says_so() -> None:
+    assert card(STOPPING).why == "It is being stopped; its GPUs are free again as soon as it has ended."
+    without = replace(STOPPING, request=replace(STOPPING.request, gpus=0, gpu_type=None))
+    assert "its memory is free" in card(without).why
+
+
+def test_admin_lists_the_gpus_of_a_cluster_node_by_node() -> None:
+    real = GpuDevice("n1/nvidia.com/gpu/1", "h100", 0, index=1, product_name="NVIDIA-H100", node="n1")
+    other = GpuDevice("n2/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n2")
+    starting = GpuDevice("spot+0/nvidia.com/gpu/0", "h100", 0, product_name="Spot nodes", node_pool="spot")
+    rows = admin.device_rows((starting, other, real), (), CATALOG)
+    assert [(row.name, row.uuid, row.state) for row in rows] == [
+        ("NVIDIA-H100", "n1/nvidia.com/gpu/1", "free"),
+        ("NVIDIA-H100", "n2/nvidia.com/gpu/0", "free"),
+        ("Spot nodes", "spot+0/nvidia.com/gpu/0", "not started"),
+    ]
+
+
+def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> None:
+    device = GpuDevice("n1/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n1")
+    page = admin.AdminPage((), admin.device_rows((device,), (), CATALOG), (), (), (), (), (), (), place="cluster")
+    html = render("admin.html", frame("admin", is_admin=True), page=page)
+    assert ">Slot<" in html
+    assert ">Memory<" not in html
+    assert "n1/nvidia.com/gpu/0" in html
+
+
+def test_admin_of_a_cluster_says_what_its_network_must_do() -> None:
+    lines = dict(admin.pod_lines(has_gpus=True))
+    assert list(lines.values()) == [True, False, True]
+    assert "NetworkPolicies" in next(text for text, is_bound in lines.items() if not is_bound)
+    assert len(admin.pod_lines(has_gpus=False)) == 2
 
 
 def admin_page() -> str:
@@ -110,12 +186,17 @@ def admin_page() -> str:
         audit=(admin.audit_row(AuditEvent(NOW, HOSTILE, "stop", HOSTILE, "refused", {"code": HOSTILE})),),
         catalog_problems=(f"tiers.yaml:3 {HOSTILE}",),
         templates=(("PyTorch", "Not built."),),
+        queue=(admin.queue_row(replace(QUEUED, user_name=HOSTILE), Line(ENTRY, INTEREST, names={"x": HOSTILE}), catalog=CATALOG, now=NOW, paths=PATHS),),
     )
     return render("admin.html", frame("admin", is_admin=True), page=page)
 
 
 def stop() -> str:
-    return render("stop.html", frame(), card=card(RUNNING), problem=None)
+    return render("stop.html", frame(), card=card(RUNNING), problem=None, back="home")
+
+
+def withdraw() -> str:
+    return render("stop.html", frame(), card=waiting(reader="root"), problem=None, back="admin")
 
 
 def problem() -> str:
@@ -125,11 +206,15 @@ def problem() -> str:
 PAGES = {
     "home": home,
     "first-home": first_home,
+    "queued-home": queued_home,
     "launch": launch,
+    "queueing-launch": queueing_launch,
     "usage": usage_page,
     "session": session,
+    "queued-session": queued_session,
     "admin": admin_page,
     "stop": stop,
+    "withdraw": withdraw,
     "problem": problem,
 }
 
@@ -164,7 +249,7 @@ def test_forms_that_change_something_carry_their_token(name: str) -> None:
 
 def test_every_page_template_is_shown_here() -> None:
     names = {path.stem for path in (WEB_DIR / "pages").glob("*.html")} - {"base", "components"}
-    assert names == set(PAGES) - {"first-home"}
+    assert names == set(PAGES) - {"first-home", "queued-home", "queueing-launch", "queued-session", "withdraw"}
 
 
 def test_stylesheet_can_be_inlined_in_the_hubs_pages() -> None:

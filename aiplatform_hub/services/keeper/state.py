@@ -19,11 +19,12 @@ def refresh(factory: Factory) -> frozenset[str]:
         If the database does not answer.
     """
     with factory.database.read() as connection:
-        opened = factory.allocations.open(connection)
+        live = factory.allocations.live(connection)
         pool = factory.devices.pool(connection)
         leased = factory.allocations.leased(connection)
         beats = {beat.process: beat.at for beat in factory.heartbeats.all(connection)}
-    states = Counter(allocation.state for allocation in opened)
+    opened = live.open
+    states = Counter(allocation.state for allocation in (*opened, *live.queued))
     for state in (AllocationState.QUEUED, AllocationState.HELD, AllocationState.ACTIVE):
         metrics.ALLOCATIONS.labels(state.value).set(states[state])
     gpus: Counter[tuple[str, str]] = Counter()

@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Start the service; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m aiplatform_hub.services.platform", description="Pages and REST API of the AI Platform Hub.")
     add_arguments(parser)
-    parser.add_argument("--address", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
     parser.add_argument(
         "--requests-per-minute", type=int, default=DEFAULT_REQUESTS_PER_MINUTE, help=f"reads that each caller may make; default: {DEFAULT_REQUESTS_PER_MINUTE}"
     )
@@ -42,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     factory = Factory(settings)
     try:
         _ = factory.catalog
-        service = Service(make_platform(settings, factory, requests_per_minute=options.requests_per_minute), address=options.address)
+        service = Service(make_platform(settings, factory, requests_per_minute=options.requests_per_minute), address=settings.service_host)
         asyncio.run(serve(service))
     except CatalogError as error:
         print("\n".join(error.problems), file=sys.stderr)  # noqa: T201 - for the operator

@@ -24,8 +24,9 @@ from aiplatform_hub.services.platform.api.catalog import capacity_out
 from aiplatform_hub.services.platform.api.quota import quota_out
 from aiplatform_hub.services.platform.api.resources import RESOURCES
 from aiplatform_hub.services.platform.base import AUTH_CACHE_SECONDS, Platform, UnknownPath
-from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look
+from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look, QueueNews
 from aiplatform_hub.services.platform.pages import page_handlers
+from aiplatform_hub.services.platform.queue_views import queue_news
 from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE, RateLimiter, allowances_of
 from aiplatform_hub.services.platform.sessions import Sessions
 from aiplatform_hub.services.platform.threads import Threads
@@ -54,14 +55,19 @@ class EventSource:
     def _look(self, after_id: int | None) -> Look:
         with self._factory.database.read() as connection:
             latest = self._factory.events.latest_id(connection)
+            mark = self._factory.queue_outlooks.entries(connection)
             if after_id is None or after_id >= latest:
-                return Look(latest, (), {})
+                return Look(latest, (), {}, queue_mark=mark)
             events = self._factory.events.since(connection, after_id, limit=MAX_AGAIN + 1)
             if len(events) > MAX_AGAIN:
-                return Look(latest, (), {}, is_cut=True)
+                return Look(latest, (), {}, is_cut=True, queue_mark=mark)
             found = {event.allocation_id: self._factory.allocations.find(connection, event.allocation_id) for event in events}
         allocations = {key: allocation for key, allocation in found.items() if allocation is not None}
-        return Look(events[-1].id if events else latest, events, allocations)
+        return Look(events[-1].id if events else latest, events, allocations, queue_mark=mark)
+
+    async def places(self, people: frozenset[str]) -> QueueNews:
+        """Return how many wait, and the places of these people's requests."""
+        return await self._threads.run(queue_news, self._factory, people)
 
     async def capacity(self) -> Any:
         """Return the data of a ``capacity`` event."""
@@ -107,7 +113,7 @@ def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: 
         threads=threads,
         sessions=sessions,
         limiter=RateLimiter(allowances=allowances_of(requests_per_minute)),
-        events=EventStream(look=source.look, capacity=source.capacity, quota=source.quota, costs=source.costs),
+        events=EventStream(look=source.look, capacity=source.capacity, quota=source.quota, costs=source.costs, places=source.places),
     )
 
 

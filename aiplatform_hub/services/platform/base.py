@@ -31,8 +31,9 @@ from aiplatform_hub.errors import (
     UnauthenticatedError,
 )
 from aiplatform_hub.services.platform.auth import READ, Principal, principal_of
-from aiplatform_hub.services.platform.models import dumps, problem_of
+from aiplatform_hub.services.platform.models import problem_of
 from aiplatform_hub.services.platform.routes import Route
+from aiplatform_hub.services.platform.wire import dumps
 
 if TYPE_CHECKING:
     from aiplatform_hub.clients.hub_api import HubApiClient

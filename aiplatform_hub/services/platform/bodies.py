@@ -11,11 +11,15 @@ from pydantic import ValidationError
 from aiplatform_hub.domain.options import OPTION_KEYS
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.services.platform.auth import Principal
-from aiplatform_hub.services.platform.models import DecisionRequest, Input
+from aiplatform_hub.services.platform.models import DecisionRequest
+from aiplatform_hub.services.platform.wire import Input
 
 T = TypeVar("T", bound=Input)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_REASONS = 20
+
+SERVER_NAME_RULE = "A server's name has 1 to 30 characters: small letters, digits and, between them, hyphens."
+"""What is said of a name that is no slug."""
 
 
 def invalid(field: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
@@ -33,13 +37,28 @@ def read_body(model: type[T], body: Mapping[str, Any]) -> T:
     """
     outer = {name: value for name, value in body.items() if name not in OPTION_KEYS}
     known = {name: field for name, field in model.model_fields.items() if name not in OPTION_KEYS}
-    try:
-        checked = model.model_validate({"environment_template": "", **outer})
-    except ValidationError as error:
-        reasons = tuple(_reason(fault, tuple(known)) for fault in error.errors(include_url=False, include_input=False)[:_MAX_REASONS])
-        raise InvalidOptionError(" ".join(reason.message for reason in reasons), reasons) from error
+    checked = _validated(model, {"environment_template": "", **outer}, (*OPTION_KEYS, *known))
     options = {name: value for name, value in body.items() if name in OPTION_KEYS}
     return model.model_construct(_fields_set=checked.model_fields_set, **{name: getattr(checked, name) for name in known}, **options)
+
+
+def read_change(model: type[T], body: Mapping[str, Any]) -> T:
+    """Return a body that changes something as its model: nothing but the model's own fields.
+
+    Raises
+    ------
+    InvalidOptionError
+        Naming each field at fault.
+    """
+    return _validated(model, body, tuple(model.model_fields))
+
+
+def _validated(model: type[T], body: Mapping[str, Any], known: tuple[str, ...]) -> T:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        reasons = tuple(_reason(fault, known) for fault in error.errors(include_url=False, include_input=False)[:_MAX_REASONS])
+        raise InvalidOptionError(" ".join(reason.message for reason in reasons), reasons) from error
 
 
 def _reason(fault: Mapping[str, Any], known: tuple[str, ...]) -> Reason:
@@ -47,11 +66,15 @@ def _reason(fault: Mapping[str, Any], known: tuple[str, ...]) -> Reason:
     field = name if name.isidentifier() and len(name) <= 64 else "body"  # noqa: PLR2004
     allowed: tuple[str, ...] = ()
     if fault["type"] == "extra_forbidden":
-        allowed = (*OPTION_KEYS, *known)
+        allowed = known
     elif fault["type"] == "literal_error":
         allowed = tuple(part.strip("' ") for part in str(fault.get("ctx", {}).get("expected", "")).split("or"))
-    text = {"extra_forbidden": f"There is no option {field}; the options are {', '.join(allowed)}."}
-    return Reason("invalid_option", text.get(fault["type"], f"{field}: {fault['msg']}."), field=field, allowed=allowed)
+    text = f"{field}: {fault['msg']}."
+    if fault["type"] == "extra_forbidden":
+        text = f"There is no option {field}; the options are {', '.join(allowed)}."
+    elif (field, fault["type"]) == ("server_name", "string_pattern_mismatch"):
+        text = SERVER_NAME_RULE
+    return Reason("invalid_option", text, field=field, allowed=allowed)
 
 
 def options_in(body: DecisionRequest) -> dict[str, object]:

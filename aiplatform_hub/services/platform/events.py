@@ -1,10 +1,11 @@
-"""Server-sent events: one look at the database per second serves every open stream."""
+"""Server-sent events: a few looks at the database per second serve every open stream."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -12,16 +13,19 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.services.platform.auth import READ, Principal
-from aiplatform_hub.services.platform.models import dumps
+from aiplatform_hub.services.platform.wire import dumps
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
-COST_EVERY_POLLS = 10
+POLL_SECONDS = 0.1
+COST_EVERY_SECONDS = 10.0
 MAX_AGAIN = 300
 """So many transitions are sent again to a browser that comes back; after more it has to read the lists."""
 MAX_WAITING = 500
 """A stream that falls further behind ends; the browser comes back with the last id it saw."""
+
+_UNKNOWN = object()
+"""A mark unlike any other: the queue has to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Message:
     """One event of a stream."""
 
     kind: str
-    """``allocation``, ``capacity``, ``quota``, ``cost`` or ``reset``."""
+    """``allocation``, ``capacity``, ``quota``, ``queue``, ``cost`` or ``reset``."""
     data: Any
     id: int
 
@@ -47,6 +51,24 @@ class Look:
     allocations: Mapping[UUID, Allocation]
     is_cut: bool = False
     """True when more happened than is sent again."""
+    queue_mark: Any = None
+    """What changes whenever the dispatcher has found something new about those who wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPlace:
+    """One queued request as its owner is told of it."""
+
+    server_name: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNews:
+    """The queue as some people's streams are told of it."""
+
+    length: int
+    by_owner: Mapping[str, tuple[OwnPlace, ...]]
 
 
 @dataclass(eq=False, slots=True)
@@ -57,6 +79,8 @@ class Subscriber:
     told_id: int
     """Every transition up to this one has been told: a stream that opens during a look may know more than the look."""
     queue: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+    told_queue: Any = None
+    """What was told last of the queue, without words that only time changes."""
 
     def put(self, message: Message | None) -> None:
         """Add a message; None ends the stream, as does a queue that is full."""
@@ -82,19 +106,23 @@ class EventStream:
         Reads the transitions after an id; None asks for the newest id only. Runs in a thread.
     capacity, quota, costs
         Return the data of the other kinds of event; ``costs`` as one entry per active allocation of a person.
+    places
+        Returns how many wait, and the places of these people's requests.
     """
 
     look: Callable[[int | None], Awaitable[Look]]
     capacity: Callable[[], Awaitable[Any]]
     quota: Callable[[str], Awaitable[Any]]
     costs: Callable[[str], Awaitable[list[Any]]]
+    places: Callable[[frozenset[str]], Awaitable[QueueNews]]
     poll_seconds: float = POLL_SECONDS
     _subscribers: set[Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
     _latest_id: int = 0
+    _queue_mark: Any = _UNKNOWN
 
     async def subscribe(self, principal: Principal, *, after_id: int | None) -> Subscriber:
-        """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity and quota.
+        """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity, quota and queue.
 
         Raises
         ------
@@ -107,6 +135,7 @@ class EventStream:
             messages.insert(0, Message("reset", {"reason": "Too much happened since; read the lists again."}, look.latest_id))
         if principal.is_user:
             messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
+        news = await self.places(_people((principal,)))
         while self._is_looking and look.latest_id < self._latest_id:
             look = await self.look(look.latest_id)
             messages.extend(self._messages(look, principal))
@@ -114,6 +143,7 @@ class EventStream:
         subscriber = Subscriber(principal, look.latest_id)
         for message in messages:
             subscriber.put(message)
+        self._tell_places(subscriber, news, look.latest_id)
         if not self._is_looking:
             self._latest_id = look.latest_id
             self._task = asyncio.create_task(self._run())
@@ -137,13 +167,13 @@ class EventStream:
             subscriber.put(None)
 
     async def _run(self) -> None:
-        polls = 0
+        costs_at = time.monotonic() + COST_EVERY_SECONDS
         while True:
             await asyncio.sleep(self.poll_seconds)
-            polls += 1
             try:
                 await self._pass_on()
-                if polls % COST_EVERY_POLLS == 0:
+                if time.monotonic() >= costs_at:
+                    costs_at = time.monotonic() + COST_EVERY_SECONDS
                     await self._pass_costs_on()
             except ServiceUnavailableError:
                 continue
@@ -152,19 +182,42 @@ class EventStream:
 
     async def _pass_on(self) -> None:
         look = await self.look(self._latest_id)
-        if not look.events:
-            return
-        self._latest_id = look.events[-1].id
-        capacity = Message("capacity", await self.capacity(), self._latest_id)
-        owners = {allocation.user_name for allocation in look.allocations.values()}
+        if look.events:
+            await self._pass_events_on(look)
+        if look.queue_mark != self._queue_mark:
+            await self._pass_places_on(look.queue_mark)
+        owners = {look.allocations[event.allocation_id].user_name for event in look.events}
+        for name in owners & {s.principal.name for s in self._subscribers if s.principal.is_user}:
+            self._put_to(name, Message("quota", await self.quota(name), self._latest_id))
+
+    async def _pass_events_on(self, look: Look) -> None:
+        latest_id = look.events[-1].id
+        capacity = Message("capacity", await self.capacity(), latest_id)
+        self._latest_id = latest_id
+        self._queue_mark = _UNKNOWN  # somebody may have come or gone
         for subscriber in tuple(self._subscribers):
             for message in self._messages(look, subscriber.principal):
                 if message.id > subscriber.told_id:
                     subscriber.put(message)
-            subscriber.told_id = max(subscriber.told_id, self._latest_id)
+            subscriber.told_id = max(subscriber.told_id, latest_id)
             subscriber.put(capacity)
-        for name in owners & {s.principal.name for s in self._subscribers if s.principal.is_user}:
-            self._put_to(name, Message("quota", await self.quota(name), self._latest_id))
+
+    async def _pass_places_on(self, mark: Any) -> None:
+        news = await self.places(_people(subscriber.principal for subscriber in self._subscribers))
+        self._queue_mark = mark  # not before: a look that failed is made again
+        for subscriber in tuple(self._subscribers):
+            self._tell_places(subscriber, news, self._latest_id)
+
+    @staticmethod
+    def _tell_places(subscriber: Subscriber, news: QueueNews, latest_id: int) -> None:
+        """Tell a stream how many wait and at which places its owner's requests stand, if that is new."""
+        principal = subscriber.principal
+        mine = news.by_owner.get(principal.name, ()) if principal.is_user else ()
+        items = [place.data for place in mine if principal.may(READ, principal.name, server_name=place.server_name)]
+        told = (news.length, [without_words(item) for item in items])
+        if told != subscriber.told_queue:
+            subscriber.told_queue = told
+            subscriber.put(Message("queue", {"queue_length": news.length, "items": items}, latest_id))
 
     async def _pass_costs_on(self) -> None:
         for name in {s.principal.name for s in self._subscribers if s.principal.is_user}:
@@ -184,6 +237,16 @@ class EventStream:
             if is_visible(principal, allocation):
                 messages.append(Message("allocation", transition(event, allocation), event.id))
         return messages
+
+
+def _people(principals: Iterable[Principal]) -> frozenset[str]:
+    return frozenset(principal.name for principal in principals if principal.is_user)
+
+
+def without_words(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a place without its sentence, which says how long from now and so is another each time."""
+    reason = item["queue"]["reason"]
+    return {**item, "queue": {**item["queue"], "reason": {name: value for name, value in reason.items() if name != "message"}}}
 
 
 def transition(event: AllocationEvent, allocation: Allocation) -> dict[str, Any]:

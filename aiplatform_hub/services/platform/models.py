@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
-from decimal import Decimal
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import Field, StringConstraints
 
-from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import AIPlatformError, Reason
+from aiplatform_hub.services.platform.queue_models import QueueOut
+from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
 
-Instant = Annotated[
-    datetime,
-    PlainSerializer(isoformat, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time", "description": "UTC, `YYYY-MM-DDTHH:MM:SS.ffffffZ`"}),
-]
-Money = Annotated[
-    Decimal,
-    PlainSerializer(lambda amount: format(amount, "f"), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$", "description": "A decimal number"}),
-]
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$"
-
-
-class Output(BaseModel):
-    """A body that the service sends."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Input(BaseModel):
-    """A body that a caller sends: exact JSON types, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ReasonOut(Output):
@@ -146,6 +121,8 @@ class GpuCapacityOut(Output):
     held: int
     unhealthy: int
     simulated: int
+    startable: int = Field(0, description="Free GPUs of nodes that an autoscaler may still start; not in `total`")
+    minutes_to_start: int | None = Field(None, description="What the quickest such node usually takes")
 
 
 class CapacityOut(Output):
@@ -191,13 +168,13 @@ class DecisionRequest(Input):
     project: str | None = None
     max_hours: int | None = None
     user: str | None = Field(None, description="For whom; the caller by default")
+    if_full: Literal["queue", "fail"] = Field("queue", description="What to do when it does not fit now but could later: wait in the queue, or be refused")
 
 
 class LaunchBody(DecisionRequest):
     """What to launch."""
 
     server_name: Annotated[str, StringConstraints(pattern=SLUG)] | None = None
-    if_full: Literal["fail"] = Field("fail", description="What to do when the GPUs are taken")
 
 
 class PriceLine(Output):
@@ -226,6 +203,7 @@ class DecisionOut(Output):
     reasons: tuple[ReasonOut, ...]
     price: PriceOut
     options: dict[str, Any] = Field(description="The request with every default filled in")
+    position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
 
 
 class HistoryOut(Output):
@@ -270,6 +248,9 @@ class AllocationOut(Output):
     cost_centre: str
     max_hours: int | None
     state: str
+    queue: QueueOut | None = Field(None, description="While it is queued")
+    succeeds: UUID | None = Field(None, description="The allocation whose failed start it repeats")
+    must_end_at: Instant | None = Field(None, description="When a class begins for which it has to make room")
     is_ready: bool
     requested_at: Instant
     held_at: Instant | None
@@ -291,6 +272,25 @@ class AllocationPage(Output):
 
     items: tuple[AllocationOut, ...]
     next_cursor: str | None
+
+
+class QueueRow(Output):
+    """One request in the queue: in full where the caller may know of it, else without whose it is."""
+
+    position: int = Field(description="1 is next")
+    gpus: int
+    gpu_type: str | None
+    waiting_seconds: int = Field(description="Since its submit time")
+    allocation: AllocationOut | None = Field(description="Null for what is somebody else's")
+
+
+class QueuePage(Output):
+    """The queue in its order."""
+
+    items: tuple[QueueRow, ...]
+    next_cursor: str | None
+    queue_length: int
+    as_of: Instant
 
 
 class WhyOut(Output):
@@ -346,31 +346,3 @@ def problem_of(error: AIPlatformError, *, instance: str) -> Problem:
 def reasons_of(reasons: Sequence[Reason]) -> tuple[ReasonOut, ...]:
     """Return reasons as they are sent."""
     return tuple(ReasonOut(**asdict(reason)) for reason in reasons)
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON knows it: instants in UTC, decimals as strings, dataclasses as objects."""
-    if isinstance(value, Mapping):
-        return {str(plain(key)): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(entry) for entry in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    for kind, convert in _CONVERSIONS:
-        if isinstance(value, kind):
-            return convert(value)
-    return value
-
-
-_CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (BaseModel, lambda value: value.model_dump(mode="json", by_alias=True)),
-    (datetime, isoformat),
-    (Decimal, lambda value: format(value, "f")),
-    (Enum, lambda value: value.value),
-    (UUID, str),
-)
-
-
-def dumps(value: Any) -> str:
-    """Return a value as JSON text. It is ASCII, so that even half a character that a caller sent can be sent back."""
-    return json.dumps(plain(value), separators=(",", ":"))

@@ -24,7 +24,7 @@ ERROR_WORDS = {
     404: "`not_found`: there is no such thing, or it is not yours to know",
     405: "`method_not_allowed`",
     409: "`quota_in_use`, `server_exists` or `conflict`",
-    429: "`rate_limited` or `capacity`, with `Retry-After`",
+    429: "`rate_limited`, `capacity` or `queue_full`, with `Retry-After`",
     503: "`service_unavailable`: the database or the hub does not answer; nothing was changed",
 }
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import re
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aiplatform_hub.clients.environments import build_command, unavailable_reason
+from aiplatform_hub.clients.environments import build_command
 from aiplatform_hub.clients.hub_api import HubAnswer, HubApiClient, HubUnreachableError, HubUser
+from aiplatform_hub.config import Place
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause, ServerKey
 from aiplatform_hub.domain.catalog import EnvironmentTemplate
 from aiplatform_hub.domain.options import options_of, resolve
@@ -21,14 +22,16 @@ from aiplatform_hub.errors import (
     CapacityError,
     ConflictError,
     ForbiddenError,
-    InvalidOptionError,
     NotFoundError,
     Reason,
     ServerExistsError,
     ServiceUnavailableError,
 )
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.services.platform.auth import Principal
+from aiplatform_hub.services.platform.bodies import SERVER_NAME_RULE, invalid
 from aiplatform_hub.services.platform.models import SLUG
 from aiplatform_hub.services.platform.threads import Threads
 from aiplatform_hub.storage.facts import FactsQuery
@@ -39,6 +42,8 @@ EARLY_ANSWER_SECONDS = 1.0
 """So long a launch waits for the hub to refuse; a start that goes on is watched in the background."""
 MAX_NAMES = 100
 ACTOR = "platform"
+CHANGED = "changed"
+"""Cause of the transition in which an owner changes what a queued request asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class Order:
     """None takes the first free name made from the environment template's."""
     idempotency_key: str | None = None
     door: str = "rest"
+    may_wait: bool = False
+    """Whether to queue what does not fit now but could later, instead of being refused."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,14 +96,14 @@ class Sessions:
         types = await self.threads.run(self.factory.enforcer.capacity)
         return resolve(options, catalog=self.factory.catalog, caller=caller, available_gpu_types=[entry.name for entry in types])
 
-    async def decide(self, options: dict[str, object], user_name: str) -> tuple[LaunchRequest, Decision]:
-        """Return what a launch would get now; nothing is held."""
+    async def decide(self, options: dict[str, object], user_name: str, *, may_wait: bool = False) -> tuple[LaunchRequest, Prospect]:
+        """Return what a launch would get now; nothing is held or queued."""
         caller = await self.caller(user_name)
         request = await self.resolve(options, caller)
-        return request, await self.threads.run(self.factory.enforcer.dry_run, caller, request)
+        return request, await self.threads.run(self.factory.prospects.of_one_launch, caller, request, may_wait=may_wait)
 
     async def launch(self, order: Order, principal: Principal) -> Allocation:
-        """Hold, then start through the hub with the caller's token.
+        """Hold, then start through the hub with the caller's token; or queue, and leave the start to the keeper.
 
         A repeated ``Idempotency-Key`` gives the first allocation again.
 
@@ -107,7 +114,7 @@ class Sessions:
         """
         caller = await self.caller(order.user_name)
         request = await self.resolve(order.options, caller)
-        self._refuse_unbuilt(self.factory.catalog.environment_templates[request.environment_template])
+        await self.threads.run(self._refuse_unavailable, self.factory.catalog.environment_templates[request.environment_template])
         if order.idempotency_key is None:
             return await self._hold_and_start(order, principal, caller, request)
         key = (caller.user_id, order.idempotency_key)
@@ -128,7 +135,7 @@ class Sessions:
 
     async def _again(self, first: Allocation, request: LaunchRequest, order: Order) -> Allocation:
         """Return the first answer of an ``Idempotency-Key``, or raise it if it was a refusal."""
-        if first.request != request or order.server_name not in {None, first.server_name}:
+        if not await self.threads.run(self._is_what_was_asked, request, first) or order.server_name not in {None, first.server_name}:
             message = "This Idempotency-Key was used for another launch. Use a new key."
             raise ConflictError(message, (Reason("conflict", message, field="Idempotency-Key"),))
         if first.state is AllocationState.DENIED:
@@ -136,13 +143,24 @@ class Sessions:
             raise refusal(Decision(record.outcome, record.decision.error_code, record.reasons))
         return first
 
-    def _refuse_unbuilt(self, template: EnvironmentTemplate) -> None:
-        reason = unavailable_reason(template, self.factory.settings.environments_dir)
+    def _is_what_was_asked(self, request: LaunchRequest, first: Allocation) -> bool:
+        """Return whether a request is the one that made an allocation; its GPUs may have been changed in the queue since."""
+        if first.request == request or first.queued_at is None:
+            return first.request == request
+        with self.factory.database.read() as connection:
+            is_changed = any(event.cause == CHANGED for event in self.factory.allocations.history(connection, first.id))
+        return is_changed and replace(first.request, gpus=request.gpus, gpu_type=request.gpu_type) == request
+
+    def _refuse_unavailable(self, template: EnvironmentTemplate) -> None:
+        reason = unavailable_templates(self.factory.catalog, self.factory.settings, self.factory.enforcer).get(template.name)
         if reason:
-            raise ConflictError(reason, (Reason("conflict", reason, field="environment_template", remedies=(build_command(template),)),))
+            remedies = () if self.factory.settings.place is Place.CLUSTER else (build_command(template),)
+            raise ConflictError(reason, (Reason("conflict", reason, field="environment_template", remedies=remedies),))
 
     async def _hold_and_start(self, order: Order, principal: Principal, caller: Caller, request: LaunchRequest) -> Allocation:
         allocation = await self._hold(order, principal, caller, request)
+        if allocation.is_queued:
+            return allocation
         start = asyncio.ensure_future(self.hub.start_server(caller.user_name, allocation.server_name, options_of(request), token=principal.token))
         done, _ = await asyncio.wait({start}, timeout=EARLY_ANSWER_SECONDS)
         if done:
@@ -163,6 +181,7 @@ class Sessions:
                     door=order.door,
                     actor=principal.name,
                     idempotency_key=order.idempotency_key,
+                    may_wait=order.may_wait,
                 )
             except ServerExistsError:
                 if name == names[-1]:
@@ -205,8 +224,19 @@ class Sessions:
         if now is not None and now.state is AllocationState.HELD and now.starting_at is None:
             self.factory.meter.released(allocation.id, EndCause.START_FAILED, ACTOR)
 
+    async def change_gpus(self, allocation: Allocation, gpus: int, principal: Principal) -> None:
+        """Change the GPU count of a queued request.
+
+        Raises
+        ------
+        AIPlatformError
+            If it is not queued any more, if its environment template does not allow so many, or if so many never fit.
+        """
+        owner = await self.caller(allocation.user_name)
+        await self.threads.run(self.factory.queue_desk.change_gpus, allocation.id, owner, gpus, by=principal.name)
+
     async def stop(self, allocation: Allocation, principal: Principal) -> bool:
-        """Ask the hub, with the caller's token, to stop a server; False when it is over already.
+        """Withdraw a request, or ask the hub, with the caller's token, to stop a server; False when it is over already.
 
         Raises
         ------
@@ -215,10 +245,14 @@ class Sessions:
         ConflictError
             With the hub's sentence, for example while a start is still pending.
         """
-        if not allocation.is_open:
-            return False
         is_own = principal.is_user and principal.name == allocation.user_name
         cause = EndCause.STOPPED_BY_USER if is_own else EndCause.STOPPED_BY_ADMIN
+        if allocation.is_queued:
+            if await self.threads.run(self.factory.queue_desk.withdraw, allocation.id, by=principal.name, cause=cause):
+                return True
+            allocation = await self.threads.run(self._find_again, allocation)  # its turn came at this very moment
+        if not allocation.is_open:
+            return False
         if allocation.starting_at is None:
             await self.threads.run(self.factory.meter.released, allocation.id, cause, principal.name)
             return True
@@ -232,6 +266,10 @@ class Sessions:
             await self.threads.run(self.factory.stops.withdraw, allocation.id, principal.name)
             raise refusal_of(answer, "stop")
         return True
+
+    def _find_again(self, allocation: Allocation) -> Allocation:
+        with self.factory.database.read() as connection:
+            return self.factory.allocations.find(connection, allocation.id) or allocation
 
     def watch(self, work: Coroutine[Any, Any, None]) -> None:
         """Let work go on after its request was answered."""
@@ -254,8 +292,7 @@ def check_server_name(name: str) -> None:
         If it is not.
     """
     if not re.fullmatch(SLUG, name):
-        message = "A server's name has 1 to 30 characters: small letters, digits and, between them, hyphens."
-        raise InvalidOptionError(message, (Reason("invalid_option", message, field="server_name"),))
+        raise invalid("server_name", SERVER_NAME_RULE)
 
 
 def refusal_of(answer: HubAnswer, action: str) -> AIPlatformError:

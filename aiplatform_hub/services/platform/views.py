@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import quote
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.queueing import QueueEntry
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import UsageQuery
+from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
+from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
+from aiplatform_hub.storage.database import Connection
 
 _MOMENT = timedelta(microseconds=1)
 
 
 class AllocationViews:
-    """Makes the bodies that describe allocations."""
+    """Makes the bodies that describe allocations to one caller, who may know of them."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, principal: Principal) -> None:
         self._factory = factory
+        self._principal = principal
+        self._queue = QueueViews(factory)
+
+    def briefs(self, allocations: Sequence[Allocation]) -> tuple[AllocationOut, ...]:
+        """Return allocations with their places in the queue, in one look at it."""
+        snapshot = self._queue.snapshot() if any(allocation.is_queued for allocation in allocations) else None
+        places = {} if snapshot is None else {entry.id: entry for entry in snapshot.entries}
+        return tuple(self.brief(allocation, places.get(allocation.id), snapshot) for allocation in allocations)
 
     def full(self, allocation_id: UUID) -> AllocationOut:
         """Return everything about one allocation.
@@ -39,11 +50,19 @@ class AllocationViews:
             history = self._history(connection, allocation_id)
             stored = self._factory.decisions.of_allocation(connection, allocation_id)
         decision = None if stored is None else DecisionSummary(outcome=stored.outcome, at=stored.at, reasons=reasons_of(stored.reasons))
-        return self.brief(allocation).model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
+        (brief,) = self.briefs((allocation,))
+        return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
 
-    def brief(self, allocation: Allocation) -> AllocationOut:
-        """Return an allocation without what takes further questions to the database."""
+    def brief(self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None) -> AllocationOut:
+        """Return an allocation without what takes further questions to the database.
+
+        Parameters
+        ----------
+        entry, snapshot
+            Its place in the queue and the look in which it was found; None for what does not wait.
+        """
         request = allocation.request
+        queue = None if entry is None or snapshot is None or not allocation.is_queued else self._queue.body(allocation, entry, snapshot, self._principal)
         return AllocationOut(
             id=allocation.id,
             user=allocation.user_name,
@@ -58,6 +77,9 @@ class AllocationViews:
             cost_centre=request.cost_centre,
             max_hours=request.max_hours,
             state=allocation.state.value,
+            queue=queue,
+            succeeds=allocation.succeeds,
+            must_end_at=allocation.must_end_at,
             is_ready=allocation.is_open and allocation.ready_at is not None,
             requested_at=allocation.requested_at,
             held_at=allocation.held_at,

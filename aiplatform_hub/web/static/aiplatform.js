@@ -45,7 +45,7 @@
   // Launching: the same request that a script sends to the REST API.
   const integers = new Set(["gpus", "memory_gib", "cpu_cores", "max_hours"]);
   const bodyOf = (form) => {
-    const body = { if_full: "fail" };
+    const body = { if_full: "queue" };
     for (const [name, value] of new FormData(form)) {
       if (name === "_xsrf" || value === "") continue;
       body[name] = integers.has(name) && /^[0-9]+$/.test(value) ? Number(value) : value;
@@ -53,6 +53,9 @@
     if (body.gpus === 0) delete body.gpu_type;
     return body;
   };
+
+  // What the last start was refused for: it outlives every refresh until something else is chosen.
+  let refusal = null;
 
   const launch = async (form) => {
     const button = form.querySelector("button:not([formmethod])");
@@ -66,18 +69,25 @@
       });
       if (reply.ok) {
         const allocation = await reply.json();
+        if (allocation.state === "queued") {
+          location.assign(`${platform}home#environment-${allocation.id}`);
+          if (document.getElementById("live")) refresh(); // there already: only the fragment changes
+          return;
+        }
         const hub = platform.replace(/services\/platform\/$/, "hub/");
         const path = [allocation.user, allocation.server_name].filter(Boolean).map(encodeURIComponent).join("/");
         location.assign(`${hub}spawn-pending/${path}`);
         return;
       }
+      const problem = await readProblem(reply);
       const place = form.querySelector("#problem");
       form.dataset.key = newKey();
       if (!place) {
         location.assign(`${platform}launch?${new URLSearchParams([...new FormData(form)].filter(([name]) => name !== "_xsrf"))}`);
         return;
       }
-      place.replaceChildren(explain(await readProblem(reply)));
+      refusal = explain(problem);
+      place.replaceChildren(refusal);
       place.focus();
       place.scrollIntoView({ block: "nearest" });
     } catch {
@@ -95,22 +105,29 @@
     const form = event.target;
     if (!form.matches("form[data-launch]") || event.submitter?.hasAttribute("formmethod")) return;
     event.preventDefault();
+    if (form.hasAttribute("aria-busy")) return;
     form.dataset.key ??= newKey();
     launch(form);
   });
 
+  // Another environment template brings its own defaults: what was chosen for the one before is gone at once, not when the answer comes.
+  const forget = (form) => {
+    for (const radio of form.querySelectorAll("[name=gpus]")) radio.checked = false;
+    for (const field of form.querySelectorAll("[name=memory_gib], [name=cpu_cores]")) field.value = "";
+    for (const list of form.querySelectorAll("[name=gpu_type]")) list.selectedIndex = -1;
+  };
+
   document.addEventListener("change", (event) => {
     const form = event.target.closest?.("form[data-launch]");
-    if (form) delete form.dataset.key;
+    if (!form) return;
+    delete form.dataset.key;
+    refusal = null;
+    globalThis.htmx?.trigger(form, "htmx:abort"); // its answer is about what was chosen before
+    if (event.target.name === "environment_template") forget(form);
   });
 
-  // The hub's rule asks for the token on every request of a script; another environment template brings its own defaults.
-  document.addEventListener("htmx:configRequest", (event) => {
-    Object.assign(event.detail.headers, headers);
-    const cause = event.detail.triggeringEvent?.target;
-    if (cause?.name !== "environment_template") return;
-    for (const name of ["gpus", "gpu_type", "memory_gib", "cpu_cores"]) event.detail.parameters.delete?.(name) ?? delete event.detail.parameters[name];
-  });
+  // The hub's rule asks for the token on every request of a script.
+  document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, headers));
 
   // A refresh that was answered by the login page, or by an error, must not replace what is shown.
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -118,19 +135,91 @@
     if (xhr.responseURL && !new URL(xhr.responseURL).pathname.startsWith(platform)) {
       event.detail.shouldSwap = false;
       location.reload();
+      return;
     }
+    // What was asked for is refused: the answer is the page with the reason on it.
+    if (xhr.status >= 400 && event.detail.requestConfig.verb === "post") {
+      event.detail.shouldSwap = xhr.responseText.includes('id="live"');
+      event.detail.isError = false;
+      if (!event.detail.shouldSwap) location.reload();
+    }
+    before();
   });
   let isFoldOpen = false;
-  document.addEventListener("htmx:beforeRequest", () => {
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.requestConfig.verb === "post") document.getElementById("refusal")?.replaceChildren();
     isFoldOpen = document.getElementById("advanced")?.open ?? false;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (refusal) document.getElementById("problem")?.replaceChildren(refusal);
   });
   document.addEventListener("htmx:afterSettle", () => {
     const fold = document.getElementById("advanced");
     if (fold && isFoldOpen) fold.open = true;
     showTimes(document);
+    after();
   });
 
-  // Stopping asks first and says what is lost.
+  // A refresh keeps what is chosen in a list and where the keyboard is, and says which environment moved on.
+  const news = new Map();
+  let title = "";
+  let shown = new Map();
+  let lists = new Map();
+  let hadFocus = false;
+  const environments = () => new Map([...document.querySelectorAll("#live [data-state]")].map((card) => [card.id, card]));
+  const statesOf = (cards) => new Map([...cards].map(([id, card]) => [id, card.dataset.state]));
+  const before = () => {
+    lists = new Map([...document.querySelectorAll("#live select")].map((list) => [list.id, list.value]));
+    hadFocus = Boolean(document.activeElement?.closest("#live"));
+  };
+  const after = () => {
+    for (const [id, value] of lists) {
+      const list = document.getElementById(id);
+      if ([...(list?.options ?? [])].some((option) => option.value === value)) list.value = value;
+    }
+    if (hadFocus && document.activeElement === document.body) document.querySelector("#live h1")?.focus();
+    hadFocus = false;
+    tell();
+    if (title) document.title = title;
+  };
+  const sentenceOf = (card, was) => {
+    const { state, name } = card.dataset;
+    const moved = `${was} ${state}`;
+    if (moved === "queued starting") return ["Starting", `${name}: its turn has come, it is starting.`];
+    if (moved === "starting queued") return ["Waiting", `${name} could not be started and is back in the queue.`];
+    if (state === "running" && ["queued", "starting"].includes(was)) return ["Ready", `${name} is ready.`];
+    if (moved === "queued ended" && !card.id.endsWith(stopping || "-")) return ["Left the queue", `${name}: ${card.querySelector("[data-why]")?.textContent ?? "it left the queue."}`];
+    return null;
+  };
+  const tell = () => {
+    const cards = environments();
+    let isNew = false;
+    for (const [id, card] of cards) {
+      const was = shown.get(id);
+      if (was === undefined || was === card.dataset.state) continue;
+      news.delete(id);
+      const told = sentenceOf(card, was);
+      if (!told) continue;
+      news.set(id, told[1]);
+      title = `${told[0]}: ${card.dataset.name}`;
+      isNew = true;
+    }
+    for (const id of [...news.keys()]) if (!cards.has(id)) news.delete(id);
+    shown = statesOf(cards);
+    const place = document.getElementById("news");
+    const lines = [...news.values()];
+    if (!place || (!isNew && place.childElementCount === lines.length)) return;
+    place.replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { className: "ap-wrap", textContent: text })));
+  };
+  const usualTitle = document.title;
+  const noticed = () => {
+    if (!title) return;
+    title = "";
+    document.title = usualTitle;
+  };
+  for (const sign of ["pointerdown", "keydown", "focus"]) addEventListener(sign, noticed);
+
+  // Stopping and withdrawing ask first and say what is lost.
   const dialog = document.getElementById("confirm-dialog");
   let stopping = "";
   document.addEventListener("click", (event) => {
@@ -138,7 +227,7 @@
     if (!link || !dialog?.showModal || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     stopping = link.dataset.stop;
-    document.getElementById("confirm-title").textContent = `Stop ${link.dataset.name}?`;
+    for (const part of ["title", "text", "yes", "no"]) document.getElementById(`confirm-${part}`).textContent = link.dataset[part];
     document.getElementById("confirm-error").textContent = "";
     dialog.showModal();
     document.getElementById("confirm-no").focus();
@@ -159,19 +248,40 @@
     }
   });
 
-  // What moves: one event stream while the page is visible, refreshed at most once a second.
+  // What moves: one event stream while the page is visible, refreshed a few times a second at most.
+  const LIVE = "#live, #launch";
+  const PATIENCE = 10_000;
+  const WATCH = 15_000;
   let stream = null;
   let timer = 0;
+  let waitsUntil = 0;
+  const isTyping = () => {
+    const field = document.activeElement;
+    return Boolean(field?.matches("#live select, #choices select, #choices input:not([type=radio])"));
+  };
   const refresh = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => document.body.dispatchEvent(new Event("live")), 300);
+    timer = setTimeout(() => {
+      waitsUntil ||= Date.now() + PATIENCE;
+      if (isTyping() && Date.now() < waitsUntil) {
+        refresh(); // a list that is open would close
+        return;
+      }
+      waitsUntil = 0;
+      document.body.dispatchEvent(new Event("live"));
+      const form = document.getElementById("launch");
+      if (form && !isTyping() && !form.hasAttribute("aria-busy")) globalThis.htmx?.trigger(form, "fresh");
+    }, 300);
   };
+  const KINDS = ["allocation", "capacity", "quota", "cost", "queue"];
   const offline = document.getElementById("offline");
   const listen = () => {
-    if (stream || document.hidden || !document.getElementById("live")) return;
+    if (stream || document.hidden || !document.querySelector(LIVE)) return;
     stream = new EventSource(`${platform}api/v1/events?_xsrf=${encodeURIComponent(meta("xsrf"))}`);
     let wasLost = false;
-    for (const kind of ["allocation", "capacity", "quota", "cost"]) stream.addEventListener(kind, refresh);
+    for (const kind of KINDS) {
+      if (kind !== "cost" || document.getElementById("live")) stream.addEventListener(kind, refresh); // costs change no choice
+    }
     stream.onopen = () => {
       offline.hidden = true;
       if (wasLost) refresh();
@@ -197,7 +307,12 @@
       refresh();
     }
   });
+  // A hidden page has no stream; while something of its reader waits, it looks by itself, so that its title can say when the turn has come.
+  setInterval(() => {
+    if (document.hidden && document.querySelector("#live [data-state=queued], #live [data-state=starting]")) refresh();
+  }, WATCH);
 
   showTimes(document);
+  shown = statesOf(environments());
   listen();
 })();

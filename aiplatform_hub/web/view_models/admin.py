@@ -12,9 +12,11 @@ from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.units import format_bytes
 from aiplatform_hub.storage.audit import AuditEvent
-from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, environment_card, gpu_label, resources, simulated_label
+from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, environment_card, resources, simulated_label
 from aiplatform_hub.web.view_models.formats import Stamp, duration, server_label, stamp
+from aiplatform_hub.web.view_models.labels import gpu_label
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.queue import Line, since_when
 
 LATE = timedelta(seconds=30)
 """A heartbeat older than this means that the process is not well."""
@@ -30,6 +32,19 @@ class HolderRow:
     project: str
     since: Stamp | None
     cost: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One request in the queue, in the admin's table."""
+
+    position: int
+    card: EnvironmentCard
+    user: str
+    resources: str
+    project: str
+    since: Stamp | None
+    waited: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,10 @@ class AdminPage:
     catalog_problems: tuple[str, ...]
     templates: tuple[tuple[str, str], ...]
     """Environment templates that cannot be started, with the reason."""
+    place: str = "machine"
+    """What a sentence calls where servers run: ``machine`` or ``cluster``."""
+    queue: tuple[QueueRow, ...] = ()
+    """Who waits, next first."""
 
 
 def holder_row(allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths) -> HolderRow:
@@ -94,10 +113,24 @@ def holder_row(allocation: Allocation, *, cost: Money | None, catalog: Catalog, 
     )
 
 
+def queue_row(allocation: Allocation, line: Line, *, catalog: Catalog, now: datetime, paths: Paths) -> QueueRow:
+    """Return one queued request."""
+    return QueueRow(
+        position=line.entry.position if line.entry else 0,
+        card=environment_card(allocation, cost=None, catalog=catalog, now=now, paths=paths, line=line),
+        user=allocation.user_name,
+        resources=resources(allocation.request, catalog),
+        project=allocation.request.project,
+        since=stamp(since_when(allocation)),
+        waited=duration(now - since_when(allocation)),
+    )
+
+
 def device_rows(devices: Sequence[GpuDevice], holders: Sequence[Allocation], catalog: Catalog) -> tuple[DeviceRow, ...]:
-    """Return every GPU with its holder."""
+    """Return every GPU with its holder: those of one node together, those that an autoscaler may still start last."""
     by_uuid = {uuid: allocation for allocation in holders for uuid in allocation.devices}
-    return tuple(_device(device, by_uuid.get(device.uuid), catalog) for device in devices)
+    ordered = sorted(devices, key=lambda device: (device.node is None and device.node_pool is not None, device.node or device.uuid, device.index))
+    return tuple(_device(device, by_uuid.get(device.uuid), catalog) for device in (ordered if any(d.node or d.node_pool for d in devices) else devices))
 
 
 def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog) -> DeviceRow:
@@ -105,10 +138,14 @@ def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog) -> D
     if not device.is_healthy:
         state, tone = "out of order", "bad"
     name = device.product_name or gpu_label(catalog, device.gpu_type) or device.gpu_type
+    if device.node_pool and not holder:
+        state, tone = "not started", ""
+    label = simulated_label(name, is_simulated=device.is_simulated)
+    is_slot = bool(device.node or device.node_pool)  # its id names node and number
     return DeviceRow(
-        name=f"{device.index}: {simulated_label(name, is_simulated=device.is_simulated)}",
+        name=label if is_slot else f"{device.index}: {label}",
         uuid=device.uuid,
-        memory=format_bytes(device.memory_bytes),
+        memory=format_bytes(device.memory_bytes) if device.memory_bytes or not is_slot else "–",
         state=state,
         tone=tone,
         holder=f"{holder.user_name}: {server_label(holder.server_name)}" if holder else "",
@@ -159,6 +196,15 @@ def origin_line(*, has_own_origins: bool) -> tuple[str, bool]:
         return "Each person's servers have a host name of their own: a browser keeps them apart from the hub and from each other.", True
     risk = "People's servers share the hub's origin: an admin who opens someone's server runs that person's scripts with an admin's rights."
     return f"{risk} c.JupyterHub.subdomain_host gives each person a host name.", False
+
+
+def pod_lines(*, has_gpus: bool) -> tuple[tuple[str, bool], ...]:
+    """Return what binds because each session is a pod, and what its cluster has to do for it, in words."""
+    lines = [
+        ("Memory and CPU limits bind: each session is a pod with limits of its own.", True),
+        ("Sessions reach each other unless the cluster's network enforces NetworkPolicies; not every one does.", False),
+    ]
+    return (*lines, ("A pod is given its GPUs by its node and reaches no others.", True)) if has_gpus else tuple(lines)
 
 
 def gpu_line(*, is_simulated: bool) -> tuple[str, bool]:

@@ -13,11 +13,40 @@ from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
-from aiplatform_hub.web.view_models.formats import END_CAUSES, Bar, Stamp, amount, count, duration, gpus, money, percent, server_label, stamp
+from aiplatform_hub.web.view_models.formats import (
+    END_CAUSES,
+    WITHDRAWALS,
+    Bar,
+    Stamp,
+    amount,
+    count,
+    duration,
+    gpus,
+    in_minutes,
+    money,
+    percent,
+    server_label,
+    stamp,
+)
+from aiplatform_hub.web.view_models.labels import gpu_label, project_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.queue import Line, Wait, since_when, wait
 
 SLOW_START = timedelta(seconds=60)
 """After this a start is called slow."""
+_BAD_ENDS = frozenset(
+    {
+        EndCause.CRASHED,
+        EndCause.KILLED,
+        EndCause.OUT_OF_MEMORY,
+        EndCause.START_FAILED,
+        EndCause.LOST,
+        EndCause.EVICTED,
+        EndCause.PREEMPTED,
+        EndCause.DELETED,
+        EndCause.NODE_LOST,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +59,21 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """What is asked before something is ended."""
+
+    verb: str
+    text: str
+    """What is lost by it."""
+    yes: str
+    no: str
+
+
+STOP = Ending("Stop", "Files in your home folder stay. What runs now, and everything only in memory, is lost.", "Stop it", "Keep it running")
+WITHDRAW = Ending("Withdraw", "It leaves the queue and loses its place. Nothing has run and nothing is charged.", "Withdraw it", "Keep it waiting")
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentCard:
     """One environment: what it is, what it holds, what can be done."""
 
@@ -37,7 +81,7 @@ class EnvironmentCard:
     title: str
     server: str
     state: str
-    """``running``, ``starting``, ``stopping`` or ``ended``."""
+    """``queued``, ``running``, ``starting``, ``stopping`` or ``ended``."""
     badge: str
     tone: str
     facts: tuple[Fact, ...]
@@ -45,8 +89,11 @@ class EnvironmentCard:
     open_url: str = ""
     pending_url: str = ""
     stop_url: str = ""
+    ending: Ending = STOP
     why: str = ""
-    """Why it ended, or what a start is doing."""
+    """Why it ended or waits, or what a start is doing."""
+    wait: Wait | None = None
+    """How it waits in the queue; None if it does not."""
     again: Mapping[str, object] = field(default_factory=dict)
     """The fields that launch the same choice again."""
     again_url: str = ""
@@ -61,18 +108,6 @@ class Money:
 
     def __str__(self) -> str:
         return money(self.amount, self.currency)
-
-
-def template_label(catalog: Catalog, name: str) -> str:
-    """Return an environment template's title; one that left the catalogue keeps its name."""
-    template = catalog.environment_templates.get(name)
-    return template.display_name if template else name
-
-
-def gpu_label(catalog: Catalog, name: str | None) -> str | None:
-    """Return a GPU type's title."""
-    kind = catalog.gpu_types.get(name or "")
-    return kind.display_name if kind else name
 
 
 def resources(request: LaunchRequest, catalog: Catalog) -> str:
@@ -95,43 +130,57 @@ def options_fields(request: LaunchRequest, server_name: str = "") -> dict[str, o
     return {name: value for name, value in fields.items() if value not in {None, ""}}
 
 
-def environment_card(allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths) -> EnvironmentCard:
-    """Return the card of one allocation."""
+def environment_card(  # noqa: PLR0913  keyword-only
+    allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths, line: Line | None = None
+) -> EnvironmentCard:
+    """Return the card of one allocation; ``line`` is for those that wait in the queue."""
     state, badge, tone = _state(allocation)
+    waiting = wait(allocation, line, now) if line and allocation.is_queued else None
     again = options_fields(allocation.request, allocation.server_name) if state == "ended" else {}
     return EnvironmentCard(
         id=str(allocation.id),
         title=template_label(catalog, allocation.request.environment_template),
         server=server_label(allocation.server_name),
         state=state,
-        badge=badge,
+        badge=waiting.position if waiting else badge,
         tone=tone,
-        facts=_facts(allocation, cost, catalog, now),
+        facts=_facts(allocation, cost, catalog, now, waiting),
         session_url=paths.session(allocation.id),
         open_url=paths.server(allocation.user_name, allocation.server_name) if state == "running" else "",
         pending_url=paths.pending(allocation.user_name, allocation.server_name) if state == "starting" else "",
-        stop_url=paths.stop(allocation.id) if state in {"running", "starting"} else "",
-        why=_why(allocation, now),
+        stop_url=paths.stop(allocation.id) if state in {"queued", "running", "starting"} else "",
+        ending=WITHDRAW if state == "queued" else STOP,
+        why=waiting.why if waiting else _why(allocation, now),
+        wait=waiting,
         again=again,
         again_url=paths.launch(**again) if again else "",
     )
 
 
 def _state(allocation: Allocation) -> tuple[str, str, str]:
-    if allocation.is_open and allocation.stop_cause is not None:
-        return "stopping", "Stopping", "warn"
-    if allocation.state is AllocationState.ACTIVE and allocation.ready_at is not None:
-        return "running", "Running", "good"
+    if allocation.is_queued:
+        return "queued", "Waiting", "queue"
     if allocation.is_open:
-        return "starting", "Starting", "warn"
+        return _open_state(allocation)
     if allocation.state is AllocationState.DENIED:
         return "ended", "Refused", "bad"
-    bad = {EndCause.CRASHED, EndCause.KILLED, EndCause.OUT_OF_MEMORY, EndCause.START_FAILED, EndCause.LOST}
-    return "ended", "Failed" if allocation.end_cause is EndCause.START_FAILED else "Ended", "bad" if allocation.end_cause in bad else ""
+    if allocation.state in {AllocationState.WITHDRAWN, AllocationState.EXPIRED} and allocation.held_at is None:
+        return "ended", "Withdrawn" if allocation.end_cause in WITHDRAWALS else "Left the queue", ""
+    return "ended", "Failed" if allocation.end_cause is EndCause.START_FAILED else "Ended", "bad" if allocation.end_cause in _BAD_ENDS else ""
 
 
-def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: datetime) -> tuple[Fact, ...]:
-    facts = [Fact("Uses", resources(allocation.request, catalog))]
+def _open_state(allocation: Allocation) -> tuple[str, str, str]:
+    if allocation.stop_cause is not None:
+        return "stopping", "Stopping", "warn"
+    is_running = allocation.state is AllocationState.ACTIVE and allocation.ready_at is not None
+    return ("running", "Running", "good") if is_running else ("starting", "Starting", "warn")
+
+
+def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: datetime, waiting: Wait | None) -> tuple[Fact, ...]:
+    never_held = allocation.ended_at is not None and allocation.held_at is None
+    facts = [Fact("Asks for" if waiting else "Asked for" if never_held else "Uses", resources(allocation.request, catalog))]
+    if waiting is not None:
+        facts.extend(wait_facts(allocation, waiting, now))
     if allocation.started_at is not None:
         ran = duration((allocation.ended_at or now) - allocation.started_at)
         facts.append(Fact("Ran for", ran) if allocation.ended_at else Fact("Since", f"({ran})", stamp(allocation.started_at)))
@@ -139,22 +188,23 @@ def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: da
         facts.append(Fact("Ended", "(estimated)" if allocation.estimated else "", stamp(allocation.ended_at)))
     if cost is not None and allocation.started_at is not None:
         facts.append(Fact("Cost" if allocation.ended_at else "Cost so far", str(cost)))
-    facts.append(Fact("Project", _project(catalog, allocation.request.project)))
+    facts.append(Fact("Project", project_label(catalog, allocation.request.project)))
     return tuple(facts)
 
 
-def _project(catalog: Catalog, name: str) -> str:
-    project = catalog.projects.get(name)
-    return project.display_name if project else name
+def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fact, ...]:
+    """Return since when and until when a request waits."""
+    return Fact("In line since", f"({duration(now - since_when(allocation))})", waiting.since), Fact("Kept until", at=waiting.kept_until)
 
 
 def _why(allocation: Allocation, now: datetime) -> str:
     if allocation.end_cause is not None:
-        return END_CAUSES[allocation.end_cause] + "."
-    if not allocation.is_open or allocation.ready_at is not None:
+        never_held = allocation.state is AllocationState.WITHDRAWN and allocation.held_at is None
+        return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "."
+    if not allocation.is_open or (allocation.ready_at is not None and allocation.stop_cause is None):
         return ""
     if allocation.stop_cause is not None:
-        return "It is being stopped; its GPUs are free again in a few seconds."
+        return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended."
     since = allocation.starting_at or allocation.held_at or allocation.requested_at
     waited = duration(now - since)
     if allocation.started_at is not None:
@@ -162,7 +212,8 @@ def _why(allocation: Allocation, now: datetime) -> str:
         return f"Its program is running, we wait for its first answer ({waited}).{slow}"
     if allocation.starting_at is not None:
         return f"Its program is being started ({waited})."
-    return f"GPUs and memory are held; the start begins ({waited})."
+    turn = "Its turn has come. " if allocation.queued_at is not None else ""
+    return f"{turn}{'GPUs and memory are' if allocation.request.gpus else 'Its memory is'} held; the start begins ({waited})."
 
 
 def simulated_label(label: str, *, is_simulated: bool) -> str:
@@ -181,10 +232,13 @@ class GpuRow:
     bad: int
 
 
-def gpu_row(label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool) -> GpuRow:
-    """Return how many GPUs of one type are free now."""
-    total = free + held + unhealthy
-    text = f"{free} of {total} free" + (f", {unhealthy} out of order" if unhealthy else "")
+def gpu_row(  # noqa: PLR0913  keyword-only
+    label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool, startable: int = 0, minutes_to_start: int | None = None
+) -> GpuRow:
+    """Return how many GPUs of one type are free now, and how many more an autoscaler may bring."""
+    text = f"{free} of {free + held + unhealthy} free" + (f", {unhealthy} out of order" if unhealthy else "")
+    if startable:
+        text += f", {startable} more" + ("" if minutes_to_start is None else f" {in_minutes(minutes_to_start)}")
     return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy)
 
 
@@ -212,6 +266,8 @@ class HomePage:
     tier: str
     bars: tuple[Bar, ...]
     gpu_rows: tuple[GpuRow, ...]
+    place: str = "machine"
+    """What a sentence calls where servers run: ``machine`` or ``cluster``."""
 
     @property
     def is_first_time(self) -> bool:

@@ -22,11 +22,28 @@ END_CAUSES: dict[EndCause, str] = {
     EndCause.CRASHED: "It crashed; the log shows the last lines",
     EndCause.KILLED: "It was killed from outside the platform",
     EndCause.OUT_OF_MEMORY: "It ran out of memory; choose more memory next time",
+    EndCause.EVICTED: "Its node ran short of memory or disk and put it out",
+    EndCause.PREEMPTED: "Something of higher priority took its place",
+    EndCause.DELETED: "Its pod was deleted from outside the platform",
+    EndCause.NODE_LOST: "Its node stopped answering; charged up to the node's last sign of life",
     EndCause.START_FAILED: "It did not start; nothing is charged",
     EndCause.LOST: "Nobody saw it end; charged up to its last sign of life",
     EndCause.HOLD_EXPIRED: "It was never started; nothing is charged",
+    EndCause.INTEREST_EXPIRED: "It left the queue, because nobody confirmed that it was still wanted",
+    EndCause.OWNER_GONE: "It left the queue, because its owner is gone",
+    EndCause.TEMPLATE_REMOVED: "It left the queue, because its environment is not offered any more",
+    EndCause.PROJECT_CLOSED: "It left the queue, because its project is closed",
+    EndCause.NOT_ALLOWED: "It left the queue, because its environment or project is not for you any more",
+    EndCause.OPTIONS_REFUSED: "It left the queue, because so much, or this GPU type, is not offered any more",
+    EndCause.NEVER_FITS: "It left the queue, because your limit or your project's is below it now",
 }
 """Why an environment ended, for its owner."""
+
+WITHDRAWALS: dict[EndCause, str] = {
+    EndCause.STOPPED_BY_USER: "You withdrew it from the queue",
+    EndCause.STOPPED_BY_ADMIN: "An admin withdrew it from the queue",
+}
+"""The same, where it never got out of the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,11 @@ def hours(seconds: Decimal) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Return a count with its noun."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def in_minutes(minutes: int) -> str:
+    """Return when something that takes minutes is there, for example ``in about 6 min``."""
+    return f"in about {duration(timedelta(minutes=minutes))}"
 
 
 def gpus(number: int, type_label: str | None) -> str:

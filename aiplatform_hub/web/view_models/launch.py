@@ -7,16 +7,22 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, Project, Range
+from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, NodePool, Project, Range
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.options import MAX_HOURS
 from aiplatform_hub.errors import AIPlatformError, Reason
 from aiplatform_hub.web.launch_form import Choices, types_of
-from aiplatform_hub.web.view_models.environments import gpu_label
-from aiplatform_hub.web.view_models.formats import amount, count, money, price
+from aiplatform_hub.web.view_models.formats import amount, count, in_minutes, money, price
+from aiplatform_hub.web.view_models.labels import gpu_label
+from aiplatform_hub.web.view_models.queue import NO_ADVICE
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
+
+NO_POOLS: Mapping[str, NodePool] = {}
+
+BY_ITSELF = "Starts by itself when its turn comes; you may close this page."
+"""What is promised to who joins the queue."""
 
 GPU_CHIPS = range(5)
 """The counts that have a chip; a template with more adds its own."""
@@ -95,10 +101,13 @@ class LaunchForm:
     verdict: str
     """What happens when this choice is started now, in one sentence."""
     tone: str
+    promise: str = ""
+    """What happens after a try that would join the queue."""
+    button: str = "Start"
     problem: Problem | None = None
     """Why the last try was refused."""
     warning: Problem | None = None
-    """Why a try now would be refused."""
+    """Why a try now would be refused, or would have to wait."""
 
     @property
     def is_advanced_open(self) -> bool:
@@ -139,6 +148,8 @@ class Quote:
     """Dry run by GPU count, for the other choices as they are."""
     per_hour: Decimal | None = None
     currency: str | None = None
+    before: Mapping[int, int] = field(default_factory=dict)
+    """How many in the queue would come first, by GPU count, where that is known."""
 
 
 def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem | None = None) -> LaunchForm:
@@ -146,10 +157,12 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
     catalog = offer.catalog
     template = catalog.environment_templates[choices.environment_template]
     cards = [_card(t, choices, offer.unavailable.get(t.name, "")) for t in catalog.environment_templates.values()]
-    verdict, tone = _verdict(choices, quote.decisions.get(choices.gpus), offer.unavailable.get(template.name, ""))
+    decision = quote.decisions.get(choices.gpus)
+    verdict, tone = _verdict(choices, quote, offer.unavailable.get(template.name, ""), catalog.node_pools)
+    waits = _waits(decision) and tone == "queue"
     return LaunchForm(
         templates=tuple(sorted(cards, key=lambda card: bool(card.unavailable_reason))),
-        chips=_chips(choices, template, quote.decisions),
+        chips=_chips(choices, template, quote, catalog.node_pools),
         gpu_types=tuple(Option(name, gpu_label(catalog, name) or name, name == choices.gpu_type) for name in types_of(template, offer.gpu_types)),
         projects=tuple(Option(p.name, p.display_name, p.name == choices.project) for p in offer.projects),
         numbers=_numbers(choices, template),
@@ -158,8 +171,10 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
         price=price_sentence(quote.per_hour, quote.currency, choices.max_hours),
         verdict=verdict,
         tone=tone,
+        promise=BY_ITSELF if waits else "",
+        button="Join the queue" if waits else "Start",
         problem=problem,
-        warning=_warning(quote.decisions.get(choices.gpus)),
+        warning=_warning(decision),
     )
 
 
@@ -188,12 +203,13 @@ def _range(numbers: Range, one: str) -> str:
     return f"{numbers.minimum} to {numbers.maximum} {one}s"
 
 
-def _chips(choices: Choices, template: EnvironmentTemplate, decisions: Mapping[int, Decision]) -> tuple[Chip, ...]:
+def _chips(choices: Choices, template: EnvironmentTemplate, quote: Quote, node_pools: Mapping[str, NodePool]) -> tuple[Chip, ...]:
     numbers = sorted({*GPU_CHIPS, *range(template.gpus.minimum, template.gpus.maximum + 1)})
-    return tuple(_chip(number, choices, template, decisions.get(number)) for number in numbers)
+    return tuple(_chip(number, choices, template, quote, node_pools) for number in numbers)
 
 
-def _chip(number: int, choices: Choices, template: EnvironmentTemplate, decision: Decision | None) -> Chip:
+def _chip(number: int, choices: Choices, template: EnvironmentTemplate, quote: Quote, node_pools: Mapping[str, NodePool]) -> Chip:
+    decision = quote.decisions.get(number)
     title = "No GPU" if number == 0 else count(number, "GPU")
     if not template.gpus.minimum <= number <= template.gpus.maximum:
         takes = _range(template.gpus, "GPU")
@@ -205,18 +221,41 @@ def _chip(number: int, choices: Choices, template: EnvironmentTemplate, decision
             is_chosen=False,
             is_enabled=False,
         )
-    note, tone = chip_note(number, decision)
+    if decision is not None and decision.impossible_because:
+        return Chip(number, title, decision.impossible_because, "", is_chosen=False, is_enabled=False)
+    note, tone = chip_note(number, decision, node_pools, quote.before.get(number))
     return Chip(number, title, note, tone, is_chosen=number == choices.gpus)
 
 
-def chip_note(number: int, decision: Decision | None) -> tuple[str, str]:
+def chip_note(number: int, decision: Decision | None, node_pools: Mapping[str, NodePool] = NO_POOLS, before: int | None = None) -> tuple[str, str]:
     """Return what a dry run says about a GPU count, in a few words, and its tone."""
     if decision is None:
         return "", ""
+    if _waits(decision):
+        return f"queue, {_queue_note(decision, before)}", "queue"
+    if decision.node_pool is not None:
+        return f"on a new node{_when(decision.node_pool, node_pools)}", "good"
     if not decision.reasons and decision.error_code is None:
         return ("free now" if number else "starts now"), "good"
     reason = decision.reasons[0] if decision.reasons else Reason(decision.error_code or "", "not possible now")
     return _short(decision.error_code or reason.code, reason), "warn"
+
+
+def _waits(decision: Decision | None) -> bool:
+    """Return whether it would join the queue."""
+    return decision is not None and decision.outcome == "queue"
+
+
+def _queue_note(decision: Decision, before: int | None) -> str:
+    """Return how many come first; where the queue has no say, what it waits for."""
+    if before is not None:
+        return f"{_before(before)} before you" if before else "next in line"
+    reason = next((r for r in decision.reasons if r.code == "quota_in_use"), decision.reasons[0])
+    return _short(reason.code, reason)
+
+
+def _before(number: int) -> str:
+    return "1 waits" if number == 1 else f"{number} wait"
 
 
 def _short(code: str, reason: Reason) -> str:
@@ -226,6 +265,8 @@ def _short(code: str, reason: Reason) -> str:
     limit = amount(reason.dimension, Decimal(reason.limit))
     used = amount(reason.dimension, Decimal(reason.used or 0))
     holders = f": {', '.join(reason.held_by)}" if reason.held_by else ""
+    if code == "quota_exceeded" and reason.scope == "machine" and what:
+        return reason.message
     if code == "quota_exceeded":
         return f"over your limit: {limit}{what}"
     if code == "quota_in_use":
@@ -233,21 +274,38 @@ def _short(code: str, reason: Reason) -> str:
     return f"not free now: {used} of {limit}{what} in use"
 
 
-def _verdict(choices: Choices, decision: Decision | None, unavailable_reason: str) -> tuple[str, str]:
+def _when(node_pool: str, node_pools: Mapping[str, NodePool]) -> str:
+    """Return when a node of a pool would be there."""
+    return f", {in_minutes(node_pools[node_pool].minutes_to_start)}" if node_pool in node_pools else ""
+
+
+def _verdict(choices: Choices, quote: Quote, unavailable_reason: str, node_pools: Mapping[str, NodePool]) -> tuple[str, str]:
+    decision = quote.decisions.get(choices.gpus)
     if unavailable_reason:
         return unavailable_reason, "warn"
     if decision is None:
         return "", ""
+    if _waits(decision):
+        return _queue_verdict(quote.before.get(choices.gpus)), "queue"
+    if decision.node_pool is not None:
+        return f"It starts on a new node{_when(decision.node_pool, node_pools)}.", "good"
     if decision.error_code is None:
         return ("It starts at once." if choices.gpus == 0 else "Free now: it starts at once."), "good"
     return "It would be refused right now.", "warn"
 
 
+def _queue_verdict(before: int | None) -> str:
+    if before is None:
+        return "It waits until your limit has room."
+    return f"{_before(before)} before you." if before else "You would be next in line."
+
+
 def _warning(decision: Decision | None) -> Problem | None:
-    if decision is None or decision.error_code is None:
+    if decision is None or not (decision.error_code or _waits(decision)):
         return None
     lines = tuple(dict.fromkeys(r.message for r in decision.reasons))
-    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.remedies))
+    advice = NO_ADVICE if _waits(decision) else frozenset()
+    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.remedies if remedy not in advice))
     return Problem(title="", detail=" ".join(lines), remedies=remedies)
 
 

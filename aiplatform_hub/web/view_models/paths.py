@@ -39,6 +39,18 @@ class Paths:
         """Return the page that asks before a stop."""
         return f"{self.session(allocation_id)}/stop"
 
+    def fewer_gpus(self, allocation_id: UUID) -> str:
+        """Return where the GPU count of a queued request is changed."""
+        return f"{self.session(allocation_id)}/gpus"
+
+    def keep(self, allocation_id: UUID) -> str:
+        """Return where its owner says that a queued request is still wanted."""
+        return f"{self.session(allocation_id)}/keep"
+
+    def home_card(self, allocation_id: UUID) -> str:
+        """Return Home, at the card of one allocation."""
+        return f"{self.platform}home#environment-{allocation_id}"
+
     def launch(self, **choices: object) -> str:
         """Return the Launch page with choices filled in."""
         given = {name: value for name, value in choices.items() if value not in {None, ""}}

@@ -9,11 +9,18 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, Alloc
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import Reason
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, Fact, resources
-from aiplatform_hub.web.view_models.formats import END_CAUSES, Stamp, server_label, stamp
+from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, server_label, stamp
+from aiplatform_hub.web.view_models.queue import NO_ADVICE
 
 CAUSES = {
     "admitted": "Asked for and admitted; GPUs and memory held",
     "denied": "Asked for and refused",
+    "queued": "Asked for; it did not fit then, so it joined the queue",
+    "dispatched": "Its turn came: GPUs and memory held",
+    "changed": "Asked for another number of GPUs",
+    "confirmed": "Its owner still wants it",
+    "requeued": "The start failed: back to the front of the queue",
+    "given_back": "JupyterHub could not be asked to start it: back to its place in the queue",
     "starting": "The start began",
     "started": "The program began to run; the meter started",
     "ready": "It answered; ready to use",
@@ -59,14 +66,14 @@ class SessionPage:
     log_note: str
 
 
-def session_facts(allocation: Allocation, catalog: Catalog) -> tuple[Fact, ...]:
-    """Return everything that was promised, in words."""
+def session_facts(allocation: Allocation, catalog: Catalog, waiting: tuple[Fact, ...] = ()) -> tuple[Fact, ...]:
+    """Return everything that was promised, or is waited for, in words."""
     request = allocation.request
     facts = [
         Fact("Owner", allocation.user_name),
         Fact("Server", server_label(allocation.server_name)),
         Fact("Resources", resources(request, catalog)),
-        Fact("GPUs", ", ".join(allocation.devices) or "none"),
+        *(waiting or (Fact("GPUs", ", ".join(allocation.devices) or "none"),)),
         Fact("Charged to", f"{request.project}, cost centre {request.cost_centre}"),
         Fact("Asked for", f"by {allocation.actor}, through {DOORS.get(allocation.door, allocation.door)}", stamp(allocation.requested_at)),
     ]
@@ -82,21 +89,26 @@ DOORS = {"rest": "the REST API", "hub": "the hub", "page": "the Launch page"}
 
 def steps(allocation: Allocation, events: Sequence[AllocationEvent]) -> tuple[Step, ...]:
     """Return the timeline, oldest first: the decision, then each transition."""
-    first = "denied" if allocation.state is AllocationState.DENIED else "admitted"
-    later = [e for e in events if e.from_state is not None or e.cause not in {"admitted", "denied"}]
+    first = next((e for e in events if e.from_state is None and e.to_state is AllocationState.QUEUED), None)
+    decided = "denied" if allocation.state is AllocationState.DENIED else "admitted"
+    later = [e for e in events if e is not first and (e.from_state is not None or e.cause not in {"admitted", "denied"})]
     return (
-        Step(stamp(allocation.requested_at), CAUSES[first], allocation.actor),
-        *(Step(stamp(e.at), _cause(e.cause, allocation), e.actor) for e in later),
+        Step(stamp(first.at if first else allocation.requested_at), CAUSES[first.cause if first else decided], allocation.actor),
+        *(Step(stamp(e.at), _cause(e, allocation), e.actor) for e in later),
     )
 
 
-def _cause(cause: str, allocation: Allocation) -> str:
-    text = CAUSES.get(cause, cause)
-    is_guess = allocation.estimated and cause == (allocation.end_cause or EndCause.LOST).value
+def _cause(event: AllocationEvent, allocation: Allocation) -> str:
+    if event.to_state is AllocationState.WITHDRAWN and event.from_state is AllocationState.QUEUED and event.cause in set(WITHDRAWALS):
+        return WITHDRAWALS[EndCause(event.cause)]
+    text = CAUSES.get(event.cause, event.cause)
+    is_guess = allocation.estimated and event.cause == (allocation.end_cause or EndCause.LOST).value
     return f"{text} (time estimated)" if is_guess else text
 
 
 def why(outcome: str, reasons: Sequence[Reason]) -> tuple[str, tuple[str, ...]]:
     """Return the decision as a sentence and its reasons."""
-    lines = tuple(dict.fromkeys(line for r in reasons for line in (r.message, *r.remedies) if line))
-    return ("It was admitted: it fitted every limit and what was free." if outcome == "admit" else "It was refused:"), lines
+    advice = NO_ADVICE if outcome == "queue" else frozenset()
+    lines = tuple(dict.fromkeys(line for r in reasons for line in (r.message, *r.remedies) if line and line not in advice))
+    verdicts = {"admit": "It was admitted: it fitted every limit and what was free.", "queue": "It joined the queue:"}
+    return verdicts.get(outcome, "It was refused:"), lines

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.catalog import Catalog
-from aiplatform_hub.web.view_models.environments import gpu_label, template_label
 from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
+from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 
 if TYPE_CHECKING:
     from aiplatform_hub.operations.cost_reporter import Report, ReportRow

@@ -1,4 +1,4 @@
-"""Allocations: launch, list, look, ask why, stop."""
+"""Allocations: launch, list, look, ask why, change what waits, stop."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import AIPlatformError, InvalidOptionError, NotFoundError
 from aiplatform_hub.services.platform.auth import READ, START, STOP
 from aiplatform_hub.services.platform.base import ApiHandler
-from aiplatform_hub.services.platform.bodies import instant, invalid, options_in, read_body, target_user
+from aiplatform_hub.services.platform.bodies import instant, invalid, options_in, read_body, read_change, target_user
 from aiplatform_hub.services.platform.models import AllocationOut, AllocationPage, LaunchBody, WhyOut, reasons_of
+from aiplatform_hub.services.platform.queue_models import QueuedChange
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
 from aiplatform_hub.services.platform.sessions import Order, check_server_name
 from aiplatform_hub.services.platform.views import AllocationViews
@@ -74,15 +75,15 @@ class AllocationsHandler(ApiHandler):
             found = factory.allocations.page(connection, query.narrow, limit=query.limit + 1, after=after)
         shown, more = found[: query.limit], len(found) > query.limit
         visible = [allocation for allocation in shown if query.is_checked or self.sees(allocation)]
-        views = AllocationViews(factory)
-        return AllocationPage(items=tuple(views.brief(allocation) for allocation in visible), next_cursor=cursor_text(shown[-1]) if more else None)
+        items = AllocationViews(factory, self.principal).briefs(visible)
+        return AllocationPage(items=items, next_cursor=cursor_text(shown[-1]) if more else None)
 
     def sees(self, allocation: Allocation) -> bool:
         """Return whether the caller may know of an allocation."""
         return self.principal.may(READ, allocation.user_name, server_name=allocation.server_name)
 
     async def post(self) -> None:
-        """Launch, and answer with the held allocation."""
+        """Launch, and answer with the allocation: held, or queued."""
         try:
             await self._launch()
         except AIPlatformError as error:
@@ -95,10 +96,17 @@ class AllocationsHandler(ApiHandler):
         await self.require(START, user_name, server_name=body.server_name)
         if body.server_name is not None:
             check_server_name(body.server_name)
-        order = Order(options=options_in(body), user_name=user_name, server_name=body.server_name, idempotency_key=self._idempotency_key())
+        order = Order(
+            options=options_in(body),
+            user_name=user_name,
+            server_name=body.server_name,
+            idempotency_key=self._idempotency_key(),
+            may_wait=body.if_full == "queue",
+        )
         allocation = await self.platform.sessions.launch(order, self.principal)
         self.set_header("Location", f"{self.platform.settings.api_prefix}api/v1/allocations/{allocation.id}")
-        self.reply(await self.platform.run(AllocationViews(self.platform.factory).full, allocation.id), 201)
+        was_queued = allocation.queued_at is not None
+        self.reply(await self.platform.run(AllocationViews(self.platform.factory, self.principal).full, allocation.id), 202 if was_queued else 201)
 
     def _idempotency_key(self) -> str | None:
         key = self.request.headers.get("Idempotency-Key")
@@ -143,6 +151,10 @@ class OneAllocation(ApiHandler):
         with self.platform.factory.database.read() as connection:
             return self.platform.factory.allocations.find(connection, key)
 
+    async def tell(self, allocation: Allocation, status: int = 200) -> None:
+        """Answer with everything about an allocation, as it is now."""
+        self.reply(await self.platform.run(AllocationViews(self.platform.factory, self.principal).full, allocation.id), status)
+
     async def require_read(self, allocation: Allocation) -> None:
         """Check scopes that name groups; whoever fails is told that there is no such allocation."""
         try:
@@ -153,22 +165,41 @@ class OneAllocation(ApiHandler):
 
 
 class AllocationHandler(OneAllocation):
-    """``GET`` and ``DELETE allocations/{id}``."""
+    """``GET``, ``PATCH`` and ``DELETE allocations/{id}``."""
 
     async def get(self, allocation_id: str) -> None:
         """Answer with everything about one allocation."""
         allocation = await self.found(allocation_id)
-        self.reply(await self.platform.run(AllocationViews(self.platform.factory).full, allocation.id))
+        await self.tell(allocation)
+
+    async def patch(self, allocation_id: str) -> None:
+        """Change the GPU count of a request in the queue."""
+        allocation = await self.found(allocation_id)
+        await self.require(START, allocation.user_name, server_name=allocation.server_name)
+        change = read_change(QueuedChange, self.body_object())
+        await self.platform.sessions.change_gpus(allocation, change.gpus, self.principal)
+        await self.tell(allocation)
 
     async def delete(self, allocation_id: str) -> None:
-        """Stop the session: 202 while it ends, 204 when it is over already."""
+        """Withdraw the request or stop the session: 202 while it ends, 204 when it is over already."""
         allocation = await self.found(allocation_id)
         await self.require(STOP, allocation.user_name, server_name=allocation.server_name)
         if not await self.platform.sessions.stop(allocation, self.principal):
             self.set_status(204)
             self.clear_header("Content-Type")
             return
-        self.reply(await self.platform.run(AllocationViews(self.platform.factory).full, allocation.id), 202)
+        await self.tell(allocation, 202)
+
+
+class ConfirmHandler(OneAllocation):
+    """``POST allocations/{id}/confirm``."""
+
+    async def post(self, allocation_id: str) -> None:
+        """Note that the owner still wants what waits in the queue."""
+        allocation = await self.found(allocation_id)
+        await self.require(START, allocation.user_name, server_name=allocation.server_name)
+        await self.platform.run(self.platform.factory.queue_desk.confirm, allocation.id, by=self.principal.name)
+        await self.tell(allocation)
 
 
 class WhyHandler(OneAllocation):
@@ -255,13 +286,19 @@ RESOURCES = (
                 method="POST",
                 path="api/v1/allocations",
                 summary="Launch an environment",
-                description="Holds the resources and asks JupyterHub to start the server. Nothing stays held after a refusal.",
+                description=(
+                    "Holds the resources and asks JupyterHub to start the server. What does not fit now but could later waits in the queue and starts by itself, "
+                    "unless `if_full` is `fail`. Nothing stays held or queued after a refusal."
+                ),
                 scope=START,
                 parameters=(
                     Parameter("Idempotency-Key", "The same key again returns the first answer and starts nothing", {**_TEXT, "maxLength": 255}, "header"),
                 ),
                 body=LaunchBody,
-                replies={201: Reply("Held; the server is starting", AllocationOut, headers=("Location",))},
+                replies={
+                    201: Reply("Held; the server is starting", AllocationOut, headers=("Location",)),
+                    202: Reply("Queued; the server starts when its turn comes", AllocationOut, headers=("Location",)),
+                },
                 errors=(400, 404, 409),
             ),
         ),
@@ -280,9 +317,32 @@ RESOURCES = (
             Route(
                 method="DELETE",
                 path="api/v1/allocations/{id}",
-                summary="Stop a session; may be repeated",
+                summary="Stop a session, or withdraw a request from the queue; may be repeated",
                 scope=STOP,
-                replies={202: Reply("The session is being stopped", AllocationOut), 204: Reply("It was over already")},
+                replies={202: Reply("The session is being stopped, or the request is withdrawn", AllocationOut), 204: Reply("It was over already")},
+                errors=(404, 409),
+            ),
+            Route(
+                method="PATCH",
+                path="api/v1/allocations/{id}",
+                summary="Change the GPU count of a request in the queue",
+                description="Fewer GPUs keep the submit time, more go to the back. What runs already is not changed.",
+                scope=START,
+                body=QueuedChange,
+                replies={200: Reply("The allocation", AllocationOut)},
+                errors=(400, 404, 409),
+            ),
+        ),
+    ),
+    Resource(
+        ConfirmHandler,
+        (
+            Route(
+                method="POST",
+                path="api/v1/allocations/{id}/confirm",
+                summary="Say that a request in the queue is still wanted; its time in the queue begins anew",
+                scope=START,
+                replies={200: Reply("The allocation", AllocationOut)},
                 errors=(404, 409),
             ),
         ),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aiplatform_hub.clients.environments import unavailable_reason
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, EnvironmentTemplate, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.models import (
@@ -20,6 +20,7 @@ from aiplatform_hub.services.platform.models import (
     TierLimitOut,
     TierOut,
 )
+from aiplatform_hub.services.platform.queue_views import QueueViews
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
 
 
@@ -45,11 +46,11 @@ class CatalogHandler(ApiHandler):
         self.reply(catalog)
 
     def _templates(self, here: list[str]) -> list[EnvironmentTemplateOut]:
-        """Look at the disk, in a thread, for what is built."""
+        """Look, in a thread, for what can be started here."""
         factory = self.platform.factory
-        folder = factory.settings.environments_dir
+        unavailable = unavailable_templates(factory.catalog, factory.settings, factory.enforcer)
         groups = self.principal.groups
-        return [template_out(t, here, not_for(t, groups) or unavailable_reason(t, folder)) for t in factory.catalog.environment_templates.values()]
+        return [template_out(t, here, not_for(t, groups) or unavailable.get(t.name)) for t in factory.catalog.environment_templates.values()]
 
 
 def not_for(template: EnvironmentTemplate, groups: frozenset[str]) -> str | None:
@@ -112,10 +113,12 @@ def capacity_out(factory: Factory) -> CapacityOut:
             held=entry.held,
             unhealthy=entry.unhealthy,
             simulated=entry.total if entry.simulated else 0,
+            startable=entry.startable,
+            minutes_to_start=entry.minutes_to_start,
         )
         for entry in factory.enforcer.capacity()
     )
-    return CapacityOut(gpu_types=types, queue_length=0, as_of=factory.clock())
+    return CapacityOut(gpu_types=types, queue_length=QueueViews(factory).length(), as_of=factory.clock())
 
 
 RESOURCES = (
@@ -135,7 +138,11 @@ RESOURCES = (
         CapacityHandler,
         (
             Route(
-                method="GET", path="api/v1/capacity", summary="GPUs by type: total, free, held", scope=READ, replies={200: Reply("The capacity", CapacityOut)}
+                method="GET",
+                path="api/v1/capacity",
+                summary="GPUs by type: total, free, held; how many requests wait",
+                scope=READ,
+                replies={200: Reply("The capacity", CapacityOut)},
             ),
         ),
     ),

@@ -58,8 +58,8 @@ class DecisionsHandler(ApiHandler):
         body = read_body(DecisionRequest, self.body_object())
         user_name = target_user(body, self.principal)
         await self.require(START, user_name)
-        request, decision = await self.platform.sessions.decide(options_in(body), user_name)
-        factory = self.platform.factory
+        request, preview = await self.platform.sessions.decide(options_in(body), user_name, may_wait=body.if_full == "queue")
+        factory, decision = self.platform.factory, preview.decision
         self.reply(
             DecisionOut(
                 outcome=decision.outcome.value,
@@ -67,6 +67,7 @@ class DecisionsHandler(ApiHandler):
                 reasons=reasons_of(decision.reasons),
                 price=price_out(request, card_at(factory.catalog.rate_cards, factory.clock())),
                 options=options_of(request),
+                position=preview.position,
             )
         )
 
@@ -100,7 +101,7 @@ RESOURCES = (
             Route(
                 method="POST",
                 path="api/v1/decisions",
-                summary="Dry run of a launch; holds nothing",
+                summary="Dry run of a launch; holds and queues nothing",
                 scope=START,
                 body=DecisionRequest,
                 replies={200: Reply("What a launch would get now", DecisionOut)},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.cgroups import Cgroups
-from aiplatform_hub.clients.environments import unavailable_reason
+from aiplatform_hub.config import Place
 from aiplatform_hub.errors import CatalogError, NotFoundError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
+from aiplatform_hub.services.platform.pages.queue import every_line
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.web.view_models import admin as view
 from aiplatform_hub.web.view_models.paths import Paths
@@ -34,10 +36,11 @@ def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.Ad
     now, catalog = factory.clock(), factory.catalog
     with factory.database.read() as connection:
         opened = factory.allocations.open(connection)
+        queued = {a.id: a for a in factory.allocations.queued(connection)}
         pool = factory.devices.pool(connection)
         beats = {beat.process: beat for beat in factory.heartbeats.all(connection)}
         audit = factory.audit.latest(connection, limit=AUDIT_ROWS)
-    costs = costs_of(factory, opened)
+    costs, lines = costs_of(factory, opened), every_line(factory, tuple(queued.values()), opened)
     names = [*PROCESSES, *sorted(set(beats) - set(PROCESSES))]
     not_enforced, enforced = enforcement(factory, has_gpus=bool(pool and pool.devices), has_own_origins=has_own_origins)
     return view.AdminPage(
@@ -49,8 +52,11 @@ def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.Ad
         audit=tuple(view.audit_row(event) for event in audit),
         catalog_problems=_catalog_problems(factory),
         templates=tuple(
-            (t.display_name, reason) for t in catalog.environment_templates.values() if (reason := unavailable_reason(t, factory.settings.environments_dir))
+            (catalog.environment_templates[name].display_name, reason)
+            for name, reason in unavailable_templates(catalog, factory.settings, factory.enforcer).items()
         ),
+        place=factory.settings.place.value,
+        queue=tuple(view.queue_row(queued[id_], line, catalog=catalog, now=now, paths=paths) for id_, line in lines.items()),
     )
 
 
@@ -69,10 +75,13 @@ def _catalog_problems(factory: Factory) -> tuple[str, ...]:
 
 
 def enforcement(factory: Factory, *, has_gpus: bool, has_own_origins: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what this machine cannot enforce, and what it can."""
-    lines = [view.limit_line(e.resource, e.reason, is_enforced=e.is_enforced) for e in Cgroups.detect().enforcement()]
-    lines.append(view.isolation_line(is_isolated=factory.settings.isolates_users))
-    lines.append(view.origin_line(has_own_origins=has_own_origins))
-    if has_gpus:
-        lines.append(view.gpu_line(is_simulated=factory.settings.simulated_gpus > 0))
+    """Return what this machine or cluster cannot enforce, and what it can."""
+    if factory.settings.place is Place.CLUSTER:
+        lines = [*view.pod_lines(has_gpus=has_gpus), view.origin_line(has_own_origins=has_own_origins)]
+    else:
+        lines = [view.limit_line(e.resource, e.reason, is_enforced=e.is_enforced) for e in Cgroups.detect().enforcement()]
+        lines.append(view.isolation_line(is_isolated=factory.settings.isolates_users))
+        lines.append(view.origin_line(has_own_origins=has_own_origins))
+        if has_gpus:
+            lines.append(view.gpu_line(is_simulated=factory.settings.simulated_gpus > 0))
     return tuple(text for text, is_bound in lines if not is_bound), tuple(text for text, is_bound in lines if is_bound)

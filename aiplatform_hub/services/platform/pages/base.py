@@ -34,6 +34,8 @@ class Page(PageHandler):
     active = ""
     """Name of its navigation entry."""
     title = ""
+    here = ""
+    """Path and query that what moves on the page is refreshed from; empty means the request's own."""
 
     def set_default_headers(self) -> None:
         """Add the pages' policy for scripts and styles."""
@@ -84,7 +86,7 @@ class Page(PageHandler):
             active=self.active,
             notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users),
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
-            here=self.request.uri or "",
+            here=self.here or self.request.uri or "",
             version=__version__,
         )
 

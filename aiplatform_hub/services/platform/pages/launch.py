@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aiplatform_hub.clients.environments import unavailable_reason
+from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.services.platform.sessions import Order, check_server_name
@@ -37,14 +38,15 @@ class LaunchHandler(Page):
                 raise InsufficientScopeError(f"This needs the scope {START}!user={caller.user_name}.")
             if name is not None:
                 check_server_name(name)
-            order = Order(options=options_of_fields(fields), user_name=caller.user_name, server_name=name, door="page")
+            order = Order(options=options_of_fields(fields), user_name=caller.user_name, server_name=name, door="page", may_wait=True)
             allocation = await self.platform.sessions.launch(order, self.principal)
         except AIPlatformError as error:
             self.set_status(error.status)
             self.set_error_headers(error)
             await self._show(caller, problem_of(error))
             return
-        self.redirect(self.paths.pending(caller.user_name, allocation.server_name), status=303)
+        waits = allocation.is_queued
+        self.redirect(self.paths.home_card(allocation.id) if waits else self.paths.pending(caller.user_name, allocation.server_name), status=303)
 
     async def _show(self, caller: Caller, problem: Problem | None) -> None:
         form = await self.platform.run(form_for, self.factory, caller, self.fields(), problem)
@@ -54,35 +56,35 @@ class LaunchHandler(Page):
 def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], problem: Problem | None = None) -> LaunchForm:
     """Read and word the form for what was chosen so far."""
     catalog = factory.catalog
-    unavailable = {name: reason for name in catalog.environment_templates if (reason := _unavailable(factory, caller, name))}
+    unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | _not_for(catalog, caller)
     offer = Offer(catalog, catalog.projects_of(caller.groups), tuple(c.name for c in factory.enforcer.capacity()), unavailable)
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=offer.gpu_types, projects=offer.projects, startable=startable)
     card = card_at(catalog.rate_cards, factory.clock())
     per_hour = price_per_hour(choices.gpus, choices.gpu_type if choices.gpus else None, card)
-    quote = Quote(_decisions(factory, caller, choices, offer.gpu_types), per_hour, card.currency)
+    decisions, before = _decisions(factory, caller, choices, offer.gpu_types)
+    quote = Quote(decisions, per_hour, card.currency, before)
     return launch_form(choices, offer, quote, problem)
 
 
-def _unavailable(factory: Factory, caller: Caller, name: str) -> str:
-    template = factory.catalog.environment_templates[name]
-    if template.allowed_groups and not caller.groups & set(template.allowed_groups):
-        return f"Only for members of {', '.join(template.allowed_groups)}."
-    return unavailable_reason(template, factory.settings.environments_dir) or ""
+def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
+    """Return a reason by name of each environment template that is for others."""
+    others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
+    return {t.name: f"Only for members of {', '.join(t.allowed_groups)}." for t in others}
 
 
-def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> dict[int, Decision]:
-    """Return a dry run for each GPU count that the template takes, the other choices as they are."""
+def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, int]]:
+    """Return a dry run for each GPU count that the template takes, the other choices as they are; and how many in the queue would come first."""
     template = factory.catalog.environment_templates[choices.environment_template]
     has_type = bool(types_of(template, gpu_types))
-    decisions = {}
+    requests, decisions = {}, {}
     for count in range(template.gpus.minimum, template.gpus.maximum + 1):
         if count and not has_type:
             continue
         try:
-            request = resolve(options_of_choices(replace(choices, gpus=count)), catalog=factory.catalog, caller=caller, available_gpu_types=gpu_types)
+            requests[count] = resolve(options_of_choices(replace(choices, gpus=count)), catalog=factory.catalog, caller=caller, available_gpu_types=gpu_types)
         except AIPlatformError as error:
             decisions[count] = Decision(outcome=Outcome.DENY, error_code=error.code, reasons=error.reasons)
-            continue
-        decisions[count] = factory.enforcer.dry_run(caller, request)
-    return decisions
+    prospects = factory.prospects.of_launch(caller, requests)
+    before = {count: prospect.before for count, prospect in prospects.items() if prospect.before is not None}
+    return decisions | {count: prospect.decision for count, prospect in prospects.items()}, before

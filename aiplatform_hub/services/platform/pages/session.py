@@ -1,4 +1,4 @@
-"""One allocation: its page, and the question before a stop."""
+"""One allocation: its page, the question before a stop, and what its owner does while it waits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.costs import CostLine, cost_lines
-from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError, NotFoundError
+from aiplatform_hub.errors import AIPlatformError, ForbiddenError, InsufficientScopeError, NotFoundError
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.services.platform.auth import READ, STOP
+from aiplatform_hub.services.platform.auth import READ, START, STOP
+from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
-from aiplatform_hub.web.view_models.environments import environment_card, gpu_label, template_label
+from aiplatform_hub.services.platform.pages.home import home_page
+from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
+from aiplatform_hub.web.view_models.environments import environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import gpus, hours, money, price, stamp
+from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
 
 LOG_BYTES = 16_384
@@ -38,14 +43,82 @@ class _OneAllocation(Page):
         self.title = template_label(self.factory.catalog, found.request.environment_template)
         return found
 
+    async def show_session(self, allocation: Allocation, error: AIPlatformError | None = None) -> None:
+        """Answer with the session's page."""
+        is_own = self.principal.name == allocation.user_name
+        line = await self._line(allocation, is_own=is_own) if allocation.is_queued else None
+        page = await self.platform.run(session_page, self.factory, allocation, self.paths, may_read_log=is_own or self.principal.is_admin, line=line)
+        self.show("session.html", page=page, problem=problem_of(error) if error else None)
+
+    async def _line(self, allocation: Allocation, *, is_own: bool) -> Line:
+        if not is_own:
+            return await self.platform.run(other_line, self.factory, allocation, self.principal.name)
+        owner = await self.caller()
+        lines = await self.platform.run(own_lines, self.factory, owner, [allocation], ())
+        return lines[allocation.id]
+
 
 class SessionHandler(_OneAllocation):
     """``GET sessions/ID``."""
 
     async def get(self, allocation_id: str) -> None:
+        await self.show_session(await self.allocation(allocation_id))
+
+
+class _QueuedHandler(_OneAllocation):
+    """Changes a queued request of the reader's own, then shows the page that it was asked from."""
+
+    async def get(self, allocation_id: str) -> None:
+        """Lead to the request, for a browser that opens the address again."""
+        self.redirect(self.paths.session(UUID(allocation_id)), status=303)
+
+    async def post(self, allocation_id: str) -> None:
         allocation = await self.allocation(allocation_id)
-        may_read_log = self.principal.name == allocation.user_name or self.principal.is_admin
-        self.show("session.html", page=await self.platform.run(session_page, self.factory, allocation, self.paths, may_read_log=may_read_log))
+        is_on_home = self.fields().get("back") == "home"
+        try:
+            if self.principal.name != allocation.user_name:
+                raise ForbiddenError("Here only its owner changes a request. An admin withdraws it, or changes it through the REST API.")
+            if not self.principal.may(START, allocation.user_name, server_name=allocation.server_name):
+                raise InsufficientScopeError(f"This needs the scope {START}!user={allocation.user_name}.")
+            await self.act(allocation)
+        except AIPlatformError as error:
+            self.set_status(error.status)
+            self.set_error_headers(error)
+            await self._explain(error, await self.allocation(allocation_id), is_on_home=is_on_home and self.principal.name == allocation.user_name)
+            return
+        self.redirect(self.paths.home_card(allocation.id) if is_on_home else self.paths.session(allocation.id), status=303)
+
+    async def _explain(self, error: AIPlatformError, allocation: Allocation, *, is_on_home: bool) -> None:
+        """Answer with the page and the refusal on it; what moves on it refreshes from its usual address."""
+        if is_on_home:
+            self.title, self.here = "Home", f"{self.paths.platform}home"
+            page = await self.platform.run(home_page, self.factory, await self.caller(), self.paths)
+            self.show("home.html", page=page, problem=problem_of(error))
+            return
+        self.here = self.paths.session(allocation.id)
+        await self.show_session(allocation, error)
+
+    async def act(self, allocation: Allocation) -> None:
+        """Change the request."""
+        raise NotImplementedError
+
+
+class FewerGpusHandler(_QueuedHandler):
+    """``POST sessions/ID/gpus``: ask for another number of GPUs."""
+
+    async def act(self, allocation: Allocation) -> None:
+        """Change the count; what is no number is refused by name."""
+        text = self.fields().get("gpus", "")
+        if not text.isascii() or not text.isdigit():
+            raise invalid("gpus", "Choose how many GPUs to ask for.")
+        await self.platform.sessions.change_gpus(allocation, int(text[:4]), self.principal)
+
+
+class KeepHandler(_QueuedHandler):
+    """``POST sessions/ID/keep``: it is still wanted."""
+
+    async def act(self, allocation: Allocation) -> None:
+        await self.platform.run(self.factory.queue_desk.confirm, allocation.id, by=self.principal.name)
 
 
 class StopHandler(_OneAllocation):
@@ -64,12 +137,16 @@ class StopHandler(_OneAllocation):
             self.set_status(error.status)
             await self._ask(allocation, error)
             return
-        self.redirect(f"{self.paths.platform}home", status=303)
+        self.redirect(f"{self.paths.platform}{self._back(allocation)}", status=303)
+
+    def _back(self, allocation: Allocation) -> str:
+        return "home" if self.principal.name == allocation.user_name else "admin"
 
     async def _ask(self, allocation: Allocation, error: AIPlatformError | None) -> None:
         costs = await self.platform.run(costs_of, self.factory, [allocation])
-        card = environment_card(allocation, cost=costs.get(allocation.id), catalog=self.factory.catalog, now=self.factory.clock(), paths=self.paths)
-        self.show("stop.html", card=card, problem=problem_of(error) if error else None)
+        line = await self.platform.run(other_line, self.factory, allocation, self.principal.name) if allocation.is_queued else None
+        card = environment_card(allocation, cost=costs.get(allocation.id), catalog=self.factory.catalog, now=self.factory.clock(), paths=self.paths, line=line)
+        self.show("stop.html", card=card, problem=problem_of(error) if error else None, back=self._back(allocation))
 
 
 def _find(factory: Factory, allocation_id: UUID) -> Allocation | None:
@@ -77,7 +154,7 @@ def _find(factory: Factory, allocation_id: UUID) -> Allocation | None:
         return factory.allocations.find(connection, allocation_id)
 
 
-def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_read_log: bool) -> SessionPage:
+def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_read_log: bool, line: Line | None = None) -> SessionPage:
     """Read and word everything about one allocation."""
     now, catalog = factory.clock(), factory.catalog
     with factory.database.read() as connection:
@@ -88,9 +165,10 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
     cost = costs_of(factory, [allocation]).get(allocation.id)
     verdict, reasons = why(decision.outcome, decision.reasons) if decision else ("The decision is not stored.", ())
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
+    card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line)
     return SessionPage(
-        card=environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths),
-        facts=session_facts(allocation, catalog),
+        card=card,
+        facts=session_facts(allocation, catalog, wait_facts(allocation, card.wait, now) if card.wait else ()),
         steps=steps(allocation, history),
         verdict=verdict,
         reasons=reasons,

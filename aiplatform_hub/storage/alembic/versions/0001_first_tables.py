@@ -14,6 +14,7 @@ IS_OPEN = sa.text("state IN ('held', 'active')")
 def upgrade() -> None:
     """Create every table."""
     _create_allocations()
+    _index_allocations()
     _create_audit_events()
     _create_capacity_pools()
     _create_decisions()
@@ -80,6 +81,9 @@ def _create_allocations() -> None:
         sa.CheckConstraint("gpus >= 0", name=op.f("ck_allocations_gpus_not_negative")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_allocations")),
     )
+
+
+def _index_allocations() -> None:
     op.create_index("ix_allocations_requested", "allocations", ["requested_at", "id"], unique=False)
     op.create_index("ix_allocations_user_requested", "allocations", ["user_id", "requested_at", "id"], unique=False)
     op.create_index(

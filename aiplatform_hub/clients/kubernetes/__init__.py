@@ -1,0 +1,1 @@
+"""A Kubernetes cluster, as the keeper and the spawner need it."""

@@ -1,0 +1,89 @@
+"""One pass over the queue: who starts, who is over, and why the others wait. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import Allocation, EndCause
+from aiplatform_hub.domain.eligibility import Eligible, Judgement
+from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode
+from aiplatform_hub.domain.queueing import QueueEntry, View, WaitCode, WaitReason, line_id
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The queue at one instant, judged and planned."""
+
+    view: View
+    judged: Mapping[UUID, Judgement]
+    line: PlannerInput
+    plan: Plan
+
+    @property
+    def over(self) -> tuple[tuple[Allocation, EndCause], ...]:
+        """Requests that can never start."""
+        return tuple((a, verdict) for a in self.view.queued if isinstance(verdict := self.judged[a.id], EndCause))
+
+    @property
+    def starts(self) -> tuple[tuple[Allocation, Eligible], ...]:
+        """Requests that start now: those without GPUs, then those of the plan in its order."""
+        by_id = {line_id(a.id): a for a in self.view.queued}
+        free_of_gpus = [a for a in self.view.queued if not a.request.gpus]
+        planned = [by_id[start.request_id] for start in self.plan.starts if start.request_id in by_id]
+        return tuple((a, verdict) for a in (*free_of_gpus, *planned) if isinstance(verdict := self.judged[a.id], Eligible))
+
+    def entries(self, gone: frozenset[UUID]) -> tuple[QueueEntry, ...]:
+        """Return who still waits and why, in the planner's order; those without GPUs last.
+
+        Parameters
+        ----------
+        gone
+            Requests that have left the queue since.
+        """
+        decisions, left = {each.request_id: each for each in self.plan.decisions}, self._left()
+        last = len(decisions)
+        placed = sorted((d.position if (d := decisions.get(line_id(a.id))) else last, n) for n, a in enumerate(self.view.queued))
+        entries: list[QueueEntry] = []
+        for _, number in placed:
+            allocation = self.view.queued[number]
+            verdict = self.judged[allocation.id]
+            if allocation.id not in gone and not isinstance(verdict, EndCause):
+                reason = verdict if isinstance(verdict, WaitReason) else _reason(allocation, decisions.get(line_id(allocation.id)), left)
+                entries.append(QueueEntry(allocation.id, len(entries) + 1, reason))
+        return tuple(entries)
+
+    def _left(self) -> dict[str, int]:
+        """Return the most GPUs of each type that are free on one node once the planned starts have theirs."""
+        gpus = {line_id(a.id): a.request.gpus for a in self.view.queued}
+        free = {node.name: node.gpus for node in self.line.nodes}
+        for running in self.line.running:
+            free[running.node] -= running.gpus
+        for start in self.plan.starts:
+            free[start.node] -= gpus.get(start.request_id, 0)
+        most: dict[str, int] = {}
+        for node in self.line.nodes:
+            most[node.gpu_type] = max(most.get(node.gpu_type, 0), free[node.name])
+        return most
+
+
+_CODES = {
+    ReasonCode.STARTS: WaitCode.CAPACITY,
+    ReasonCode.TAKEN: WaitCode.CAPACITY,
+    ReasonCode.BLOCKED: WaitCode.QUOTA_IN_USE,
+}
+"""What the planner's codes are called here; the others have the same names."""
+
+
+def _reason(allocation: Allocation, decision: Decision | None, left: Mapping[str, int]) -> WaitReason:
+    request = allocation.request
+    if decision is None:
+        return WaitReason(WaitCode.CAPACITY, requested=str(request.gpus))
+    return WaitReason(
+        code=_CODES.get(decision.code) or WaitCode(decision.code.value),
+        requested=str(request.gpus),
+        free=str(left.get(request.gpu_type or "", 0)),
+        until_seconds=decision.until_seconds,
+        because_of=decision.because_of,
+    )

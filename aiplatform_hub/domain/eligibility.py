@@ -1,0 +1,120 @@
+"""Which queued requests may be planned for now, which wait for something of their own, and which are over. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from aiplatform_hub.domain.allocations import Allocation, EndCause
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
+from aiplatform_hub.domain.limits import PROJECT, USER, Limit, amount_of, limits_for
+from aiplatform_hub.domain.options import options_of, resolve
+from aiplatform_hub.domain.queueing import WaitCode, WaitReason
+from aiplatform_hub.domain.quota_reasons import plain
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.errors import InvalidOptionError, ProfileForbiddenError
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is looked at besides a request."""
+
+    now: datetime
+    interest: timedelta
+    """How long an owner's word that they want it holds."""
+    catalog: Catalog
+    people: Mapping[str, Caller | None]
+    """Owners by name, as the hub knows them; None for those whom it does not know."""
+    granted: Mapping[str, str] = field(default_factory=dict)
+    """Granted tiers by owner's name."""
+    open: Sequence[Allocation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """The request may be planned for."""
+
+    caller: Caller
+    request: LaunchRequest
+    """As the catalogue states it now: its project may have another cost centre."""
+
+
+Judgement = Eligible | WaitReason | EndCause
+"""What becomes of a queued request."""
+
+
+class Eligibility:
+    """Judges queued requests; remembers what is the same for many."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._limits: dict[tuple[int, str], tuple[tuple[Limit, Decimal], ...]] = {}
+        self._judged: dict[tuple[int, LaunchRequest], Judgement] = {}
+        self._by_user: dict[int, list[Allocation]] = {}
+        self._by_project: dict[str, list[Allocation]] = {}
+        for allocation in around.open:
+            self._by_user.setdefault(allocation.user_id, []).append(allocation)
+            self._by_project.setdefault(allocation.request.project, []).append(allocation)
+
+    def of(self, allocation: Allocation) -> Judgement:
+        """Return whether a queued request may be planned for, else what it waits for or why it is over."""
+        around = self._around
+        if allocation.confirmed_at is not None and around.now - allocation.confirmed_at >= around.interest:
+            return EndCause.INTEREST_EXPIRED
+        if allocation.user_name not in around.people:
+            return WaitReason(WaitCode.UNKNOWN_OWNER, "user", f"user:{allocation.user_name}")
+        caller = around.people[allocation.user_name]
+        if caller is None or caller.user_id != allocation.user_id:
+            return EndCause.OWNER_GONE
+        key = (caller.user_id, allocation.request)
+        verdict = self._judged.get(key)
+        if verdict is None:
+            verdict = self._judged[key] = self._judge(allocation.request, caller)
+        return verdict
+
+    def _judge(self, stored: LaunchRequest, caller: Caller) -> Judgement:
+        request = _resolved(stored, caller, self._around.catalog)
+        if isinstance(request, EndCause):
+            return request
+        found = (_over(request, limit, used) for limit, used in self._used(caller, request.project))
+        over = [each for each in found if each is not None]
+        never = [each for each in over if isinstance(each, EndCause)]
+        return next(iter(never + over), Eligible(caller, request))
+
+    def _used(self, caller: Caller, project: str) -> tuple[tuple[Limit, Decimal], ...]:
+        """Return the concurrent limits of a person and a project, with what is used of each."""
+        key = (caller.user_id, project)
+        if key not in self._limits:
+            catalog = self._around.catalog
+            limits = limits_for(caller, catalog.projects.get(project), catalog, self._around.granted.get(caller.user_name))
+            mine = {USER: self._by_user.get(caller.user_id, []), PROJECT: self._by_project.get(project, [])}
+            concurrent = [limit for limit in limits if DIMENSIONS[limit.dimension].kind is Kind.CONCURRENT]
+            self._limits[key] = tuple((limit, sum((amount_of(a.request, limit) for a in mine[limit.scope]), Decimal(0))) for limit in concurrent)
+        return self._limits[key]
+
+
+def _over(request: LaunchRequest, limit: Limit, used: Decimal) -> WaitReason | EndCause | None:
+    requested = amount_of(request, limit)
+    if not requested or used + requested <= limit.amount:
+        return None
+    if requested > limit.amount:
+        return EndCause.NEVER_FITS
+    free = plain(max(Decimal(0), limit.amount - used))
+    return WaitReason(WaitCode.QUOTA_IN_USE, limit.dimension, limit.owner, plain(requested), free, plain(limit.amount), plain(used))
+
+
+def _resolved(request: LaunchRequest, caller: Caller, catalog: Catalog) -> LaunchRequest | EndCause:
+    """Return what the same options mean now, or why they are refused."""
+    if request.environment_template not in catalog.environment_templates:
+        return EndCause.TEMPLATE_REMOVED
+    if request.project not in catalog.projects:
+        return EndCause.PROJECT_CLOSED
+    try:
+        return resolve(options_of(request), catalog=catalog, caller=caller)
+    except ProfileForbiddenError:
+        return EndCause.NOT_ALLOWED
+    except InvalidOptionError:
+        return EndCause.OPTIONS_REFUSED

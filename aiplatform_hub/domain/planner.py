@@ -1,0 +1,159 @@
+"""Who starts now, who reserves, and whose GPUs are asked for: the one planner of queue, estimate and twin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiplatform_hub.domain.planner_board import Board
+from aiplatform_hub.domain.queue_order import in_order, is_overdue
+from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Waiting
+
+MOST_RESERVATIONS = 4
+"""How many requests reserve at once, each on a node of its own; on a single machine it is always one."""
+
+
+def plan(given: PlannerInput) -> Plan:
+    """Return what to do now: the same for the same input.
+
+    Requests are looked at in order. One that fits starts; one that would fit without sessions that are idle or over their
+    cap claims those. The first on a node that does neither and has waited long enough reserves: GPUs that come free there are kept for it,
+    and others start only if, by known and expected ends, they do not delay it.
+
+    Parameters
+    ----------
+    given
+        The instant, the nodes, who runs, who waits, the places of the Fair Tree and the policy.
+    """
+    return _Planning(given).run()
+
+
+class _Planning:
+    def __init__(self, given: PlannerInput) -> None:
+        self._given = given
+        self._board = Board(given)
+        self._starts: list[Start] = []
+        self._reservations: dict[str, tuple[Reservation, Waiting]] = {}
+        self._closed: dict[str, str] = {}
+
+    def run(self) -> Plan:
+        decisions: list[Decision] = []
+        for position, request in enumerate(in_order(self._given, self._board), 1):
+            decisions.append(replace(self._decide(request), position=position))
+        return Plan(
+            starts=tuple(self._starts),
+            claims=frozenset(self._board.claimed | self._idle_wanted()),
+            reservations=tuple(reservation for reservation, _ in self._reservations.values()),
+            decisions=tuple(decisions),
+        )
+
+    def _decide(self, request: Waiting) -> Decision:
+        refused = self._refusal(request)
+        if refused:
+            return refused
+        in_the_way = [self._taken(request)]
+        for node in self._board.nodes_with_room(request):
+            decision = self._try(request, node)
+            if decision.code in {ReasonCode.STARTS, ReasonCode.RELEASE}:
+                return decision
+            in_the_way.append(decision)
+        if not self._given.policy.backfill:
+            self._closed |= {node.name: self._closed.get(node.name, request.id) for node in self._board.nodes_for(request)}
+        return self._reserve(request) or min(in_the_way, key=lambda decision: _TELLING.index(decision.code))
+
+    def _taken(self, request: Waiting) -> Decision:
+        """Return what there is to say where no node has room: a class that keeps GPUs, or nothing."""
+        over = self._board.class_over(request)
+        return _decision(request, ReasonCode.TAKEN if over is None else ReasonCode.CLASS, until_seconds=over)
+
+    def _refusal(self, request: Waiting) -> Decision | None:
+        """Return why the request cannot start whatever comes free; it holds up nobody."""
+        if request.blocked_by:
+            return _decision(request, ReasonCode.BLOCKED, because_of=(request.blocked_by,))
+        if not self._board.nodes_for(request):
+            return _decision(request, ReasonCode.NEVER_FITS)
+        project = request.person.project
+        limit = self._given.policy.project_limits.get(project)
+        if limit is not None and self._board.held_by_project(project) + request.gpus > limit:
+            return _decision(request, ReasonCode.PROJECT_LIMIT, because_of=(project,))
+        return None
+
+    def _try(self, request: Waiting, node: str) -> Decision:
+        """Start the request on a node, or claim what it needs there, or say what is in the way."""
+        held_up = self._held_up(request, node)
+        if held_up:
+            return held_up
+        must_end = self._board.class_end(request, node)
+        if must_end is not None and must_end - self._given.now_seconds < self._given.policy.guaranteed_seconds:
+            return _decision(request, ReasonCode.CLASS, node, must_end)
+        claims = self._claims(request, node)
+        if claims is not None:
+            return self._place(request, node, claims, must_end)
+        return self._taken(request)
+
+    def _place(self, request: Waiting, node: str, claims: list[Running], must_end: float | None) -> Decision:
+        if self._board.place(request, node, claims, must_end):
+            self._starts.append(Start(request.id, node, must_end))
+            return _decision(request, ReasonCode.STARTS, node, self._given.now_seconds)
+        because_of = tuple(session.id for session in claims) or self._board.claimed_on(node)
+        return _decision(request, ReasonCode.RELEASE, node, self._given.now_seconds, because_of)
+
+    def _held_up(self, request: Waiting, node: str) -> Decision | None:
+        """Return which reservation of the node the request would delay; a class's own GPUs are never reserved for others."""
+        if self._board.is_class_member(request, node):
+            return None
+        if node in self._closed:
+            return _decision(request, ReasonCode.BEHIND_RESERVATION, node, because_of=(self._closed[node],))
+        if node not in self._reservations:
+            return None
+        reservation, reserving = self._reservations[node]
+        if not self._board.delays(request, reservation, reserving, is_overdue=is_overdue(reserving, self._given)):
+            return None
+        return _decision(request, ReasonCode.BEHIND_RESERVATION, node, reservation.from_seconds, (reserving.id,))
+
+    def _claims(self, request: Waiting, node: str) -> list[Running] | None:
+        """Return the fewest sessions that make room for the request on a node; none if it fits, None if they cannot."""
+        missing = request.gpus - self._board.free(request, node)
+        chosen: list[Running] = []
+        for session in self._board.takeable(request, node, is_overdue=is_overdue(request, self._given)):
+            if missing > 0:
+                chosen.append(session)
+                missing -= session.gpus
+        if missing > 0:
+            return None
+        for session in reversed(tuple(chosen)):
+            if missing + session.gpus <= 0:
+                chosen.remove(session)
+                missing += session.gpus
+        return chosen
+
+    def _reserve(self, request: Waiting) -> Decision | None:
+        """Keep for an old request what comes free on the node where it has its GPUs first."""
+        policy, age = self._given.policy, self._given.now_seconds - request.requested_seconds
+        after = policy.reserve_after_seconds if self._board.is_whole_node(request) else policy.reserve_part_after_seconds
+        is_old = is_overdue(request, self._given) or (after is not None and age >= after)
+        if not is_old or len(self._reservations) >= MOST_RESERVATIONS:
+            return None
+        opening = self._board.opening(request, is_overdue=is_overdue(request, self._given), besides=frozenset(self._reservations))
+        if opening is None:
+            return None
+        reservation = Reservation(request.id, opening.node, request.gpus, opening.at_seconds)
+        self._reservations[opening.node] = (reservation, request)
+        return _decision(request, ReasonCode.RESERVED, opening.node, opening.at_seconds)
+
+    def _idle_wanted(self) -> set[str]:
+        """Return the idle sessions on nodes where somebody could use GPUs and has none yet."""
+        idle = [session for session in self._given.running if session.is_idle]
+        if not idle:
+            return set()
+        started = {start.request_id for start in self._starts}
+        left = [r for r in self._given.waiting if r.id not in started and not self._refusal(r)]
+        nodes = {node.name for request in left for node in self._board.nodes_for(request)}
+        return {session.id for session in idle if session.node in nodes}
+
+
+_TELLING = (ReasonCode.BEHIND_RESERVATION, ReasonCode.CLASS, ReasonCode.TAKEN)
+"""Of several nodes' reasons the one that says most."""
+
+
+def _decision(request: Waiting, code: ReasonCode, node: str = "", until_seconds: float | None = None, because_of: tuple[str, ...] = ()) -> Decision:
+    return Decision(request.id, 0, code, node, until_seconds, because_of)

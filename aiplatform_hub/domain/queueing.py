@@ -1,0 +1,253 @@
+"""The queue as values: who waits for what and why, and what the planner is told of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.fairshare import DecayedUsage, Person, entitlements
+from aiplatform_hub.domain.limits import Capacity
+from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.queue_values import Node, Plan, PlannerInput, Running, Waiting
+from aiplatform_hub.domain.session_lengths import DEFAULT_SECONDS
+
+DEFAULT_MAX_QUEUED = 10
+"""How many requests one person may have in the queue unless configured otherwise."""
+BLOCKED = "own"
+"""What the planner is told of a request that waits for something of its own."""
+FRONT_SECONDS = 0.0
+"""Submit time of a request that a failed start put back to the front: the planner serves who waits longest first of all."""
+
+
+class WaitCode(StrEnum):
+    """What a queued request waits for."""
+
+    CAPACITY = "capacity"
+    """Not enough is free."""
+    BEHIND = "behind_reservation"
+    """It would fit, and would delay who reserves."""
+    RESERVED = "reserved"
+    """GPUs are kept for it as they come free."""
+    RELEASE = "waits_for_release"
+    """GPUs of others are being taken back for it."""
+    PROJECT_LIMIT = "project_limit"
+    """Its project holds as many GPUs as the policy lets it."""
+    CLASS = "class_reservation"
+    """The GPUs are kept for a class that runs or is about to begin."""
+    TOO_LARGE = "never_fits"
+    """No node has so many GPUs of the type now."""
+    QUOTA_IN_USE = "quota_in_use"
+    """Its owner's or project's limit is in use; it holds nobody up."""
+    UNKNOWN_OWNER = "unknown_owner"
+    """The hub has not told yet who its owner is."""
+    NEW = "new"
+    """The dispatcher has not looked at it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReason:
+    """Why a request does not start yet: a code and its numbers, as decimal strings in the dimension's unit."""
+
+    code: WaitCode
+    dimension: str = "gpus"
+    scope: str = "machine"
+    """Whose limit: ``user:alice``, ``project:vision`` or ``machine``."""
+    requested: str = "0"
+    free: str | None = None
+    """For GPUs: the most that one session could have now; who is before it may be entitled to them."""
+    limit: str | None = None
+    used: str | None = None
+    until_seconds: float | None = None
+    """When its GPUs are expected, or when what it waits behind is over, in seconds of the epoch; None if nobody knows."""
+    because_of: tuple[str, ...] = ()
+    """Ids of the sessions taken for it or of the request that reserves, or the name of its project."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """One queued request as the last pass of the dispatcher saw it."""
+
+    id: UUID
+    position: int
+    """1 is next."""
+    reason: WaitReason
+
+
+LengthKey = tuple[str, str, int]
+"""Owner, environment template and GPUs; owner and template are empty where GPUs alone count."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedLength:
+    """How long a session that has not begun may last, in seconds."""
+
+    expected_seconds: float
+    """Half of its kind are over by then."""
+    safe_seconds: float
+    """Most of its kind are over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Takeable:
+    """From when a session's GPUs may be taken, in seconds of the epoch, and whether it is idle now."""
+
+    from_seconds: float
+    is_idle: bool = False
+
+
+_UNKNOWN_LENGTH = ExpectedLength(DEFAULT_SECONDS, DEFAULT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the dispatcher knows beside the rows, as of its last pass."""
+
+    at_seconds: float = 0.0
+    usage: Mapping[Person, float] = field(default_factory=dict)
+    """Weighted, decayed GPU-seconds of sessions that have ended."""
+    ends: Mapping[UUID, float] = field(default_factory=dict)
+    """When each running session is expected to end, in seconds of the epoch."""
+    lengths: Mapping[LengthKey, ExpectedLength] = field(default_factory=dict)
+    """Of sessions by owner, environment template and GPUs, as far as such requests wait; by GPUs alone for others."""
+    blocked: frozenset[UUID] = frozenset()
+    """Queued requests that wait for a limit of their own: they hold nobody up."""
+    takeable: Mapping[UUID, Takeable] = field(default_factory=dict)
+    """Running sessions whose GPUs may be taken for somebody who waits; only where somebody carries that out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a request stands to the queue."""
+
+    request_id: str = ""
+    """Its id among those who wait in :attr:`line`."""
+    may_wait: bool = False
+    """Whether whoever asks wants to wait."""
+    is_queued: bool = False
+    """Whether it has a place in the queue already."""
+    owner_queued: int = 0
+    """How many requests its owner has in the queue."""
+    max_queued: int = DEFAULT_MAX_QUEUED
+    line: PlannerInput | None = None
+    """Everybody who waits for GPUs, this request among them; None if nobody else does."""
+    plan: Plan | None = None
+    """The plan of that line, where it is made already."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The rows and the place at one instant."""
+
+    now_seconds: float
+    open: Sequence[Allocation]
+    queued: Sequence[Allocation]
+    capacity: Capacity
+
+
+@lru_cache(maxsize=8192)
+def line_id(id_: UUID) -> str:
+    """Return an allocation's id as the planner knows it."""
+    return str(id_)
+
+
+def line_of(view: View, outlook: Outlook, policy: Policy) -> PlannerInput:
+    """Return what the planner is told: nodes, sessions, and the requests for GPUs, those that wait for something of their own as blocked.
+
+    Parameters
+    ----------
+    view
+        What there is.
+    outlook
+        What the dispatcher knows.
+    policy
+        Whose order it is.
+    """
+    nodes, node_of_device = _nodes(view.capacity)
+    holding = [a for a in view.open if a.devices and a.devices[0] in node_of_device]
+    waiting = [a for a in view.queued if a.request.gpus]
+    usage = _usage(view, outlook, policy)
+    for allocation in (*holding, *waiting):
+        usage.setdefault(_person(allocation), 0.0)
+    return PlannerInput(
+        now_seconds=view.now_seconds,
+        nodes=nodes,
+        running=tuple(_running(a, node_of_device[a.devices[0]], view, outlook) for a in holding),
+        waiting=tuple(_waiting(a, outlook) for a in waiting),
+        ranks=_ranks(usage, policy),
+        policy=policy,
+    )
+
+
+def _ranks(usage: Mapping[Person, float], policy: Policy) -> dict[Person, int]:
+    if not policy.is_fair:
+        return dict.fromkeys(usage, 0)
+    return {person: place.rank for person, place in entitlements(usage, policy).items()}
+
+
+def _person(allocation: Allocation) -> Person:
+    return Person(allocation.request.project, allocation.user_name)
+
+
+def _usage(view: View, outlook: Outlook, policy: Policy) -> dict[Person, float]:
+    """Return the weighted, decayed GPU-seconds of everybody, those of running sessions included."""
+    now, half_life = view.now_seconds, policy.half_life_seconds
+    left = DecayedUsage(1.0, outlook.at_seconds).at(now, half_life)
+    usage = {person: used * left for person, used in outlook.usage.items()}
+    for allocation in view.open:
+        request, since = allocation.request, allocation.started_at or allocation.held_at
+        if request.gpus and since is not None:
+            rate = request.gpus * policy.gpu_type_weights.get(request.gpu_type or "", 1.0)
+            held = DecayedUsage(0.0, since.timestamp(), rate).at(now, half_life)
+            usage[_person(allocation)] = usage.get(_person(allocation), 0.0) + held
+    return usage
+
+
+def _nodes(capacity: Capacity) -> tuple[tuple[Node, ...], dict[str, str]]:
+    """Return the nodes with what sessions have or could have of each, and the node's name of each device."""
+    sizes: dict[tuple[str, str], int] = {}
+    names: dict[str, str] = {}
+    for state in capacity.devices:
+        key = (capacity.node_of(state.device), state.device.gpu_type)
+        names[state.device.uuid] = key[0]
+        sizes[key] = sizes.get(key, 0) + int(state.is_free or state.held_by is not None)
+    return tuple(Node(name, gpu_type, gpus) for (name, gpu_type), gpus in sizes.items()), names
+
+
+def _running(allocation: Allocation, node: str, view: View, outlook: Outlook) -> Running:
+    since = _seconds(allocation.started_at or allocation.held_at or allocation.requested_at)
+    takeable = outlook.takeable.get(allocation.id)
+    return Running(
+        id=line_id(allocation.id),
+        person=_person(allocation),
+        gpus=len(allocation.devices),
+        node=node,
+        expected_end_seconds=max(view.now_seconds, outlook.ends.get(allocation.id, since + DEFAULT_SECONDS)),
+        takeable_from_seconds=None if takeable is None else takeable.from_seconds,
+        is_idle=takeable is not None and takeable.is_idle,
+        must_end_seconds=None if allocation.must_end_at is None else _seconds(allocation.must_end_at),
+    )
+
+
+def _waiting(allocation: Allocation, outlook: Outlook) -> Waiting:
+    request = allocation.request
+    key = (allocation.user_name, request.environment_template, request.gpus)
+    length = outlook.lengths.get(key) or outlook.lengths.get(("", "", request.gpus), _UNKNOWN_LENGTH)
+    return Waiting(
+        id=line_id(allocation.id),
+        person=Person(request.project, allocation.user_name),
+        gpus=request.gpus,
+        gpu_type=request.gpu_type,
+        requested_seconds=FRONT_SECONDS if allocation.requeued else _seconds(allocation.queued_at or allocation.requested_at),
+        expected_seconds=length.expected_seconds,
+        safe_seconds=length.safe_seconds,
+        blocked_by=BLOCKED if allocation.id in outlook.blocked else "",
+    )
+
+
+def _seconds(at: datetime) -> float:
+    return at.timestamp()

@@ -1,0 +1,20 @@
+"""Which environments cannot be started here at all, whoever asks."""
+
+from __future__ import annotations
+
+from aiplatform_hub.clients.environments import unavailable_reason
+from aiplatform_hub.config import Place, Settings
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.supply import impossible_templates
+from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
+
+
+def unavailable_templates(catalog: Catalog, settings: Settings, enforcer: QuotaEnforcer) -> dict[str, str]:
+    """Return why an environment cannot start and what brings it, by name of each environment template that cannot.
+
+    On a machine its programs are not built; in a cluster no node has the GPUs that it needs at least. Reads disk or database.
+    """
+    if settings.place is Place.CLUSTER:
+        return impossible_templates(catalog, enforcer.whole_capacity())
+    reasons = {name: unavailable_reason(template, settings.environments_dir) for name, template in catalog.environment_templates.items()}
+    return {name: reason for name, reason in reasons.items() if reason}

@@ -1,0 +1,97 @@
+"""What ended sessions say: who used how much, and how long sessions last. Kept up with the ledger's rows as they close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.fairshare import DecayedUsage, Person
+from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.queue_facts import EXPECTED_QUANTILE
+from aiplatform_hub.domain.queueing import ExpectedLength, Outlook
+from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
+from aiplatform_hub.storage.database import Connection
+from aiplatform_hub.storage.usage import ClosedUse, UsageStore
+
+HALF_LIVES = 10
+"""Use that is older counts less than a thousandth and is left out."""
+LENGTHS_OF = 3000
+"""So many of the latest sessions tell how long sessions last."""
+
+
+class DemandHistory:
+    """Follows the ledger. One object for one thread at a time."""
+
+    def __init__(self, *, usage: UsageStore, policy: Policy) -> None:
+        self._store = usage
+        self._policy = policy
+        self._sequence: int | None = None
+        self._usage: dict[Person, DecayedUsage] = {}
+        self._lengths = SessionLengths()
+
+    @property
+    def sequence(self) -> int:
+        """The last row of the ledger that it knows; 0 before the first look."""
+        return self._sequence or 0
+
+    def refresh(self, connection: Connection, now: datetime) -> None:
+        """Take in what has closed since the last time; at first, what still counts."""
+        if self._sequence is None:
+            since = now - timedelta(seconds=HALF_LIVES * self._policy.half_life_seconds)
+            head = self._store.head(connection).sequence
+            rows = self._store.closed_since(connection, since)
+            self._sequence = max([head, *(row.sequence for row in rows)])
+        else:
+            rows = self._store.closed_after(connection, self._sequence)
+            self._sequence = max([self._sequence, *(row.sequence for row in rows)])
+        for row in rows:
+            self._add_use(row)
+        for row in rows[-LENGTHS_OF:]:
+            kind = SessionKind(row.user_name, row.gpus, row.environment_template)
+            self._lengths = self._lengths.with_finished(kind, (row.ended_at - row.started_at).total_seconds())
+
+    def _add_use(self, row: ClosedUse) -> None:
+        """Add an interval to its owner's counter; intervals may close in any order of their ends."""
+        if not row.gpus:
+            return
+        half_life = self._policy.half_life_seconds
+        person, end = Person(row.project, row.user_name), row.ended_at.timestamp()
+        rate = row.gpus * self._policy.gpu_type_weights.get(row.gpu_type or "", 1.0)
+        added = DecayedUsage(0.0, row.started_at.timestamp(), rate).at(end, half_life)
+        before = self._usage.get(person, DecayedUsage(0.0, end))
+        at = max(end, before.at_seconds)
+        self._usage[person] = DecayedUsage(before.at(at, half_life) + DecayedUsage(added, end).at(at, half_life), at)
+
+    def outlook(self, now: datetime, opened: Iterable[Allocation], queued: Iterable[Allocation], blocked: frozenset[UUID]) -> Outlook:
+        """Return what is known at an instant."""
+        seconds = now.timestamp()
+        lengths = {("", "", gpus): self._expected(SessionKind("", gpus)) for gpus in self._gpu_counts()}
+        for allocation in queued:
+            key = (allocation.user_name, allocation.request.environment_template, allocation.request.gpus)
+            if key not in lengths:
+                lengths[key] = self._expected(_kind(allocation))
+        return Outlook(
+            at_seconds=seconds,
+            usage={person: used.at(seconds, self._policy.half_life_seconds) for person, used in self._usage.items()},
+            ends={a.id: self._end(a, seconds) for a in opened if a.request.gpus},
+            lengths=lengths,
+            blocked=blocked,
+        )
+
+    def _gpu_counts(self) -> list[int]:
+        return sorted({int(name) for kind, name in self._lengths.samples if kind == "gpus"})
+
+    def _expected(self, kind: SessionKind) -> ExpectedLength:
+        quantiles = (EXPECTED_QUANTILE, self._policy.backfill_quantile)
+        return ExpectedLength(*(self._lengths.remaining_seconds(kind, 0.0, quantile) for quantile in quantiles))
+
+    def _end(self, allocation: Allocation, now_seconds: float) -> float:
+        since = (allocation.started_at or allocation.held_at or allocation.requested_at).timestamp()
+        age = max(0.0, now_seconds - since)
+        return now_seconds + self._lengths.remaining_seconds(_kind(allocation), age, self._policy.reserve_quantile)
+
+
+def _kind(allocation: Allocation) -> SessionKind:
+    return SessionKind(allocation.user_name, allocation.request.gpus, allocation.request.environment_template)

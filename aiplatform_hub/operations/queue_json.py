@@ -1,0 +1,124 @@
+"""The queue as a decision or the dispatcher saw it, to JSON and back. Rows are lists under their column names: there may be a thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from aiplatform_hub.domain.fairshare import Person
+from aiplatform_hub.domain.policy import ClassReservation, Policy
+from aiplatform_hub.domain.queue_values import Node, PlannerInput, Running, Waiting
+from aiplatform_hub.domain.queueing import ExpectedLength, Outlook, QueueEntry, Standing, Takeable, WaitCode, WaitReason, line_id
+
+Json = Mapping[str, Any]
+
+
+def standing_to_json(standing: Standing) -> dict[str, Any]:
+    """Return how a request stood to the queue; the plan follows from the line."""
+    values = {name: getattr(standing, name) for name in Standing.__slots__ if name not in {"line", "plan"}}
+    return values if standing.line is None else {**values, "line": line_to_json(standing.line)}
+
+
+def standing_from_json(content: Json) -> Standing:
+    """Return what was stored."""
+    line = content.get("line")
+    return Standing(**{**_known(Standing, content), "line": None if line is None else line_from_json(line)})
+
+
+def line_to_json(line: PlannerInput) -> dict[str, Any]:
+    """Return what the planner was told; each person stands there once."""
+    people = sorted(line.ranks)
+    index = {person: number for number, person in enumerate(people)}
+    return {
+        "now_seconds": line.now_seconds,
+        "people": [[person.project, person.user, line.ranks[person]] for person in people],
+        "nodes": _table(line.nodes, Node.__slots__, index),
+        "running": _table(line.running, Running.__slots__, index),
+        "waiting": _table(line.waiting, Waiting.__slots__, index),
+        "policy": policy_to_json(line.policy),
+    }
+
+
+def line_from_json(content: Json) -> PlannerInput:
+    """Return what was stored."""
+    people = [Person(project, user) for project, user, _ in content["people"]]
+    return PlannerInput(
+        now_seconds=content["now_seconds"],
+        nodes=tuple(Node(**row) for row in _rows(content["nodes"], Node, people)),
+        running=tuple(Running(**row) for row in _rows(content["running"], Running, people)),
+        waiting=tuple(Waiting(**row) for row in _rows(content["waiting"], Waiting, people)),
+        ranks={Person(project, user): rank for project, user, rank in content["people"]},
+        policy=policy_from_json(content["policy"]),
+    )
+
+
+def policy_to_json(policy: Policy) -> dict[str, Any]:
+    """Return every number of a policy: what is shipped may change."""
+    reservations = [{name: getattr(each, name) for name in ClassReservation.__slots__} for each in policy.reservations]
+    values = {name: getattr(policy, name) for name in Policy.__slots__}
+    return {**{name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}, "reservations": reservations}
+
+
+def policy_from_json(content: Json) -> Policy:
+    """Return what was stored."""
+    reservations = tuple(ClassReservation(**each) for each in content.get("reservations", ()))
+    return replace(Policy(**_known(Policy, {**content, "reservations": ()})), reservations=reservations)
+
+
+def outlook_to_json(outlook: Outlook) -> dict[str, Any]:
+    """Return what the dispatcher knows."""
+    return {
+        "at_seconds": outlook.at_seconds,
+        "usage": [[person.project, person.user, used] for person, used in outlook.usage.items()],
+        "ends": {str(id_): at for id_, at in outlook.ends.items()},
+        "lengths": [[*key, length.expected_seconds, length.safe_seconds] for key, length in outlook.lengths.items()],
+        "blocked": [line_id(id_) for id_ in outlook.blocked],
+        "takeable": [[line_id(id_), each.from_seconds, each.is_idle] for id_, each in outlook.takeable.items()],
+    }
+
+
+def outlook_from_json(content: Json) -> Outlook:
+    """Return what was stored."""
+    return Outlook(
+        at_seconds=content["at_seconds"],
+        usage={Person(project, user): used for project, user, used in content["usage"]},
+        ends={UUID(id_): at for id_, at in content["ends"].items()},
+        lengths={(user, template, gpus): ExpectedLength(*length) for user, template, gpus, *length in content["lengths"]},
+        blocked=frozenset(map(UUID, content["blocked"])),
+        takeable={UUID(id_): Takeable(*each) for id_, *each in content["takeable"]},
+    )
+
+
+def entries_to_json(entries: Sequence[QueueEntry]) -> dict[str, Any]:
+    """Return who waits, in order of the positions; each reason stands there once."""
+    index: dict[WaitReason, int] = {}
+    waiting = [[line_id(entry.id), index.setdefault(entry.reason, len(index))] for entry in entries]
+    reasons = [{name: value for name in WaitReason.__slots__ if (value := getattr(reason, name)) not in {None, ()}} for reason in index]
+    return {"waiting": waiting, "reasons": reasons}
+
+
+def entries_from_json(content: Json) -> tuple[QueueEntry, ...]:
+    """Return what was stored."""
+    reasons = [_wait_reason(reason) for reason in content["reasons"]]
+    return tuple(QueueEntry(UUID(id_), position, reasons[number]) for position, (id_, number) in enumerate(content["waiting"], 1))
+
+
+def _wait_reason(content: Json) -> WaitReason:
+    return WaitReason(**{**_known(WaitReason, content), "code": WaitCode(content["code"]), "because_of": tuple(content.get("because_of", ()))})
+
+
+def _table(rows: Sequence[Any], columns: Sequence[str], index: Mapping[Person, int]) -> dict[str, Any]:
+    plain = [[index[value] if isinstance(value, Person) else value for value in (getattr(row, name) for name in columns)] for row in rows]
+    return {"columns": list(columns), "rows": plain}
+
+
+def _rows(table: Json, kind: Any, people: Sequence[Person]) -> list[dict[str, Any]]:
+    rows = [_known(kind, dict(zip(table["columns"], row, strict=True))) for row in table["rows"]]
+    return [{**row, "person": people[row["person"]]} if "person" in row else row for row in rows]
+
+
+def _known(kind: Any, content: Json) -> dict[str, Any]:
+    """Return what this version knows: another may have stored more."""
+    return {name: value for name, value in content.items() if name in kind.__slots__}

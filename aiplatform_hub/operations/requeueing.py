@@ -1,0 +1,67 @@
+"""Back to the front of the queue: what becomes of a dispatched request whose start failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import uuid4
+
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.database import Connection
+
+MOST_FAILURES = 1
+"""How often a failed start puts a request back; after the next one it ends."""
+_FAILURES = frozenset({EndCause.START_FAILED, EndCause.HOLD_EXPIRED})
+
+
+def is_due_again(allocation: Allocation, cause: EndCause) -> bool:
+    """Return whether a request that ends so goes back to the front of the queue."""
+    came_from_queue = allocation.queued_at is not None and allocation.stop_requested_by is None
+    return came_from_queue and cause in _FAILURES and allocation.requeued < MOST_FAILURES
+
+
+def put_back(  # noqa: PLR0913  one of them by keyword
+    store: AllocationStore, connection: Connection, allocation: Allocation, at: datetime, actor: str, *, has_failed: bool = True
+) -> bool:
+    """Move a hold that no start took up back into the queue; False when one did meanwhile."""
+    count = allocation.requeued + has_failed
+    changed = store.change(
+        connection,
+        allocation,
+        to=AllocationState.QUEUED,
+        at=at,
+        cause="requeued" if has_failed else "given_back",
+        actor=actor,
+        is_untaken=True,
+        devices=(),
+        held_at=None,
+        must_end_at=None,
+        requeued=count,
+    )
+    return changed is not None
+
+
+def queue_again(store: AllocationStore, connection: Connection, failed: Allocation, at: datetime) -> Allocation:
+    """Queue what repeats a start that has failed and ended: an id stands for one start alone."""
+    again = replace(
+        failed,
+        id=uuid4(),
+        spawner_id=None,
+        state=AllocationState.QUEUED,
+        devices=(),
+        held_at=None,
+        starting_at=None,
+        started_at=None,
+        ready_at=None,
+        ended_at=None,
+        end_cause=None,
+        estimated=False,
+        hub_instance=None,
+        must_end_at=None,
+        confirmed_at=max(at, failed.confirmed_at or at),
+        requeued=failed.requeued + 1,
+        succeeds=failed.id,
+    )
+    store.insert(connection, again)
+    return again

@@ -1,0 +1,47 @@
+"""Bodies about a place in the queue."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
+
+MAX_GPUS = 1024
+"""More than any node has; what an environment template allows is checked by the catalogue."""
+
+
+class QueuedChange(Input):
+    """What is to change of a request in the queue."""
+
+    gpus: Annotated[int, Field(ge=0, le=MAX_GPUS, description="Fewer keep its place's submit time, more go to the back")]
+
+
+class WaitNumbers(Output):
+    """What a request waits for in numbers: decimal strings in the dimension's unit."""
+
+    dimension: str
+    scope: str = Field(description="Whose limit: `user:alice`, `project:vision` or `machine`")
+    requested: Money
+    free: Money | None = Field(description="For GPUs: the most that one session could have now; who is before it may be entitled to them")
+    limit: Money | None
+    used: Money | None
+    until: Instant | None = Field(description="When it is expected to go on, to the minute; null if nobody knows")
+
+
+class WaitReasonOut(Output):
+    """Why a queued request does not start yet."""
+
+    code: str
+    message: str = Field(description="Place and reason as a sentence")
+    numbers: WaitNumbers
+
+
+class QueueOut(Output):
+    """A request's place in the queue."""
+
+    position: int = Field(description="1 is next")
+    reason: WaitReasonOut
+    requested_at: Instant = Field(description="Submit time that its place counts from; later than the allocation's where more GPUs were asked for since")
+    expires_at: Instant = Field(description="When it leaves the queue unless its owner confirms it")
