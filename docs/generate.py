@@ -280,7 +280,7 @@ def _action_of(call: ast.Call) -> set[str]:
     named = next((keyword.value for keyword in call.keywords if keyword.arg == "action"), None)
     if function.endswith(".audit") and call.args:
         named = call.args[0]
-    elif not (function == "AuditEvent" or ("audit" in function and function.endswith(".record"))):
+    elif not (function == "AuditEvent" or ("audit" in function and function.endswith((".record", "_for_another")))):
         return set()
     if isinstance(named, ast.Constant):
         return {str(named.value)}

@@ -131,7 +131,7 @@ class QueueDesk:
                 queued_at=queued_at,
                 confirmed_at=scene.now,
             )
-            self._audit_for_another(connection, allocation, by, "change_request", {"gpus": str(gpus)})
+            self._audit_for_another(connection, allocation, by, action="change_request", detail={"gpus": str(gpus)})
             return changed or allocation
 
     def confirm(self, allocation_id: UUID, *, by: str) -> Allocation:
@@ -149,10 +149,10 @@ class QueueDesk:
             allocation = self._queued(connection, allocation_id)
             now = self._clock()
             changed = self._allocations.change(connection, allocation, to=AllocationState.QUEUED, at=now, cause="confirmed", actor=by, confirmed_at=now)
-            self._audit_for_another(connection, allocation, by, "confirm_request", {})
+            self._audit_for_another(connection, allocation, by, action="confirm_request", detail={})
             return changed or allocation
 
-    def _audit_for_another(self, connection: Connection, allocation: Allocation, by: str, action: str, detail: Mapping[str, str]) -> None:
+    def _audit_for_another(self, connection: Connection, allocation: Allocation, by: str, *, action: str, detail: Mapping[str, str]) -> None:
         """Leave a row of what somebody does to another person's request."""
         if by != allocation.user_name:
             self._audit_trail.record(connection, actor=by, action=action, target=f"allocation:{allocation.id}", outcome="allowed", detail=detail)

@@ -123,7 +123,8 @@ def test_with_the_shipped_rights_the_start_ends_with_the_name_of_the_storage_cla
     account.await_right("get", "storage.k8s.io/storageclasses", is_given=False)
     assert start(stack, "user2").status_code in {201, 202}
     wait_for(lambda: not stack.open_allocations(), "the start has ended", 40, 0.5)
-    log = stack.log(lines=400)
-    assert "The storage class no-such-class for home folders does not exist." in log
+    sentence = "The storage class no-such-class for home folders does not exist."
+    wait_for(lambda: sentence in stack.log(lines=1000), "the hub has said why", 20, 0.5)
+    log = stack.log(lines=1000)
     assert 'storageclass.storage.k8s.io "no-such-class" not found' in log, "the cluster's own words are for the administrator"
     wait_for(lambda: not stack.pods(), "the pod is gone", 15)
