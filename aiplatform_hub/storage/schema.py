@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -129,6 +130,8 @@ allocations = Table(
     Column("requeued", Integer, nullable=False, server_default=text("0")),
     Column("succeeds", Uuid),
     Column("must_end_at", Instant),
+    Column("extended_until", Instant),
+    Column("opened_at", Instant),
     CheckConstraint("gpus >= 0", name="gpus_not_negative"),
     CheckConstraint("ended_at IS NULL OR held_at IS NULL OR ended_at >= held_at", name="no_negative_hold"),
     Index("uq_allocations_live_server", "user_id", "server_name", unique=True, **_partial("state IN ('queued', 'held', 'active')")),
@@ -212,6 +215,91 @@ usage_intervals = Table(
     Index("ix_usage_intervals_project_ended", "project", "ended_at"),
 )
 """The ledger: what really ran. Rows are chained by hash when they close, in close order."""
+
+gpu_samples = Table(
+    "gpu_samples",
+    metadata,
+    Column("device_uuid", DeviceId, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("utilisation_percent", Float, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+)
+"""The last sample of each GPU."""
+
+activity_intervals = Table(
+    "activity_intervals",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), nullable=False),
+    Column("activity", String(8), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("mean_utilisation_percent", Float),
+    Column("max_memory_bytes", BigInteger),
+    CheckConstraint("ended_at IS NULL OR ended_at >= started_at", name="not_negative"),
+    CheckConstraint("activity IN ('used', 'idle', 'unknown')", name="known_activity"),
+    Index("uq_activity_intervals_open", "allocation_id", unique=True, **_partial("ended_at IS NULL")),
+    Index("ix_activity_intervals_allocation", "allocation_id", "started_at"),
+)
+"""When the GPUs of a session were used, idle, or not known: half-open, one row for each change."""
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("key", String(128), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("user_name", String(255), nullable=False),
+    Column("allocation_id", Uuid, ForeignKey("allocations.id")),
+    Column("kind", String(32), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("dismissed_at", Instant),
+    Index("uq_notifications_key", "key", unique=True),
+    Index("ix_notifications_user", "user_name", "at"),
+    sqlite_autoincrement=True,
+)
+"""What people are told; ``key`` keeps anything from being told twice."""
+
+notification_deliveries = Table(
+    "notification_deliveries",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("notification_id", BigInteger, ForeignKey("notifications.id"), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", Instant),
+    Column("delivered_at", Instant),
+    Column("error", Text),
+    Index("uq_notification_deliveries_channel", "notification_id", "channel", unique=True),
+    Index("ix_notification_deliveries_due", "next_at", **_partial("next_at IS NOT NULL")),
+    sqlite_autoincrement=True,
+)
+"""Whether each channel has passed a notification on; ``next_at`` is empty once nothing is left to try."""
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("version", BigId, primary_key=True, autoincrement=True),
+    Column("applied_at", Instant, nullable=False),
+    Column("applied_by", String(255), nullable=False),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Each policy that the queue has followed, as it was written; the highest version counts."""
+
+queue_snapshots = Table(
+    "queue_snapshots",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("entries", JSON, nullable=False),
+    Index("ix_queue_snapshots_at", "at"),
+    sqlite_autoincrement=True,
+)
+"""What the planner saw and found, for each pass that found something else than the one before, so that it can be replayed."""
 
 clusters = Table(
     "clusters",
