@@ -36,6 +36,7 @@ from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.clusters import ClusterStore
@@ -110,6 +111,11 @@ class Factory:
     def allocations(self) -> AllocationStore:
         """Allocations, their leases and history."""
         return AllocationStore()
+
+    @cached_property
+    def activity(self) -> ActivityStore:
+        """What the GPUs of running sessions do."""
+        return ActivityStore()
 
     @cached_property
     def decisions(self) -> DecisionStore:

@@ -35,6 +35,10 @@ END_CAUSES: dict[EndCause, str] = {
     EndCause.PROJECT_CLOSED: "It left the queue, because its project is closed",
     EndCause.NOT_ALLOWED: "It left the queue, because its environment or project is not for you any more",
     EndCause.OPTIONS_REFUSED: "It left the queue, because so much, or this GPU type, is not offered any more",
+    EndCause.IDLE: "Its GPUs were idle, and somebody waited for them",
+    EndCause.SESSION_CAP: "It had run for the longest time of a session, and somebody waited for its GPUs",
+    EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began",
+    EndCause.NOT_OPENED: "Its turn came, and nobody opened it in time",
     EndCause.NEVER_FITS: "It left the queue, because your limit or your project's is below it now",
 }
 """Why an environment ended, for its owner."""
