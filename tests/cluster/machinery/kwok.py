@@ -46,8 +46,8 @@ def start_kwok(cluster: Cluster, say: Callable[[str], None] = print) -> None:
     """Build and start KWOK and give nodes the time that it needs; a cluster with KWOK notices a lost node late."""
     cache = cache_folder()
     cluster.link("kwok", build(KWOK, cache, say) / "kwok")
-    cluster.set_node_lost_seconds(PATIENT_SECONDS)
     _let_kwok_watch(cluster)
+    cluster.set_node_lost_seconds(PATIENT_SECONDS)  # after the API server, which its controller manager gives up waiting for
     source = module_folder(find_go(cache))
     for part, waiting in (("crd", "stages.kwok.x-k8s.io"), ("stage/fast", "")):
         cluster.kubectl("apply", "--server-side", "-f", "-", given=cluster.kubectl("kustomize", str(source / "kustomize" / part)))
