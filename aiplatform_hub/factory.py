@@ -297,7 +297,7 @@ class Factory:
     @cached_property
     def trace_exporter(self) -> TraceExporter:
         """Makes a demand trace of what ran."""
-        return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, clock=self.clock)
+        return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, activity=ActivitySums(), clock=self.clock)
 
     @cached_property
     def audit_trail(self) -> AuditTrail:

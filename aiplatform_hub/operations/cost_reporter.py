@@ -42,15 +42,15 @@ class ReportRow:
     estimated_seconds: Decimal
     """The part of ``session_seconds`` whose end nobody saw."""
     intervals: int
+    amount: Decimal | None = None
+    """Cost, rounded half-even to 6 places; None in a usage report."""
+    currency: str | None = None
     used_gpu_seconds: Decimal = Decimal(0)
     """The part of ``gpu_seconds`` in which the session's GPUs were used, …"""
     idle_gpu_seconds: Decimal = Decimal(0)
     """… in which all of them were idle, …"""
     unknown_gpu_seconds: Decimal = Decimal(0)
     """… and of which neither is known. The three are the whole."""
-    amount: Decimal | None = None
-    """Cost, rounded half-even to 6 places; None in a usage report."""
-    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
