@@ -9,12 +9,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
+from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.domain.usage import UsageInterval
-from aiplatform_hub.operations.cost_reporter import ReportRow, UsageQuery
+from aiplatform_hub.operations.cost_reporter import CostReporter, ReportRow, UsageQuery
+from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals
+from aiplatform_hub.storage.usage_sums import Sum, SumQuery, UsageSums
 from tests.operations.test_cost_reporter import FROM, TO, random_interval, reporter, store
 
 Piece = tuple[UsageInterval, str, datetime, datetime, bool]
@@ -129,3 +132,20 @@ def test_only_the_people_asked_about_count(database: Database) -> None:
     row = reporter(database).usage(UsageQuery(FROM, TO, (), {"user": "user3"})).totals[0]
     mine = expected([piece for piece in pieces if piece[0].user_name == "user3"], "user")["user3"]
     assert (microseconds(row.used_gpu_seconds), microseconds(row.idle_gpu_seconds)) == (mine["used"], mine["idle"])
+
+
+class Ahead(ActivitySums):
+    """Statements that see a later moment than those before them, as on PostgreSQL."""
+
+    def sums(self, connection: Connection, query: SumQuery) -> list[Sum]:
+        found = super().sums(connection, query)
+        return [replace(one, gpu_microseconds=one.gpu_microseconds + 5_000_000) for one in found]
+
+
+def test_parts_never_exceed_the_whole_that_was_read_before(database: Database) -> None:
+    one = replace(random_interval(random.Random(1), 1), started_at=FROM, ended_at=FROM + timedelta(hours=1), gpus=1, gpu_type="h100")
+    store(database, [one])
+    half = FROM + timedelta(minutes=30)
+    store_pieces(database, [(one, "idle", FROM, half, False), (one, "used", half, FROM + timedelta(hours=1), False)])
+    made = CostReporter(database=database, catalog=load_catalog(), sums=UsageSums(), activity=Ahead(), clock=lambda: TO)
+    check_whole(made.usage(UsageQuery(FROM, TO)).totals[0])
