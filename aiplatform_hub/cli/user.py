@@ -70,7 +70,7 @@ def capacity(client: RestClient, *, as_json: bool) -> None:
     if any(row.get("startable") for row in found["gpu_types"]):
         columns |= {"startable": "may start", "minutes_to_start": "about minutes"}
     print_table(found["gpu_types"], columns, empty="There are no GPUs here.")
-    if found["gpus"]:
+    if found.get("gpus"):
         click.echo()
         print_table([_gpu_row(row) for row in found["gpus"]], {"gpu": "gpu", "type": "type", "use": "utilisation", "memory": "memory", "holder": "held by"})
     if found["queue_length"]:
