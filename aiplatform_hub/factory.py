@@ -12,6 +12,7 @@ from functools import cached_property
 
 from aiplatform_hub import metrics
 from aiplatform_hub.catalog.loader import load_catalog
+from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
 from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
 from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
@@ -19,6 +20,7 @@ from aiplatform_hub.config import Place, Settings
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.errors import ConfigurationError
+from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
@@ -37,6 +39,7 @@ from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.activity import ActivityStore
+from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.clusters import ClusterStore
@@ -269,6 +272,19 @@ class Factory:
         )
 
     @cached_property
+    def activity_meter(self) -> ActivityMeter:
+        """Records whether the GPUs of sessions are used."""
+        return ActivityMeter(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            activity=self.activity,
+            sampler=GpuSampler(script=self.settings.data_dir / SCRIPT_FILE),
+            policy=self.policy,
+            clock=self.clock,
+        )
+
+    @cached_property
     def verifier(self) -> LedgerVerifier:
         """Checks the chain of the ledger."""
         return LedgerVerifier(self.database, self.ledger_head, self.usage_store)
@@ -276,12 +292,12 @@ class Factory:
     @cached_property
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
-        return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, clock=self.clock)
+        return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
 
     @cached_property
     def trace_exporter(self) -> TraceExporter:
         """Makes a demand trace of what ran."""
-        return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, clock=self.clock)
+        return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, activity=ActivitySums(), clock=self.clock)
 
     @cached_property
     def audit_trail(self) -> AuditTrail:

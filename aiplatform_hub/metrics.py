@@ -48,7 +48,7 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-TICKS = ("heartbeat", "proofs", "scan", "dispatch", "reconcile", "state", "storage", "archive", "devices", "namespaces")
+TICKS = ("heartbeat", "proofs", "scan", "dispatch", "reconcile", "state", "storage", "archive", "devices", "activity", "namespaces")
 """The keeper's repeated tasks."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OTHER")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
@@ -97,6 +97,18 @@ ALLOCATIONS: Gauge = _precreate(
     tuple(state.value for state in (AllocationState.QUEUED, AllocationState.HELD, AllocationState.ACTIVE)),
 )
 GPUS = Gauge("aiplatform_gpus", "GPUs, by type and state.", ["gpu_type", "state"], registry=STATE_REGISTRY)
+GPU_UTILISATION_PERCENT = Gauge(
+    "aiplatform_gpu_utilisation_percent",
+    "What a GPU of this machine last did, by its index and type; NaN while nobody knows.",
+    ["gpu", "gpu_type"],
+    registry=STATE_REGISTRY,
+)
+GPU_MEMORY_USED_BYTES = Gauge(
+    "aiplatform_gpu_memory_used_bytes",
+    "Memory in use on a GPU of this machine, by its index and type; NaN while nobody knows.",
+    ["gpu", "gpu_type"],
+    registry=STATE_REGISTRY,
+)
 HEARTBEAT_AGE_SECONDS: Gauge = _precreate(
     Gauge("aiplatform_heartbeat_age_seconds", "Seconds since the process last wrote that it lives; NaN if it never did.", ["process"], registry=STATE_REGISTRY),
     PROCESSES,

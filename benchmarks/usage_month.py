@@ -20,6 +20,7 @@ from sqlalchemy import insert, text
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.operations.cost_reporter import CostReporter, UsageQuery
+from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.migrate import upgrade
 from aiplatform_hub.storage.schema import allocations, usage_intervals
@@ -72,7 +73,7 @@ def _interval(owner: uuid.UUID, number: int, chance: random.Random) -> dict[str,
 
 def compare(database: Database, name: str, turns: int) -> str:
     end = MONTH + timedelta(days=31)
-    reporter = CostReporter(database=database, catalog=load_catalog(), sums=UsageSums(), clock=lambda: datetime.now(UTC))
+    reporter = CostReporter(database=database, catalog=load_catalog(), sums=UsageSums(), activity=ActivitySums(), clock=lambda: datetime.now(UTC))
     query = UsageQuery(MONTH, end, ("project",))
     bounds = {"low": to_microseconds(MONTH), "high": to_microseconds(end)}
 

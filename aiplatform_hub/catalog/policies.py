@@ -146,6 +146,7 @@ class PolicyModel(_Strict):
     session_ceiling: Annotated[float, Length(LEAST_CAP_SECONDS)] = SHIPPED.session_ceiling_seconds
     guaranteed: Annotated[float, Length()] = SHIPPED.guaranteed_seconds
     idle_after: Annotated[float | None, Length(LEAST_IDLE_SECONDS, can_be_never=True)] = SHIPPED.idle_after_seconds
+    idle_below_percent: Annotated[float, Number(0.1, 100)] = SHIPPED.idle_below_percent
     idle_warning: Annotated[float, Length(LEAST_WARNING_SECONDS, 6 * HOUR_SECONDS)] = SHIPPED.idle_warning_seconds
     project_limits: dict[Text, Gpus] = {}
     reservations: list[ReservationModel] = []

@@ -52,8 +52,8 @@ def export_trace(  # noqa: PLR0913, PLR0917  one parameter per option
 ) -> None:
     """Write the sessions that ran here to FILE, as a trace for `aiplatform simulate`.
 
-    FILE - is standard output. Nothing is changed. The utilisation of GPUs is not recorded yet: a
-    whole session counts as work, none of it as idle.
+    FILE - is standard output. Nothing is changed. What the GPUs of a session were idle in all comes
+    at its end; the time of which it is not known whether they were used counts as work.
     """
     factory = Factory(settings_of(data_dir, config_file, database_url))
     check_current(factory.database)
@@ -88,7 +88,8 @@ def _values(file: Path, exported: TraceExport) -> dict[str, object]:
         "gpus_now": exported.gpus_now,
         "still_running": exported.still_running,
         "overlapping": exported.demand.overlapping,
-        "is_utilisation_known": False,
+        "is_utilisation_known": exported.known_fraction > 0,
+        "utilisation_known_fraction": round(exported.known_fraction, 6),
     }
 
 
@@ -96,7 +97,7 @@ def _sentences(file: Path, exported: TraceExport, zone: ZoneInfo) -> list[str]:
     found = exported.demand
     lines = [
         f"Sessions: {len(found.sessions)}, of {found.users} users, from {exported.start:%Y-%m-%d} 00:00 {zone.key} on.",
-        "The utilisation of GPUs is not recorded yet: each session counts as work from start to end, so a simulation shows nothing of idle release.",
+        _utilisation(exported.known_fraction),
     ]
     if exported.still_running:
         lines.append(f"Still running: {exported.still_running}; they count with their length so far.")
@@ -105,3 +106,9 @@ def _sentences(file: Path, exported: TraceExport, zone: ZoneInfo) -> list[str]:
     name = "FILE" if file == STANDARD_OUTPUT else shlex.quote(str(file))
     gpus = max(exported.gpus_now, *(session.gpus for session in found.sessions))
     return [*lines, f"Simulate them: aiplatform simulate {name} --gpus {gpus} --days {exported.days}"]
+
+
+def _utilisation(known_fraction: float) -> str:
+    if not known_fraction:
+        return "Nothing is known of the utilisation of the GPUs: each session counts as work from start to end, so a simulation shows nothing of idle release."
+    return f"The utilisation of the GPUs is known for {known_fraction:.1%} of their time; the rest counts as work."

@@ -70,9 +70,23 @@ def capacity(client: RestClient, *, as_json: bool) -> None:
     if any(row.get("startable") for row in found["gpu_types"]):
         columns |= {"startable": "may start", "minutes_to_start": "about minutes"}
     print_table(found["gpu_types"], columns, empty="There are no GPUs here.")
+    if found.get("gpus"):
+        click.echo()
+        print_table([_gpu_row(row) for row in found["gpus"]], {"gpu": "gpu", "type": "type", "use": "utilisation", "memory": "memory", "holder": "held by"})
     if found["queue_length"]:
         waiting = "1 request waits" if found["queue_length"] == 1 else f"{found['queue_length']} requests wait"
         click.echo(f"\n{waiting}; see: aiplatform queue")
+
+
+def _gpu_row(row: Mapping[str, Any]) -> dict[str, str]:
+    use, memory = row["utilisation_percent"], row["memory_used_bytes"]
+    return {
+        "gpu": str(row["index"]),
+        "type": row["gpu_type"],
+        "use": "unknown" if use is None else f"{use:.0f} %",
+        "memory": "unknown" if memory is None else f"{format_bytes(memory)} of {format_bytes(row['memory_bytes'])}",
+        "holder": (row["allocation_id"] or "-")[:8],
+    }
 
 
 @click.command()
@@ -224,7 +238,7 @@ def _report_options(command: Callable[..., None]) -> Callable[..., None]:
 @_report_options
 @rest_command
 def usage(client: RestClient, *, as_json: bool, **options: Any) -> None:
-    """Show metered time."""
+    """Show metered time, and how much of the GPUs' was used, idle, or is not known."""
     _show_report(client.get("usage", _query(options)), options["group_by"], as_json=as_json)
 
 
@@ -247,7 +261,13 @@ def _show_report(found: Mapping[str, Any], group_by: tuple[str, ...], *, as_json
     rows = [_report_row(row) for row in found["rows"]]
     if group_by:
         rows += [{**_report_row(row), group_by[0]: "total"} for row in found["totals"]]
-    columns = {name: name.replace("_", " ") for name in group_by} | {"gpu": "gpu-hours", "session": "hours"}
+    columns = {name: name.replace("_", " ") for name in group_by} | {
+        "gpu": "gpu-hours",
+        "used": "used",
+        "idle": "idle",
+        "unknown": "not known",
+        "session": "hours",
+    }
     if any("cost" in row for row in rows):
         columns["cost"] = "cost"
     click.echo(f"{local(found['from'])} to {local(found['to'])}")
@@ -256,7 +276,8 @@ def _show_report(found: Mapping[str, Any], group_by: tuple[str, ...], *, as_json
 
 
 def _report_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    cells = {**row["keys"], "gpu": _hours(row["gpu_seconds"]), "session": _hours(row["session_seconds"])}
+    parts = {part: _hours(row[f"{part}_gpu_seconds"]) for part in ("used", "idle", "unknown")}
+    cells = {**row["keys"], "gpu": _hours(row["gpu_seconds"]), **parts, "session": _hours(row["session_seconds"])}
     return {**cells, "cost": f"{row['amount']} {row['currency']}"} if row["amount"] is not None else cells
 
 

@@ -36,7 +36,7 @@ def discover(simulated_gpus: int, gpu_types: Mapping[str, GpuType]) -> tuple[Gpu
     """
     if simulated_gpus:
         return tuple(_simulated(index) for index in range(simulated_gpus))
-    with _nvml() as nvml:
+    with open_nvml() as nvml:
         return _discovered(nvml, gpu_types) if nvml else ()
 
 
@@ -47,7 +47,7 @@ def _simulated(index: int) -> GpuDevice:
 
 
 @contextmanager
-def _nvml() -> Iterator[ModuleType | None]:
+def open_nvml() -> Iterator[ModuleType | None]:
     """Hold NVML open, or give None where it does not work."""
     try:
         import pynvml  # noqa: PLC0415 - loads the driver's library, which most machines lack
@@ -223,7 +223,7 @@ def foreign_processes(devices: Iterable[GpuDevice], holders: Mapping[str, UUID])
     real = [device for device in devices if not device.is_simulated]
     if not real:
         return ()
-    with _nvml() as nvml:
+    with open_nvml() as nvml:
         running = [process for device in real for process in _running_on(nvml, device.uuid)] if nvml else []
     return find_foreign(running, holders, allocation_of)
 

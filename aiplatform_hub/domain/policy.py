@@ -99,6 +99,8 @@ class Policy:
     """Time from a session's start in which nothing takes its GPUs. In seconds."""
     idle_after_seconds: float | None = 10 * MINUTE_SECONDS
     """Idleness after which a session's GPUs may be taken, 600 s or more, its warning included; None is never. In seconds."""
+    idle_below_percent: float = 5.0
+    """Utilisation below which a GPU is idle, in percent; a session is idle while all its GPUs are, and no memory of theirs grows."""
     idle_warning_seconds: float = 5 * MINUTE_SECONDS
     """The end of that time in which its owner is warned, and time between warning and release at a cap. In seconds."""
     project_limits: Mapping[str, int] = field(default_factory=dict)

@@ -28,6 +28,8 @@ class PastSession:
     started_at: datetime
     ended_at: datetime
     """For one that still runs: until when it is reckoned."""
+    idle_seconds: float = 0.0
+    """How long its GPUs are known to have been idle, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def midnight(instant: datetime, zone: tzinfo) -> datetime:
 def demand(past: Iterable[PastSession], start: datetime, zone: tzinfo, *, are_names_kept: bool) -> Demand:
     """Return the demand that past sessions show.
 
-    How long the GPUs worked is not known: a whole session counts as work.
+    A session is work, and then what is known to have been idle: where in it that was makes no difference to a trace. What is
+    not known counts as work.
 
     Parameters
     ----------
@@ -94,8 +97,8 @@ def _of_person(name: str, theirs: Sequence[PastSession], start: datetime, zone: 
                 sequence=sequence,
                 think_seconds=max(0.0, (session.requested_at - free_at).total_seconds()),
                 gpus=session.gpus,
-                work_seconds=max(0.0, (session.ended_at - session.started_at).total_seconds()),
-                idle_tail_seconds=0.0,
+                work_seconds=max(0.0, (session.ended_at - session.started_at).total_seconds() - session.idle_seconds),
+                idle_tail_seconds=session.idle_seconds,
                 is_office_hours=is_light,
             )
         )

@@ -51,6 +51,7 @@ class AIPlatform(Configurable):
         0,
         min=0,
         help="""Number of labelled pretend GPUs, in GPUs; nothing computes on them.
+        What they are taken to do is said by ``simulated-utilisation.json`` in the data directory, if it exists.
         Default: 0, which uses the GPUs that NVML reports.
         Example: ``c.AIPlatform.simulated_gpus = 4``""",
     ).tag(config=True)

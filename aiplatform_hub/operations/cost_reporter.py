@@ -8,11 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.domain.costs import price_of_time, round_amount
 from aiplatform_hub.domain.rates import boundaries, card_at, split
 from aiplatform_hub.errors import InvalidOptionError, Reason
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.activity_sums import ACTIVITY, ActivitySums
+from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.usage_sums import COLUMNS, Sum, SumQuery, UsageSums
 
 GROUPS = (*(name for name in COLUMNS if name != "allocation"), "allocation", "day", "month")
@@ -43,6 +45,12 @@ class ReportRow:
     amount: Decimal | None = None
     """Cost, rounded half-even to 6 places; None in a usage report."""
     currency: str | None = None
+    used_gpu_seconds: Decimal = Decimal(0)
+    """The part of ``gpu_seconds`` in which the session's GPUs were used, …"""
+    idle_gpu_seconds: Decimal = Decimal(0)
+    """… in which all of them were idle, …"""
+    unknown_gpu_seconds: Decimal = Decimal(0)
+    """… and of which neither is known. The three are the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,8 @@ class _Group:
     session: int = 0
     estimated: int = 0
     intervals: int = 0
+    used: int = 0
+    idle: int = 0
     numerator: Decimal = Decimal(0)
 
     def add(self, one: Sum, numerator: Decimal) -> None:
@@ -73,6 +83,14 @@ class _Group:
         self.intervals += one.intervals
         self.numerator += numerator
 
+    def add_activity(self, one: Sum) -> None:
+        """Add used or idle time. Where statements see different moments, as on PostgreSQL, it is never more than the whole."""
+        time = min(one.gpu_microseconds, self.gpu - self.used - self.idle)
+        if one.keys[ACTIVITY] == Activity.USED.value:
+            self.used += time
+        else:
+            self.idle += time
+
 
 _Key = tuple[tuple[tuple[str, Any], ...], str | None]
 
@@ -80,10 +98,11 @@ _Key = tuple[tuple[tuple[str, Any], ...], str | None]
 class CostReporter:
     """Answers *who used what, and what does it cost*. Reads only."""
 
-    def __init__(self, *, database: Database, catalog: Catalog, sums: UsageSums, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, database: Database, catalog: Catalog, sums: UsageSums, activity: ActivitySums, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._catalog = catalog
         self._sums = sums
+        self._activity = activity
         self._clock = clock
 
     def usage(self, query: UsageQuery) -> Report:
@@ -101,6 +120,7 @@ class CostReporter:
         with self._database.read() as connection:
             for one in self._sums.sums(connection, _sum_query(query, is_priced=False)):
                 groups.setdefault((_keys(query, one), None), _Group()).add(one, Decimal(0))
+            self._add_activity(connection, query, None, groups)
             complete_until = self._sums.complete_until(connection, self._clock())
         return _report(query, groups, complete_until, ())
 
@@ -119,11 +139,17 @@ class CostReporter:
             for start, end in self._segments(query):
                 card = card_at(self._catalog.rate_cards, start)
                 cards[card.version] = card
-                for one in self._sums.sums(connection, _sum_query(replace(query, start=start, end=end), is_priced=True)):
+                segment = replace(query, start=start, end=end)
+                for one in self._sums.sums(connection, _sum_query(segment, is_priced=True)):
                     key = (_keys(query, one), card.currency)
                     groups.setdefault(key, _Group()).add(one, _numerator(one, card))
+                self._add_activity(connection, segment, card.currency, groups)
             complete_until = self._sums.complete_until(connection, self._clock())
         return _report(query, groups, complete_until, tuple(cards))
+
+    def _add_activity(self, connection: Connection, query: UsageQuery, currency: str | None, groups: dict[_Key, _Group]) -> None:
+        for one in self._activity.sums(connection, _sum_query(query, is_priced=False)):
+            groups.setdefault((_keys(query, one), currency), _Group()).add_activity(one)
 
     def _segments(self, query: UsageQuery) -> list[tuple[datetime, datetime]]:
         edges = boundaries(self._catalog.rate_cards, query.start, query.end)
@@ -178,7 +204,7 @@ def _report(query: UsageQuery, groups: Mapping[_Key, _Group], complete_until: da
     for (keys, currency), group in sorted(groups.items(), key=lambda item: [str(value) for _, value in item[0][0]] + [item[0][1] or ""]):
         rows.append(_row(dict(keys), currency, group))
         total = totals.setdefault(currency, _Group())
-        for name in ("gpu", "session", "estimated", "intervals", "numerator"):
+        for name in ("gpu", "session", "estimated", "intervals", "used", "idle", "numerator"):
             setattr(total, name, getattr(total, name) + getattr(group, name))
     return Report(
         start=query.start,
@@ -197,6 +223,9 @@ def _row(keys: Mapping[str, Any], currency: str | None, group: _Group) -> Report
         session_seconds=Decimal(group.session) / 1_000_000,
         estimated_seconds=Decimal(group.estimated) / 1_000_000,
         intervals=group.intervals,
+        used_gpu_seconds=Decimal(group.used) / 1_000_000,
+        idle_gpu_seconds=Decimal(group.idle) / 1_000_000,
+        unknown_gpu_seconds=Decimal(group.gpu - group.used - group.idle) / 1_000_000,
         amount=None if currency is None else round_amount(group.numerator),
         currency=currency,
     )

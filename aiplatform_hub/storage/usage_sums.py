@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, case, func, literal_column, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select, type_coerce
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
@@ -60,17 +60,35 @@ class SumQuery:
     """Whether to split by what a price depends on: the GPU type, and failed starts."""
 
 
-def _number(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def number(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return an instant's column as the whole number it is stored as."""
     return type_coerce(column, BigInteger)
 
 
-def _least(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
+def least(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
+    """Return the smaller of two numbers; their own function has another name in each database."""
     return case((value > bound, bound), else_=value)
 
 
-def _greatest(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
+def greatest(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
+    """Return the larger of two numbers."""
     return case((value < bound, bound), else_=value)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The instants between which a row counts, as whole numbers."""
+
+    start: ColumnElement[Any]
+    end: ColumnElement[Any]
+
+
+def usage_spans(query: SumQuery) -> tuple[tuple[Span, ColumnElement[bool]], ...]:
+    """Return how far closed and open intervals reach, each with the condition that finds them by an index."""
+    started, seen = number(intervals.c.started_at), number(intervals.c.last_seen_at)
+    closed = Span(started, number(intervals.c.ended_at)), number(intervals.c.ended_at) > to_microseconds(query.start)
+    still_open = Span(started, func.coalesce(seen, started)), intervals.c.ended_at.is_(None)
+    return closed, still_open
 
 
 class UsageSums:
@@ -78,40 +96,37 @@ class UsageSums:
 
     def sums(self, connection: Connection, query: SumQuery) -> list[Sum]:
         """Return the sums of all intervals, open ones up to their last proof of life."""
-        closed, still_open = self._closed(query), self._open(query)
-        rows = [*connection.execute(closed).mappings(), *connection.execute(still_open).mappings()]
-        if query.by_day:
-            return [piece for row in rows for piece in _days_of(query, row)]
-        return [_sum(query, row, (row["gpu_time"], row["session_time"], row["estimated_time"])) for row in rows]
+        statements = [sum_statement(query, span, COLUMNS).where(chosen) for span, chosen in usage_spans(query)]
+        return [piece for each in statements for piece in sums_of(query, connection.execute(each).mappings())]
 
     def complete_until(self, connection: Connection, now: datetime) -> datetime:
         """Return the instant before which every interval is closed: the start of the oldest open one, else now."""
-        oldest = connection.execute(select(func.min(_number(intervals.c.started_at))).where(intervals.c.ended_at.is_(None))).scalar()
+        oldest = connection.execute(select(func.min(number(intervals.c.started_at))).where(intervals.c.ended_at.is_(None))).scalar()
         return now if oldest is None else min(now, from_microseconds(int(oldest)))
 
-    def _closed(self, query: SumQuery) -> Select[Any]:
-        ended = _number(intervals.c.ended_at)
-        return self._statement(query, ended).where(ended > to_microseconds(query.start))
 
-    def _open(self, query: SumQuery) -> Select[Any]:
-        ended = func.coalesce(_number(intervals.c.last_seen_at), _number(intervals.c.started_at))
-        return self._statement(query, ended).where(intervals.c.ended_at.is_(None), ended > to_microseconds(query.start))
+def sum_statement(query: SumQuery, span: Span, columns: Mapping[str, ColumnElement[Any]]) -> Select[Any]:
+    """Return the query for the sums of rows that reach into a span of time, clipped to it."""
+    start, end = to_microseconds(query.start), to_microseconds(query.end)
+    low, high = greatest(span.start, start), least(span.end, end)
+    keys = [columns[name].label(f"key_{name}") for name in query.group_by]
+    if query.is_priced:
+        keys += [intervals.c.gpu_type.label("gpu_type"), (func.coalesce(intervals.c.end_cause, "") == EndCause.START_FAILED.value).label("is_free")]
+    if query.by_day:
+        keys += [(low // DAY_MICROSECONDS).label("first_day"), ((high - 1) // DAY_MICROSECONDS).label("last_day")]
+        keys.append(intervals.c.estimated.label("is_estimated"))
+    amounts = _day_amounts(low, high) if query.by_day else _amounts(low, high)
+    found = select(*keys, *amounts, func.count().label("intervals")).where(span.start < end, span.end > start)
+    for name, value in query.filters.items():
+        found = found.where(columns[name] == value)
+    return found.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)]) if keys else found
 
-    def _statement(self, query: SumQuery, ended: ColumnElement[Any]) -> Select[Any]:
-        start, end = to_microseconds(query.start), to_microseconds(query.end)
-        started = _number(intervals.c.started_at)
-        low, high = _greatest(started, start), _least(ended, end)
-        keys = [COLUMNS[name].label(f"key_{name}") for name in query.group_by]
-        if query.is_priced:
-            keys += [intervals.c.gpu_type.label("gpu_type"), (func.coalesce(intervals.c.end_cause, "") == EndCause.START_FAILED.value).label("is_free")]
-        if query.by_day:
-            keys += [(low // DAY_MICROSECONDS).label("first_day"), ((high - 1) // DAY_MICROSECONDS).label("last_day")]
-            keys.append(intervals.c.estimated.label("is_estimated"))
-        amounts = _day_amounts(low, high) if query.by_day else _amounts(low, high)
-        statement = select(*keys, *amounts, func.count().label("intervals")).where(started < end)
-        for name, value in query.filters.items():
-            statement = statement.where(COLUMNS[name] == value)
-        return statement.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)]) if keys else statement
+
+def sums_of(query: SumQuery, rows: Iterable[RowMapping]) -> list[Sum]:
+    """Return the sums that the rows of :func:`sum_statement` hold."""
+    if query.by_day:
+        return [piece for row in rows for piece in _days_of(query, row)]
+    return [_sum(query, row, (row["gpu_time"], row["session_time"], row["estimated_time"])) for row in rows]
 
 
 def _amounts(low: ColumnElement[Any], high: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -129,7 +144,7 @@ def _day_amounts(low: ColumnElement[Any], high: ColumnElement[Any]) -> list[Colu
     """
     first_end = (low // DAY_MICROSECONDS + 1) * DAY_MICROSECONDS
     last_start = ((high - 1) // DAY_MICROSECONDS) * DAY_MICROSECONDS
-    in_first, in_last = _least(high, first_end) - low, high - last_start
+    in_first, in_last = least(high, first_end) - low, high - last_start
     gpus = intervals.c.gpus
     return [
         func.sum(in_first * gpus).label("gpu_first"),
@@ -140,7 +155,7 @@ def _day_amounts(low: ColumnElement[Any], high: ColumnElement[Any]) -> list[Colu
     ]
 
 
-def _days_of(query: SumQuery, row: Mapping[str, Any]) -> list[Sum]:
+def _days_of(query: SumQuery, row: RowMapping) -> list[Sum]:
     """Return one sum a day for a group of intervals that share their first and last day."""
     first, last = int(row["first_day"]), int(row["last_day"])
     pieces = []
@@ -155,7 +170,7 @@ def _days_of(query: SumQuery, row: Mapping[str, Any]) -> list[Sum]:
     return pieces
 
 
-def _sum(query: SumQuery, row: Mapping[str, Any], amounts: tuple[Any, Any, Any], day: int | None = None) -> Sum:
+def _sum(query: SumQuery, row: RowMapping, amounts: tuple[Any, Any, Any], day: int | None = None) -> Sum:
     keys = {name: row[f"key_{name}"] for name in query.group_by}
     if day is not None:
         keys["day"] = EPOCH + timedelta(days=day)

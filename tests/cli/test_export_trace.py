@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import insert, select
 
 from aiplatform_hub.cli.main import main
 from aiplatform_hub.config import Settings
@@ -16,6 +17,7 @@ from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.reports.traces import COLUMNS, read_trace
 from aiplatform_hub.storage.migrate import upgrade
+from aiplatform_hub.storage.schema import activity_intervals, usage_intervals
 
 
 class Clock:
@@ -74,7 +76,7 @@ def test_it_says_what_it_cannot_know(factory, tmp_path):
     ran(factory, 1, server="b")
     said = run(factory, tmp_path / "lab.csv").stderr
     assert "Sessions: 2, of 1 users, from " in said
-    assert "The utilisation of GPUs is not recorded yet: each session counts as work" in said
+    assert "Nothing is known of the utilisation of the GPUs: each session counts as work" in said
     assert "Still running: 1; they count with their length so far." in said
     assert "Overlapping: 1; they began while the same user had another" in said
 
@@ -110,7 +112,22 @@ def test_json_says_the_same_for_programs(factory, tmp_path):
     assert told == {
         "file": str(tmp_path / "lab.csv"), "sessions": 1, "users": 1, "days": 3, "gpus_now": 4,
         "still_running": 0, "overlapping": 0, "is_utilisation_known": False,
+        "utilisation_known_fraction": 0.0,
     }  # fmt: skip
+
+
+def test_idle_time_is_told_where_it_is_known(factory, tmp_path):
+    ran(factory, 1, hours=4)
+    with factory.database.write() as connection:
+        interval = connection.execute(select(usage_intervals)).one()
+        begin = {"allocation_id": interval.allocation_id, "samples": 1, "activity": "idle", "started_at": interval.started_at}
+        end = interval.started_at + timedelta(hours=1)
+        connection.execute(insert(activity_intervals).values(**begin, ended_at=end, last_seen_at=end))
+    told = json.loads(run(factory, tmp_path / "lab.csv", "--json").stdout)
+    assert (told["is_utilisation_known"], told["utilisation_known_fraction"]) == (True, 0.25)
+    (session,) = read_trace(tmp_path / "lab.csv", capacity_gpus=4, days=3).trace.sessions
+    assert (session.work_seconds, session.idle_tail_seconds) == (3 * 3600, 3600)
+    assert "known for 25.0% of their time; the rest counts as work" in run(factory, tmp_path / "lab.csv").stderr
 
 
 def test_a_session_larger_than_what_is_left_can_be_simulated_all_the_same(factory, tmp_path):

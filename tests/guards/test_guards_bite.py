@@ -50,6 +50,16 @@ GUARDS = (
     Guard("no start by GET", "aiplatform_hub/hub/spawner.py", "        raise confirm_on_launch(query_data, self.name, self.base_url)", "        return options_from_strings({k: [str(v) for v in vs] for k, vs in query_data.items()})", "tests/hub/test_doors.py -k link_with_options"),
     Guard("adoption waits for a stopped server", "aiplatform_hub/hub/local.py", "        if not self._check_pending:\n            return url\n        base", "        return url\n        base", "tests/hub/test_restart.py -k stopped_by_a_signal"),
     Guard("scope of the route", "aiplatform_hub/services/platform/api/allocations.py", "        if not self.principal.may(READ, allocation.user_name, server_name=allocation.server_name):\n            await self.require_read(allocation)\n", "", "tests/api/test_rights.py"),
+    Guard("a silent GPU is not idle", "aiplatform_hub/domain/activity.py", "if not mine or any(device not in now for device in mine):", "mine = tuple(device for device in mine if device in now)\n    if not mine:", "tests/domain/test_activity.py"),
+    Guard("memory that grows is use", "aiplatform_hub/domain/activity.py", "now[device].memory_bytes > sample.memory_bytes", "False", "tests/operations/test_activity_meter.py -k grows and sqlite"),
+    Guard("growth that nobody could see is not idle", "aiplatform_hub/domain/activity.py", "if len(recent) == len(mine) else Activity.UNKNOWN", "", "tests/domain/test_activity.py"),
+    Guard("a gap is not idle", "aiplatform_hub/domain/activity.py", " or at - start > LONGEST_GAP or", " or", "tests/domain/test_activity.py -k longer_gap"),
+    Guard("activity ends with its session", "aiplatform_hub/operations/activity_meter.py", "                self._activity.end_session(connection, id_, one.session_ended_at)", "                pass", "tests/operations/test_activity_meter.py -k end_with and sqlite"),
+    Guard("activity ends at its session's end", "aiplatform_hub/storage/activity.py", ".values(ended_at=ended_at, last_seen_at=ended_at))", ".values(ended_at=activity_intervals.c.last_seen_at))", "tests/operations/test_activity_meter.py -k beyond and sqlite"),
+    Guard("no idleness after a clock that was set back", "aiplatform_hub/operations/activity_meter.py", "            self.over.append(last.id)", "            pass", "tests/operations/test_activity_meter.py -k set_back and sqlite"),
+    Guard("parts of GPU time are the whole", "aiplatform_hub/operations/cost_reporter.py", "min(one.gpu_microseconds, self.gpu - self.used - self.idle)", "one.gpu_microseconds", "tests/operations/test_activity_sums.py -k exceed and sqlite"),
+    Guard("activity clipped to the session", "aiplatform_hub/storage/activity_sums.py", "Span(greatest(usage.start, number(activities.c.started_at)), least(usage.end, ended))", "Span(number(activities.c.started_at), ended)", "tests/operations/test_activity_sums.py -k pieces_one_by_one and sqlite"),
+    Guard("single GPUs for admins alone", "aiplatform_hub/services/platform/api/catalog.py", "        if self.principal.sees_everybody:", "        if True:", "tests/api/test_gpu_activity.py -k others"),
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from aiplatform_hub.domain.costs import cost_lines, round_amount
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.errors import InvalidOptionError
 from aiplatform_hub.operations.cost_reporter import CostReporter, UsageQuery
+from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import allocations, usage_intervals
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -58,7 +59,7 @@ def store(database: Database, rows: list[UsageInterval]) -> None:
 
 
 def reporter(database: Database) -> CostReporter:
-    return CostReporter(database=database, catalog=replace(load_catalog(), rate_cards=CARDS), sums=UsageSums(), clock=lambda: NOW)
+    return CostReporter(database=database, catalog=replace(load_catalog(), rate_cards=CARDS), sums=UsageSums(), activity=ActivitySums(), clock=lambda: NOW)
 
 
 def expected(rows: list[UsageInterval], key: str) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:

@@ -6,19 +6,20 @@ from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.errors import QuotaExceededError
 from aiplatform_hub.operations import trace_export
 from aiplatform_hub.operations.trace_export import ExportQuery, TraceExporter
-from aiplatform_hub.storage.schema import metadata
+from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.storage.schema import activity_intervals, metadata
 from tests.support.chain import NOON, Chain, person, want
 
 
 @pytest.fixture
 def exporter(chain: Chain) -> TraceExporter:
-    return TraceExporter(database=chain.database, allocations=chain.allocations, devices=chain.devices, clock=chain.clock)
+    return TraceExporter(database=chain.database, allocations=chain.allocations, devices=chain.devices, activity=ActivitySums(), clock=chain.clock)
 
 
 def ran(chain, user, *, waits=0, hours=1, request=None, name="", cause=EndCause.STOPPED_BY_USER):
@@ -43,6 +44,41 @@ def test_sessions_are_told_from_request_start_and_end(chain, exporter):
         (3 * 3600, 1, 3600, 0),
     ]
     assert (exported.start, exported.days, exported.gpus_now, exported.still_running) == (NOON.replace(hour=0), 1, 4, 0)
+
+
+def did(chain, allocation, *stretches):
+    """Record what a session's GPUs did, one stretch after the other, in hours."""
+    at = chain.find(allocation).started_at
+    for activity, hours in stretches:
+        end = at + timedelta(hours=hours)
+        values = {"allocation_id": allocation.id, "activity": activity, "started_at": at, "ended_at": end, "last_seen_at": end, "samples": 1}
+        with chain.database.write() as connection:
+            connection.execute(insert(activity_intervals).values(values))
+        at = end
+
+
+def test_what_was_idle_is_the_end_of_a_session_and_the_unknown_is_work(chain, exporter):
+    held = ran(chain, 1, hours=8, request=want(2))
+    did(chain, held, ("used", 3), ("idle", 1), ("unknown", 2), ("idle", 1))
+    ran(chain, 2, hours=4, request=want(1))
+    exported = exporter.export(ExportQuery(7, UTC))
+    assert [(each.work_seconds, each.idle_tail_seconds) for each in exported.demand.sessions] == [(6 * 3600, 2 * 3600), (4 * 3600, 0)]
+    assert exported.known_fraction == pytest.approx(5 * 2 / (8 * 2 + 4))
+
+
+def test_a_session_that_runs_was_idle_for_as_long_as_it_is_known(chain, exporter):
+    held = chain.hold(person(1))
+    chain.meter.started(held.id, chain.clock())
+    did(chain, held, ("idle", 2))
+    chain.clock.move(hours=5)
+    chain.meter.seen({held.id: chain.clock()})
+    assert [(each.work_seconds, each.idle_tail_seconds) for each in sessions(exporter)] == [(3 * 3600, 2 * 3600)]
+
+
+def test_nothing_is_known_where_nobody_looked(chain, exporter):
+    assert exporter.export(ExportQuery(7, UTC)).known_fraction == 0
+    ran(chain, 1)
+    assert exporter.export(ExportQuery(7, UTC)).known_fraction == 0
 
 
 def test_what_never_ran_on_a_gpu_is_left_out(chain, exporter):

@@ -51,9 +51,9 @@ def free_port() -> int:
 class Machine:
     """A data folder with its processes."""
 
-    def __init__(self, folder: Path | None = None, *, gpus: int = 4, clock=utc_now) -> None:
+    def __init__(self, folder: Path | None = None, *, gpus: int = 4, clock=utc_now, database_url: str = "") -> None:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="aiplatform-machine-"))
-        self.settings = Settings(data_dir=self.folder / "data", simulated_gpus=gpus, is_demo=True, keeper_port=free_port())
+        self.settings = Settings(data_dir=self.folder / "data", database_url=database_url, simulated_gpus=gpus, is_demo=True, keeper_port=free_port())
         self.settings.spool_dir.mkdir(parents=True, exist_ok=True)
         self.factory = Factory(self.settings, clock)
         upgrade(self.settings.resolved_database_url)

@@ -13,16 +13,19 @@ from uuid import UUID
 import jinja2
 import pytest
 
+from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
+from aiplatform_hub.operations.cost_reporter import ReportRow
 from aiplatform_hub.storage.audit import AuditEvent
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
 from aiplatform_hub.web.view_models import admin, usage
+from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
@@ -108,6 +111,7 @@ def usage_page() -> str:
         first_day="2026-11-10",
         last_day="2026-11-13",
         csv_url="/services/platform/usage.csv?group_by=day",
+        activity=activity_bar(DAYS.totals),
     )
     return render("usage.html", frame("usage"), page=page, is_everybody=False, can_see_everybody=False)
 
@@ -125,6 +129,7 @@ def session() -> str:
         total="6.00 EUR",
         log=f"line\n{HOSTILE}",
         log_note="",
+        activity=activity_bar((ReportRow({}, Decimal(3600), Decimal(3600), Decimal(0), 1, unknown_gpu_seconds=Decimal(3600)),)),
     )
     return render("session.html", frame(), page=page, problem=None)
 
@@ -179,7 +184,7 @@ def admin_page() -> str:
     device = GpuDevice("GPU-a", "h100", 80 * 1024**3, product_name=HOSTILE)
     page = admin.AdminPage(
         holders=(admin.holder_row(RUNNING, cost=Money(Decimal("6.2"), "EUR"), catalog=CATALOG, now=NOW, paths=PATHS),),
-        devices=admin.device_rows((device,), (RUNNING,), CATALOG),
+        devices=admin.device_rows((device, replace(device, uuid="GPU-c", index=1)), (RUNNING,), CATALOG, {"GPU-a": GpuSample(NOW, 92.4, 12 * 1024**3)}),
         processes=(admin.process_row("hub", NOW, NOW, {"pid": 1}, NOW), admin.process_row("keeper", None, None, {}, NOW)),
         not_enforced=("GPUs are advisory.",),
         enforced=("Memory limits bind.",),

@@ -17,7 +17,9 @@ def at(day: int, month: int = 11) -> datetime:
 
 
 def line(keys: dict[str, object], hours: int, amount: str, *, estimated: int = 0) -> ReportRow:
-    return ReportRow(keys, Decimal(hours * 2 * 3600), Decimal(hours * 3600), Decimal(estimated), 1, Decimal(amount), "EUR")
+    gpu_seconds = Decimal(hours * 2 * 3600)
+    parts = (gpu_seconds / 2, gpu_seconds / 4, gpu_seconds / 4)
+    return ReportRow(keys, gpu_seconds, Decimal(hours * 3600), Decimal(estimated), 1, Decimal(amount), "EUR", *parts)
 
 
 DAYS = Report(at(10), at(14), NOW, (line({"day": "2026-11-10"}, 1, "3"), line({"day": "2026-11-12"}, 2, "6")), (line({}, 3, "9"),))
@@ -77,8 +79,8 @@ def test_estimated_time_is_marked() -> None:
 def test_csv_is_exact_and_no_cell_is_a_formula() -> None:
     report = Report(at(1), at(2), NOW, (line({"user": "=cmd()"}, 1, "3.123456"),), ())
     assert view.csv_rows(report, "user") == [
-        ("user", "gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency"),
-        ("'=cmd()", "2.000000", "1.000000", "0.000000", "1", "3.123456", "EUR"),
+        ("user", "gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency", "used_gpu_hours", "idle_gpu_hours", "unknown_gpu_hours"),
+        ("'=cmd()", "2.000000", "1.000000", "0.000000", "1", "3.123456", "EUR", "1.000000", "0.500000", "0.500000"),
     ]
 
 

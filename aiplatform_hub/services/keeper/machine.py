@@ -35,6 +35,7 @@ class MachineDuties:
 
         return (
             Tick("devices", 60, self._devices),
+            Tick("activity", 15, self._activity),
             Tick("storage", 900, storage, is_slow=True),
             Tick("archive", 3600, self._archive, is_slow=True),
         )
@@ -53,6 +54,9 @@ class MachineDuties:
         settings = self._factory.settings
         memory_bytes, cpu_cores = machine_capacity()
         self._factory.enforcer.register_devices(discover(settings.simulated_gpus, self._factory.catalog.gpu_types), memory_bytes, cpu_cores)
+
+    async def _activity(self) -> None:
+        await asyncio.to_thread(self._factory.activity_meter.sample)
 
     def _measure(self, people: frozenset[str]) -> None:
         factory = self._factory

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from math import nan
 
 from aiplatform_hub import metrics
-from aiplatform_hub.domain.allocations import AllocationState
+from aiplatform_hub.domain.activity import GpuSample
+from aiplatform_hub.domain.allocations import AllocationState, GpuDevice
 from aiplatform_hub.factory import Factory
 
 
@@ -22,6 +24,7 @@ def refresh(factory: Factory) -> frozenset[str]:
         live = factory.allocations.live(connection)
         pool = factory.devices.pool(connection)
         leased = factory.allocations.leased(connection)
+        samples = factory.activity.fresh_samples(connection, factory.clock())
         beats = {beat.process: beat.at for beat in factory.heartbeats.all(connection)}
     opened = live.open
     states = Counter(allocation.state for allocation in (*opened, *live.queued))
@@ -35,8 +38,16 @@ def refresh(factory: Factory) -> frozenset[str]:
     for gpu_type in {gpu_type for gpu_type, _ in gpus}:
         for name in metrics.GPU_STATES:
             metrics.GPUS.labels(gpu_type, name).set(gpus[gpu_type, name])
+    _show_activity(() if pool is None or pool.is_cluster else pool.devices, samples)
     now = factory.clock()
     for process in metrics.PROCESSES:
         seconds = (now - beats[process]).total_seconds() if process in beats else nan
         metrics.HEARTBEAT_AGE_SECONDS.labels(process).set(seconds)
     return frozenset(allocation.user_name for allocation in opened)
+
+
+def _show_activity(devices: Iterable[GpuDevice], samples: Mapping[str, GpuSample]) -> None:
+    for device in devices:
+        sample, labels = samples.get(device.uuid), (str(device.index), device.gpu_type)
+        metrics.GPU_UTILISATION_PERCENT.labels(*labels).set(sample.utilisation_percent if sample else nan)
+        metrics.GPU_MEMORY_USED_BYTES.labels(*labels).set(sample.memory_bytes if sample else nan)

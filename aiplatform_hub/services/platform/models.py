@@ -125,10 +125,26 @@ class GpuCapacityOut(Output):
     minutes_to_start: int | None = Field(None, description="What the quickest such node usually takes")
 
 
+class GpuOut(Output):
+    """One GPU and what it does now."""
+
+    uuid: str
+    index: int
+    gpu_type: str
+    memory_bytes: int
+    is_healthy: bool
+    is_simulated: bool
+    allocation_id: UUID | None = Field(description="Who holds it")
+    utilisation_percent: float | None = Field(description="Null while nobody knows, as always in a cluster")
+    memory_used_bytes: int | None = Field(description="As `utilisation_percent`")
+    sampled_at: Instant | None
+
+
 class CapacityOut(Output):
     """What is free now."""
 
     gpu_types: tuple[GpuCapacityOut, ...]
+    gpus: tuple[GpuOut, ...] = Field(default=(), description="Each GPU, for admins and services with the unfiltered scope")
     queue_length: int
     as_of: Instant
 
@@ -315,6 +331,9 @@ class ReportRowOut(Output):
     session_seconds: Money
     estimated_seconds: Money = Field(description="The part whose end nobody saw")
     intervals: int
+    used_gpu_seconds: Money = Field(description="The part of `gpu_seconds` in which the session's GPUs were used")
+    idle_gpu_seconds: Money = Field(description="The part in which all of them were idle")
+    unknown_gpu_seconds: Money = Field(description="The part of which neither is known; the three are the whole")
     amount: Money | None = Field(None, description="In costs only")
     currency: str | None = None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.units import format_bytes
@@ -53,7 +54,10 @@ class DeviceRow:
 
     name: str
     uuid: str
+    utilisation: str
+    """What it last did; ``unknown`` while nobody knows."""
     memory: str
+    """What of it is in use, where that is known, and all of it."""
     state: str
     tone: str
     holder: str
@@ -126,14 +130,20 @@ def queue_row(allocation: Allocation, line: Line, *, catalog: Catalog, now: date
     )
 
 
-def device_rows(devices: Sequence[GpuDevice], holders: Sequence[Allocation], catalog: Catalog) -> tuple[DeviceRow, ...]:
-    """Return every GPU with its holder: those of one node together, those that an autoscaler may still start last."""
+def device_rows(
+    devices: Sequence[GpuDevice], holders: Sequence[Allocation], catalog: Catalog, samples: Mapping[str, GpuSample] | None = None
+) -> tuple[DeviceRow, ...]:
+    """Return every GPU with its holder and what it does: those of one node together, those that an autoscaler may still start last."""
+    known = samples or {}
     by_uuid = {uuid: allocation for allocation in holders for uuid in allocation.devices}
     ordered = sorted(devices, key=lambda device: (device.node is None and device.node_pool is not None, device.node or device.uuid, device.index))
-    return tuple(_device(device, by_uuid.get(device.uuid), catalog) for device in (ordered if any(d.node or d.node_pool for d in devices) else devices))
+    return tuple(
+        _device(device, by_uuid.get(device.uuid), catalog, known.get(device.uuid))
+        for device in (ordered if any(d.node or d.node_pool for d in devices) else devices)
+    )
 
 
-def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog) -> DeviceRow:
+def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog, sample: GpuSample | None) -> DeviceRow:
     state, tone = ("held", "warn") if holder else ("free", "good")
     if not device.is_healthy:
         state, tone = "out of order", "bad"
@@ -142,10 +152,12 @@ def _device(device: GpuDevice, holder: Allocation | None, catalog: Catalog) -> D
         state, tone = "not started", ""
     label = simulated_label(name, is_simulated=device.is_simulated)
     is_slot = bool(device.node or device.node_pool)  # its id names node and number
+    memory = format_bytes(device.memory_bytes) if device.memory_bytes or not is_slot else "–"
     return DeviceRow(
         name=label if is_slot else f"{device.index}: {label}",
         uuid=device.uuid,
-        memory=format_bytes(device.memory_bytes) if device.memory_bytes or not is_slot else "–",
+        utilisation=f"{sample.utilisation_percent:.0f} %" if sample else "unknown",
+        memory=f"{format_bytes(sample.memory_bytes)} of {memory}" if sample else memory,
         state=state,
         tone=tone,
         holder=f"{holder.user_name}: {server_label(holder.server_name)}" if holder else "",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, EndCause
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import Reason
+from aiplatform_hub.web.view_models.activity import ActivityBar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, Fact, resources
 from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, server_label, stamp
 from aiplatform_hub.web.view_models.queue import NO_ADVICE
@@ -64,6 +65,8 @@ class SessionPage:
     total: str
     log: str
     log_note: str
+    activity: ActivityBar | None = None
+    """None where no GPU has run."""
 
 
 def session_facts(allocation: Allocation, catalog: Catalog, waiting: tuple[Fact, ...] = ()) -> tuple[Fact, ...]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 
@@ -28,7 +29,7 @@ GROUP_LABELS = {
 PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month"}
 """Spans on offer, by name."""
 
-CSV_HEADER = ("gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency")
+CSV_HEADER = ("gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency", "used_gpu_hours", "idle_gpu_hours", "unknown_gpu_hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ class UsageRow:
     sessions: int
     cost: str
     has_estimate: bool = False
+    used: str = ""
+    """GPU-hours, as are the next two."""
+    idle: str = ""
+    unknown: str = ""
+    activity: ActivityBar | None = None
+    """None without GPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,8 @@ class UsagePage:
     first_day: str
     last_day: str
     csv_url: str
+    activity: ActivityBar | None = None
+    """Of all rows together; None without GPU time."""
 
 
 def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:
@@ -149,6 +158,10 @@ def row(report_row: ReportRow, group: str, catalog: Catalog) -> UsageRow:
         sessions=report_row.intervals,
         cost=money(report_row.amount, report_row.currency),
         has_estimate=report_row.estimated_seconds > 0,
+        used=hours(report_row.used_gpu_seconds),
+        idle=hours(report_row.idle_gpu_seconds),
+        unknown=hours(report_row.unknown_gpu_seconds),
+        activity=activity_bar((report_row,)),
     )
 
 
@@ -191,12 +204,17 @@ def csv_rows(report: Report, group: str) -> list[tuple[str, ...]]:
     """Return the report as lines of a CSV file, header first, exact to the last digit."""
     lines: list[tuple[str, ...]] = [(group, *CSV_HEADER)]
     for one in report.rows:
-        values = (one.gpu_seconds / 3600, one.session_seconds / 3600, one.estimated_seconds / 3600)
+        times = _cells(one.gpu_seconds, one.session_seconds, one.estimated_seconds)
+        parts = _cells(one.used_gpu_seconds, one.idle_gpu_seconds, one.unknown_gpu_seconds)
         key = one.keys.get(group)
-        lines.append(
-            (safe_cell("" if key is None else str(key)), *(f"{v:.6f}" for v in values), str(one.intervals), f"{one.amount or 0:f}", one.currency or "")
-        )
+        name = safe_cell("" if key is None else str(key))
+        lines.append((name, *times, str(one.intervals), f"{one.amount or 0:f}", one.currency or "", *parts))
     return lines
+
+
+def _cells(*seconds: Decimal) -> tuple[str, ...]:
+    """Return times in hours."""
+    return tuple(f"{value / 3600:.6f}" for value in seconds)
 
 
 def safe_cell(text: str) -> str:

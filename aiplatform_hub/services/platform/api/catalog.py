@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from aiplatform_hub.domain.activity import GpuSample
+from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, EnvironmentTemplate, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.rates import card_at
@@ -14,6 +18,7 @@ from aiplatform_hub.services.platform.models import (
     CatalogOut,
     EnvironmentTemplateOut,
     GpuCapacityOut,
+    GpuOut,
     GpuTypeOut,
     ProjectOut,
     RangeOut,
@@ -99,8 +104,11 @@ class CapacityHandler(ApiHandler):
     """``GET capacity``."""
 
     async def get(self) -> None:
-        """Answer with the GPUs by type."""
-        self.reply(await self.platform.run(capacity_out, self.platform.factory))
+        """Answer with the GPUs by type, and for who may see everybody's sessions with each of them."""
+        capacity = await self.platform.run(capacity_out, self.platform.factory)
+        if self.principal.sees_everybody:
+            capacity = capacity.model_copy(update={"gpus": await self.platform.run(gpus_out, self.platform.factory)})
+        self.reply(capacity)
 
 
 def capacity_out(factory: Factory) -> CapacityOut:
@@ -119,6 +127,30 @@ def capacity_out(factory: Factory) -> CapacityOut:
         for entry in factory.enforcer.capacity()
     )
     return CapacityOut(gpu_types=types, queue_length=QueueViews(factory).length(), as_of=factory.clock())
+
+
+def gpus_out(factory: Factory) -> tuple[GpuOut, ...]:
+    """Return each GPU, who holds it, and what it does now. Reads the database."""
+    with factory.database.read() as connection:
+        pool = factory.devices.pool(connection)
+        holders = factory.allocations.leased(connection)
+        samples = factory.activity.fresh_samples(connection, factory.clock())
+    return tuple(_gpu_out(device, holders.get(device.uuid), samples.get(device.uuid)) for device in (pool.devices if pool else ()))
+
+
+def _gpu_out(device: GpuDevice, holder: UUID | None, sample: GpuSample | None) -> GpuOut:
+    return GpuOut(
+        uuid=device.uuid,
+        index=device.index,
+        gpu_type=device.gpu_type,
+        memory_bytes=device.memory_bytes,
+        is_healthy=device.is_healthy,
+        is_simulated=device.is_simulated,
+        allocation_id=holder,
+        utilisation_percent=sample.utilisation_percent if sample else None,
+        memory_used_bytes=sample.memory_bytes if sample else None,
+        sampled_at=sample.at if sample else None,
+    )
 
 
 RESOURCES = (
@@ -140,7 +172,7 @@ RESOURCES = (
             Route(
                 method="GET",
                 path="api/v1/capacity",
-                summary="GPUs by type: total, free, held; how many requests wait",
+                summary="GPUs by type: total, free, held; how many requests wait; for admins what each GPU does now",
                 scope=READ,
                 replies={200: Reply("The capacity", CapacityOut)},
             ),

@@ -93,6 +93,9 @@ def _row(row: ReportRow) -> ReportRowOut:
         session_seconds=row.session_seconds,
         estimated_seconds=row.estimated_seconds,
         intervals=row.intervals,
+        used_gpu_seconds=row.used_gpu_seconds,
+        idle_gpu_seconds=row.idle_gpu_seconds,
+        unknown_gpu_seconds=row.unknown_gpu_seconds,
         amount=row.amount,
         currency=row.currency,
     )

@@ -38,6 +38,7 @@ def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.Ad
         opened = factory.allocations.open(connection)
         queued = {a.id: a for a in factory.allocations.queued(connection)}
         pool = factory.devices.pool(connection)
+        samples = factory.activity.fresh_samples(connection, now)
         beats = {beat.process: beat for beat in factory.heartbeats.all(connection)}
         audit = factory.audit.latest(connection, limit=AUDIT_ROWS)
     costs, lines = costs_of(factory, opened), every_line(factory, tuple(queued.values()), opened)
@@ -45,7 +46,7 @@ def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.Ad
     not_enforced, enforced = enforcement(factory, has_gpus=bool(pool and pool.devices), has_own_origins=has_own_origins)
     return view.AdminPage(
         holders=tuple(view.holder_row(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths) for a in opened),
-        devices=view.device_rows(pool.devices if pool else (), opened, catalog),
+        devices=view.device_rows(pool.devices if pool else (), opened, catalog, samples),
         processes=tuple(_process(name, beats, factory) for name in names),
         not_enforced=not_enforced,
         enforced=enforced,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -9,11 +10,13 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.costs import CostLine, cost_lines
 from aiplatform_hub.errors import AIPlatformError, ForbiddenError, InsufficientScopeError, NotFoundError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import READ, START, STOP
 from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.home import home_page
 from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
+from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.environments import environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import gpus, hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
@@ -176,7 +179,16 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         total=str(cost) if cost else "–",
         log=log,
         log_note="Nothing was written yet." if may_read_log else "Only its owner and admins may read it.",
+        activity=_activity(factory, allocation, now),
     )
+
+
+def _activity(factory: Factory, allocation: Allocation, now: datetime) -> ActivityBar | None:
+    """Return what the GPUs did from start to end."""
+    if allocation.started_at is None or not allocation.request.gpus:
+        return None
+    end = max(now, allocation.started_at, allocation.ended_at or now) + timedelta(seconds=1)  # a span is never empty
+    return activity_bar(factory.reporter.usage(UsageQuery(allocation.started_at, end, (), {"allocation": allocation.id})).totals)
 
 
 def _cost_row(line: CostLine, factory: Factory) -> CostRow:

@@ -15,6 +15,7 @@ from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import Report, UsageQuery
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.web.view_models import usage as view
+from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.paths import Paths
 
 GROUPS = ("day", "project", "environment_template", "gpu_type")
@@ -121,6 +122,7 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         first_day=first,
         last_day=last,
         csv_url=_href(question, paths, page="usage.csv"),
+        activity=activity_bar(report.totals),
     )
 
 
