@@ -37,6 +37,7 @@ USER_TAINTS = ("hub.jupyter.org/dedicated", "hub.jupyter.org_dedicated")
 BOTH = """
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 110, "slow_stop_timeout": 110}
 c.JupyterHub.init_spawners_timeout = 110
+c.KubeSpawner.start_timeout = 110
 c.JupyterHub.last_activity_interval = 300
 c.KubeSpawner.delete_grace_period = 10
 """
