@@ -42,8 +42,8 @@ class Survey:
             if decision.code is ReasonCode.RELEASE:
                 for id_ in decision.because_of:
                     found.setdefault(UUID(id_), set()).add(UUID(decision.request_id))
-        hopeful = {UUID(decision.request_id) for decision in self.plan.decisions if decision.code in _HOPEFUL}
-        return {id_: frozenset(requests or hopeful) for id_, requests in found.items()}
+        hopeful = frozenset() if all(found.values()) else frozenset(map(UUID, self._hopeful()))
+        return {id_: frozenset(requests) or hopeful for id_, requests in found.items()}
 
     @property
     def promises(self) -> dict[UUID, frozenset[UUID]]:
@@ -53,10 +53,13 @@ class Survey:
     @property
     def wanted(self) -> frozenset[UUID]:
         """Sessions on nodes that somebody who waits could use, whether they may be taken now or not."""
-        hopeful = {decision.request_id for decision in self.plan.decisions if decision.code in _HOPEFUL}
+        hopeful = self._hopeful()
         kinds = {(request.gpus, request.gpu_type) for request in self.line.waiting if request.id in hopeful}
         nodes = {node.name for node in self.line.nodes if any(node.gpus >= gpus and kind in {None, node.gpu_type} for gpus, kind in kinds)}
         return frozenset(UUID(session.id) for session in self.line.running if session.node in nodes)
+
+    def _hopeful(self) -> frozenset[str]:
+        return frozenset(decision.request_id for decision in self.plan.decisions if decision.code in _HOPEFUL)
 
     def entries(self, gone: frozenset[UUID]) -> tuple[QueueEntry, ...]:
         """Return who still waits and why, in the planner's order; those without GPUs last.
