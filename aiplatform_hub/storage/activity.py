@@ -31,3 +31,9 @@ class ActivityStore:
             )
         )
         return {row.allocation_id: row.started_at for row in rows}
+
+    def was_used(self, connection: Connection, allocation_id: UUID) -> bool:
+        """Return whether a GPU of a session was ever seen busy."""
+        columns = activity_intervals.c
+        statement = select(columns.id).where(columns.allocation_id == allocation_id, columns.activity == "used").limit(1)
+        return connection.execute(statement).first() is not None
