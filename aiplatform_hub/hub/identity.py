@@ -12,6 +12,7 @@ unfiltered ``read:servers``, asks the proxy.
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from jupyterhub.apihandlers.base import APIHandler
@@ -20,6 +21,10 @@ from tornado.web import HTTPError
 
 from aiplatform_hub.hub.process import process_for
 from aiplatform_hub.hub.traits import AIPlatform
+
+
+PROXY_SECONDS = 3
+"""Longest wait for the proxy: the hub itself would go on asking for much longer than whoever asks the hub."""
 
 
 class UserIdHandler(APIHandler):
@@ -44,7 +49,7 @@ class TrafficHandler(APIHandler):
     async def get(self) -> None:
         """Answer with the servers of which the proxy tells it, or 503 when it tells nothing."""
         try:
-            routes = await self.proxy.get_all_routes()
+            routes = await asyncio.wait_for(self.proxy.get_all_routes(), PROXY_SECONDS)
         except Exception as error:  # whatever proxy there is, by whatever protocol
             raise HTTPError(503, "The proxy does not tell its routes.") from error
         known = [route["data"] for route in routes.values() if {"user", "server_name", "last_activity"} <= route["data"].keys()]

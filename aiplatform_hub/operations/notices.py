@@ -29,6 +29,11 @@ class Told:
     is_current: bool
     """Whether pages still show it."""
 
+    @property
+    def until(self) -> datetime | None:
+        """When what it announces happens."""
+        return until_of(self.notice)
+
 
 class Notices:
     """Tells people things. Every method but :meth:`tell` is one transaction."""
@@ -113,17 +118,22 @@ class Notices:
 def words_of(notice: Notice) -> Words:
     """Return a stored notice in words."""
     detail = notice.detail
-    until = detail.get("until")
     about = Subject(
         title=detail["title"],
         server_name=detail["server_name"],
         gpus=detail["gpus"],
         word=detail["word"],
-        until=None if until is None else datetime.fromisoformat(until),
+        until=until_of(notice),
         cause=detail["cause"],
         is_back=detail["is_back"],
     )
     return words(notice.kind, about)
+
+
+def until_of(notice: Notice) -> datetime | None:
+    """Return the time that a notice names; None if it names none."""
+    until = notice.detail.get("until")
+    return None if until is None else datetime.fromisoformat(until)
 
 
 def _subject(notice: Notice, subjects: Mapping[UUID, Allocation]) -> Allocation | None:

@@ -84,9 +84,11 @@ class NotificationStore:
         """Return the id of the newest notice; 0 when there is none."""
         return int(connection.execute(select(func.coalesce(func.max(notifications.c.id), 0))).scalar_one())
 
-    def people_since(self, connection: Connection, notice_id: int) -> frozenset[str]:
-        """Return who has been told something after this notice."""
-        return frozenset(connection.execute(select(notifications.c.user_name).where(notifications.c.id > notice_id).distinct()).scalars())
+    def latest_ids(self, connection: Connection, people: Collection[str]) -> dict[str, int]:
+        """Return the id of the newest notice of each of these people who has one."""
+        columns = notifications.c
+        statement = select(columns.user_name, func.max(columns.id)).where(columns.user_name.in_(sorted(people))).group_by(columns.user_name)
+        return {user_name: int(latest) for user_name, latest in connection.execute(statement)}
 
     def latest_of(self, connection: Connection, kinds: Collection[NoticeKind]) -> Notice | None:
         """Return the newest notice of some kinds."""

@@ -27,6 +27,15 @@ TABLE = {
     ("PATCH", "api/v1/allocations/{id}"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},  # it is over
     ("POST", "api/v1/allocations/{id}/confirm"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
     ("GET", "api/v1/queue"): READ_ALL,
+    ("GET", "api/v1/notifications"): READ_ALL,
+    ("POST", "api/v1/notifications/{id}/dismiss"): {
+        **dict.fromkeys(READ_ONE, 404),
+        "anonymous": 401,
+        "wrong": 401,
+        "stranger": 403,
+        "read_only": 403,
+        "service": 403,
+    },
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
     ("GET", "api/v1/usage"): READ_ALL,
     ("GET", "api/v1/costs"): READ_ALL,
