@@ -22,7 +22,6 @@ from tornado.web import HTTPError
 from aiplatform_hub.hub.process import process_for
 from aiplatform_hub.hub.traits import AIPlatform
 
-
 PROXY_SECONDS = 3
 """Longest wait for the proxy: the hub itself would go on asking for much longer than whoever asks the hub."""
 

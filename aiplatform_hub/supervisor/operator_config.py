@@ -89,12 +89,19 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
         catalog_dirs=options.catalog_dirs or tuple(Path(folder) for folder in own.get("catalog_dirs", ())),
         simulated_gpus=options.simulated_gpus if options.simulated_gpus is not None else own.get("simulated_gpus"),
         server_account=str(own.get("server_account", "nobody")),
-        max_queued_per_user=int(own.get("max_queued_per_user", DEFAULT_MAX_QUEUED)),
-        queue_interest_hours=int(own.get("queue_interest_hours", DEFAULT_QUEUE_INTEREST_HOURS)),
-        grant_grace_minutes=int(own.get("grant_grace_minutes", DEFAULT_GRANT_GRACE_MINUTES)),
+        max_queued_per_user=_whole(own, "max_queued_per_user", DEFAULT_MAX_QUEUED),
+        queue_interest_hours=_whole(own, "queue_interest_hours", DEFAULT_QUEUE_INTEREST_HOURS),
+        grant_grace_minutes=_whole(own, "grant_grace_minutes", DEFAULT_GRANT_GRACE_MINUTES),
         notifiers=_as_json(own.get("notifiers", {})),
         public_url=str(own.get("public_url", "")),
     )
+
+
+def _whole(own: Any, name: str, default: int) -> int:
+    value = own.get(name, default)
+    if type(value) is not int:
+        raise ConfigurationError(f"c.AIPlatform.{name} is {value!r}; it must be a whole number.")
+    return value
 
 
 def _as_json(notifiers: Any) -> str:
