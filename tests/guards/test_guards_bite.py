@@ -50,6 +50,11 @@ GUARDS = (
     Guard("no start by GET", "aiplatform_hub/hub/spawner.py", "        raise confirm_on_launch(query_data, self.name, self.base_url)", "        return options_from_strings({k: [str(v) for v in vs] for k, vs in query_data.items()})", "tests/hub/test_doors.py -k link_with_options"),
     Guard("adoption waits for a stopped server", "aiplatform_hub/hub/local.py", "        if not self._check_pending:\n            return url\n        base", "        return url\n        base", "tests/hub/test_restart.py -k stopped_by_a_signal"),
     Guard("scope of the route", "aiplatform_hub/services/platform/api/allocations.py", "        if not self.principal.may(READ, allocation.user_name, server_name=allocation.server_name):\n            await self.require_read(allocation)\n", "", "tests/api/test_rights.py"),
+    Guard("notice told once", "aiplatform_hub/storage/notifications.py", "return statement.on_conflict_do_nothing(index_elements=[column])", "return statement", "tests/operations/test_notices.py -k told_once"),
+    Guard("unknown is not unopened", "aiplatform_hub/domain/grace.py", "    if active_at is None or active_at < allocation.started_at:\n", "    if active_at is None:\n", "tests/operations/test_grant_grace.py -k unknown"),
+    Guard("no release before it was told", "aiplatform_hub/domain/grace.py", "if until is not None and now >= until else", "if until is None or now >= until else", "tests/operations/test_grant_grace.py -k before_they_were_told"),
+    Guard("own notices only", "aiplatform_hub/operations/notices.py", "if found is None or found.user_name != by:", "if found is None:", "tests/operations/test_notices.py -k only_the_person"),
+    Guard("no redirect of a webhook", "aiplatform_hub/clients/notifiers/webhook.py", "allow_redirects=False", "allow_redirects=True", "tests/clients/test_webhook_notifier.py -k redirect"),
 )  # fmt: skip
 
 

@@ -11,6 +11,13 @@
   let title = "";
   let hadFocus = false;
 
+  // What had the keyboard is gone: the next entry has it, or else the page's heading.
+  const goOn = () => {
+    const place = document.querySelector("#inbox button") ?? document.querySelector("h1");
+    if (place?.matches("h1")) place.tabIndex = -1;
+    place?.focus();
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     document.body.addEventListener("notification", (event) => {
       if (event.detail.newest_id > newest()) read();
@@ -31,7 +38,7 @@
       const added = [...now].filter(([id]) => !shown.has(id));
       if (added.length) title = added.length === 1 ? added[0][1] : `${added.length} notifications`;
       shown = now;
-      if (hadFocus && document.activeElement === document.body) (document.querySelector("#inbox button") ?? document.querySelector("h1"))?.focus();
+      if (hadFocus && document.activeElement === document.body) goOn();
     }
     if (title) document.title = title;
   });
