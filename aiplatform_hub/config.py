@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
+from aiplatform_hub.errors import ConfigurationError
 
 DEFAULT_DATA_DIR = Path("data")
 """Where ``make run`` keeps everything, relative to the working directory."""
@@ -40,6 +44,9 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_NODE_LOST_SECONDS = 300
 DEFAULT_QUEUE_INTEREST_HOURS = 24
 DEFAULT_STOP_INACTIVE_MINUTES = 240
+DEFAULT_GRANT_GRACE_MINUTES = 15
+PAGE_NOTIFIER = "page"
+"""What is always there."""
 DEFAULT_IMAGE_PREFIX = "aiplatform-hub/"
 DEFAULT_CLUSTER_PLATFORM_URL = f"http://aiplatform-platform:{DEFAULT_PLATFORM_PORT}"
 """Where a cluster's hub and proxy find the platform service: the Service of that name in the hub's namespace."""
@@ -94,6 +101,12 @@ class Settings:
     """How long a queued request waits for its owner to confirm that they still want it, in hours."""
     stop_inactive_minutes: int = DEFAULT_STOP_INACTIVE_MINUTES
     """How long nobody may use a server without GPUs before it is stopped, in minutes; 0 is for ever."""
+    grant_grace_minutes: int = DEFAULT_GRANT_GRACE_MINUTES
+    """How long the owner of a request whose turn has come may take to open it before its GPUs go to others, in minutes; 0 is for ever."""
+    notifiers: str = ""
+    """Options by notifier, as JSON text; empty means that notices are shown on pages alone."""
+    public_url: str = ""
+    """Where people find the hub, for links in mails and webhooks; empty leaves the links out."""
     platform_url: str = ""
     """Where hub and proxy find the platform service; empty means its port of this machine, or in a cluster its Kubernetes Service."""
 
@@ -115,6 +128,17 @@ class Settings:
             return self.catalog_dirs
         own = self.data_dir / "catalog"
         return (own,) if own.is_dir() else ()
+
+    @property
+    def notifier_options(self) -> dict[str, dict[str, Any]]:
+        """Every notifier with its options, the pages first.
+
+        Raises
+        ------
+        ConfigurationError
+            If the text is not a mapping from names to options.
+        """
+        return {PAGE_NOTIFIER: {}, **notifier_options_in(self.notifiers)}
 
     @property
     def spool_dir(self) -> Path:
@@ -189,6 +213,51 @@ def service_token_from_environment() -> str:
     return os.environ.get("JUPYTERHUB_API_TOKEN", "")
 
 
+def notifier_options_in(text: str) -> dict[str, dict[str, Any]]:
+    """Return the options by notifier that a JSON text holds.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no such mapping.
+    """
+    try:
+        options = json.loads(text or "{}")
+    except ValueError:
+        options = None
+    if not isinstance(options, dict) or not all(isinstance(each, dict) for each in options.values()):
+        raise ConfigurationError(
+            'c.AIPlatform.notifiers must map each notifier\'s name to its options, for example {"email": {"host": "smtp.example.org", "from": "hub@example.org"}}.'
+        )
+    return options
+
+
+def notifier_secret_name(notifier: str) -> str:
+    """Return the environment variable that holds a notifier's secret."""
+    return f"AIPLATFORM_NOTIFIER_{re.sub('[^A-Z0-9]', '_', notifier.upper())}_SECRET"
+
+
+def notifier_secret(notifier: str, secret_file: str) -> str:
+    """Read a notifier's secret: from its environment variable, else from the file that its options name; empty if neither is there.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read.
+    """
+    if secret := os.environ.get(notifier_secret_name(notifier), ""):
+        return secret
+    try:
+        return Path(secret_file).read_text().strip() if secret_file else ""
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"c.AIPlatform.notifiers[{notifier!r}]['secret_file'] cannot be read: {error}.") from error
+
+
+def notifier_secrets_from_environment() -> dict[str, str]:
+    """Return the environment variables that hold notifiers' secrets, for a service that the hub starts."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AIPLATFORM_NOTIFIER_") and name.endswith("_SECRET")}
+
+
 def database_url_from_environment() -> str:
     """Read ``AIPLATFORM_DATABASE_URL``: an address with a password in it is a secret; empty if there is none."""
     return os.environ.get("AIPLATFORM_DATABASE_URL", "")
@@ -227,7 +296,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"time after which a server without GPUs that nobody uses is stopped, in minutes; 0 is never; default: {DEFAULT_STOP_INACTIVE_MINUTES}",
     )
+    _add_notice_arguments(parser)
     _add_cluster_arguments(parser)
+
+
+def _add_notice_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--grant-grace-minutes",
+        type=int,
+        default=DEFAULT_GRANT_GRACE_MINUTES,
+        metavar="N",
+        help=f"time in which a request whose turn has come has to be opened, in minutes, 0 for ever; default: {DEFAULT_GRANT_GRACE_MINUTES}",
+    )
+    parser.add_argument(
+        "--notifiers", default="", metavar="JSON", help="options by notifier, beside the pages; secrets come from the environment or from files"
+    )
+    parser.add_argument("--public-url", default="", metavar="URL", help="where people find the hub, for links in mails and webhooks")
 
 
 def _add_cluster_arguments(parser: ArgumentParser) -> None:
@@ -269,6 +353,9 @@ def settings_from(arguments: Namespace) -> Settings:
         max_queued_per_user=arguments.max_queued_per_user,
         queue_interest_hours=arguments.queue_interest_hours,
         stop_inactive_minutes=arguments.stop_inactive_minutes,
+        grant_grace_minutes=arguments.grant_grace_minutes,
+        notifiers=arguments.notifiers,
+        public_url=arguments.public_url,
     )
 
 
@@ -292,6 +379,9 @@ def arguments_of(settings: Settings) -> list[str]:
         *("--max-queued-per-user", str(settings.max_queued_per_user)),
         *("--queue-interest-hours", str(settings.queue_interest_hours)),
         *("--stop-inactive-minutes", str(settings.stop_inactive_minutes)),
+        *("--grant-grace-minutes", str(settings.grant_grace_minutes)),
+        *(("--notifiers", settings.notifiers) if settings.notifiers else ()),
+        *(("--public-url", settings.public_url) if settings.public_url else ()),
         *(_cluster_arguments(settings) if settings.place is Place.CLUSTER else ()),
     ]
 

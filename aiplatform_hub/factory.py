@@ -15,10 +15,12 @@ from aiplatform_hub import metrics
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
 from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
+from aiplatform_hub.clients.notifiers.loading import load_notifiers
 from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
-from aiplatform_hub.config import Place, Settings
+from aiplatform_hub.config import Place, Settings, notifier_secret
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
@@ -29,8 +31,12 @@ from aiplatform_hub.operations.cost_reporter import CostReporter
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
+from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.notice_delivery import NoticeDelivery
+from aiplatform_hub.operations.notice_watch import NoticeWatch
+from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -55,6 +61,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -385,6 +392,87 @@ class Factory:
     def stops(self) -> SessionStops:
         """Records who wants a session stopped."""
         return SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def notifications(self) -> NotificationStore:
+        """What people are told."""
+        return NotificationStore()
+
+    @cached_property
+    def notices(self) -> Notices:
+        """Tells people things."""
+        return Notices(
+            database=self.database,
+            notifications=self.notifications,
+            catalog=self.catalog,
+            channels=tuple(self.settings.notifier_options),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def notice_watch(self) -> NoticeWatch:
+        """Sees what people have to be told."""
+        return NoticeWatch(
+            database=self.database,
+            allocations=self.allocations,
+            events=self.events,
+            notifications=self.notifications,
+            notices=self.notices,
+            interest=timedelta(hours=self.settings.queue_interest_hours),
+            grace=timedelta(minutes=self.settings.grant_grace_minutes),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def notifiers(self) -> dict[str, Notifier]:
+        """Ways to reach people, by name.
+
+        Raises
+        ------
+        ConfigurationError
+            If one cannot be made; the message names it.
+        """
+        notifiers = load_notifiers(self.settings.notifier_options, notifier_secret)
+        for name in notifiers:
+            metrics.know_channel(name)
+        return notifiers
+
+    @cached_property
+    def notice_delivery(self) -> NoticeDelivery:
+        """Passes notices on."""
+        return NoticeDelivery(database=self.database, notifications=self.notifications, notifiers=self.notifiers, page_of=self._page_of, clock=self.clock)
+
+    def _page_of(self, notice: Notice) -> str:
+        """Return the address of a notice's page, as people outside reach it; empty where that is not known."""
+        settings = self.settings
+        page = f"sessions/{notice.allocation_id}" if notice.allocation_id else "home"
+        return f"{settings.public_url.rstrip('/')}{settings.api_prefix}{page}" if settings.public_url else ""
+
+    @cached_property
+    def grant_grace(self) -> GrantGrace:
+        """Takes back what nobody opened."""
+        return GrantGrace(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            activity=self.activity,
+            notifications=self.notifications,
+            clock=self.clock,
+        )
+
+    def check_notices(self) -> None:
+        """Make sure that notices can be told as the operator wants it.
+
+        Raises
+        ------
+        ConfigurationError
+            With the first thing that is wrong.
+        """
+        if self.settings.grant_grace_minutes < 0:
+            raise ConfigurationError(f"c.AIPlatform.grant_grace_minutes is {self.settings.grant_grace_minutes}; it is a number of minutes, or 0 for ever.")
+        if self.settings.public_url and not self.settings.public_url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"c.AIPlatform.public_url is {self.settings.public_url!r}; it begins with https://, as in a browser.")
+        _ = self.notifiers
 
     def close(self) -> None:
         """Close what was opened."""

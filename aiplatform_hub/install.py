@@ -6,6 +6,7 @@ overrides what the operator set.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,15 @@ from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
-from aiplatform_hub.config import Place, Secrets, Settings, arguments_of, database_url_from_environment, secrets_from_environment
+from aiplatform_hub.config import (
+    Place,
+    Secrets,
+    Settings,
+    arguments_of,
+    database_url_from_environment,
+    notifier_secrets_from_environment,
+    secrets_from_environment,
+)
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.hub.helm_values import traits_of_values
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
@@ -152,6 +161,9 @@ def _set_platform(c: Config, settings: Settings) -> None:
         max_queued_per_user=settings.max_queued_per_user,
         queue_interest_hours=settings.queue_interest_hours,
         stop_inactive_minutes=settings.stop_inactive_minutes,
+        grant_grace_minutes=settings.grant_grace_minutes,
+        notifiers=json.loads(settings.notifiers or "{}"),
+        public_url=settings.public_url,
         platform_url=settings.platform_url,
     )
 
@@ -178,7 +190,10 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
         keeper["api_token"] = secrets.keeper_token
     else:
         platform["command"], keeper["command"] = _command("platform", settings), _command("keeper", settings)
-        platform, keeper = platform | _database_in_environment(), keeper | _database_in_environment()
+        given = _database_in_environment().get("environment", {})
+        for service, environment in ((platform, given), (keeper, given | notifier_secrets_from_environment())):
+            if environment:
+                service["environment"] = environment
     services = [platform, keeper]
     roles = [_role("platform", PLATFORM_SCOPES), _role("keeper", KEEPER_SCOPES)]
     culler = _culler(settings, secrets, is_external="api_token" in keeper)

@@ -50,8 +50,24 @@ CORRECTIONS = (
 """What a reconciliation can find to correct."""
 RELEASES_OF = ("idle", "session_cap", "class_begins")
 """Why the keeper ends sessions."""
-TICKS = ("heartbeat", "proofs", "scan", "release", "dispatch", "reconcile", "state", "storage", "archive", "devices", "activity", "namespaces")
+TICKS = (
+    "heartbeat",
+    "proofs",
+    "scan",
+    "release",
+    "dispatch",
+    "reconcile",
+    "state",
+    "storage",
+    "archive",
+    "devices",
+    "activity",
+    "namespaces",
+    "notices",
+    "grace",
+)
 """The keeper's repeated tasks."""
+NOTICE_RESULTS = ("delivered", "tried", "failed")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OTHER")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
@@ -91,6 +107,15 @@ API_REQUEST_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 KEEPER_TICK_ERRORS: Counter = _precreate(Counter("aiplatform_keeper_tick_errors_total", "Runs of a keeper task that failed.", ["tick"]), TICKS)
+NOTICES: Counter = _precreate(
+    Counter(
+        "aiplatform_notices_total",
+        "Notices to people, by channel and by how a try to pass them on went: delivered, tried (again later), failed (for good).",
+        ["channel", "result"],
+    ),
+    ("page",),
+    NOTICE_RESULTS,
+)
 KEEPER_WRONG_CLUSTER = Gauge(
     "aiplatform_keeper_wrong_cluster", "1 while the keeper does nothing because the database belongs to another cluster, else 0.", registry=STATE_REGISTRY
 )
@@ -123,6 +148,12 @@ def know_gpu_type(gpu_type: str) -> None:
     GPU_SECONDS_METERED.labels(gpu_type)
     for state in GPU_STATES:
         GPUS.labels(gpu_type, state)
+
+
+def know_channel(name: str) -> None:
+    """Make the values of a notifier exist before anything is counted."""
+    for result in NOTICE_RESULTS:
+        NOTICES.labels(name, result)
 
 
 def own_metrics() -> list[MetricWrapperBase]:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "queue": "aiplatform_hub.cli.queue:queue",
     "change": "aiplatform_hub.cli.queue:change",
     "confirm": "aiplatform_hub.cli.queue:confirm",
+    "notifications": "aiplatform_hub.cli.notifications:notifications",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -128,6 +129,20 @@ class HubApiClient:
         if "servers" not in model:
             raise ServiceUnavailableError(f"JupyterHub did not tell the servers of {user_name}: {_answer(response).message or response.code}.")
         return frozenset(model["servers"])
+
+    async def traffic(self) -> dict[tuple[str, str], datetime]:
+        """Return the last traffic to each server by person and name, as the proxy says at this moment; what it does not tell is not named.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If hub or proxy do not answer, or do not tell this service.
+        """
+        response = await self._fetch("GET", "/aiplatform/traffic")
+        if response.code != 200:  # noqa: PLR2004 - HTTP
+            raise ServiceUnavailableError(f"JupyterHub did not tell the traffic to servers: {_answer(response).message or response.code}.")
+        rows = json.loads(response.body)["servers"]
+        return {(row["user"], row["name"]): datetime.fromisoformat(row["active_at"]).astimezone(UTC) for row in rows}
 
     async def start_server(self, user_name: str, server_name: str, options: dict[str, object], *, token: str = "") -> HubAnswer:
         """Ask the hub, with the caller's token or else the service's own, to start a server.

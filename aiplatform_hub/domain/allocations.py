@@ -144,11 +144,13 @@ class Allocation:
     requeued: int = 0
     """How often a failed start put it back to the front of the queue."""
     succeeds: UUID | None = None
-    """The allocation whose failed start it repeats."""
+    """The allocation whose failed start it repeats, or which nobody opened."""
     must_end_at: datetime | None = None
     """When a class begins for which it was told at its start to make room."""
     extended_until: datetime | None = None
     """Until when its owner asked to keep it, idle or over its cap."""
+    opened_at: datetime | None = None
+    """When somebody was first seen in a session that its owner had waited for."""
 
     @property
     def is_queued(self) -> bool:
@@ -172,7 +174,7 @@ class AllocationEvent:
     from_state: AllocationState | None
     to_state: AllocationState
     cause: str
-    """Why: ``admitted``, ``queued``, ``dispatched``, ``requeued``, ``changed``, ``confirmed``, ``starting``, ``started``, ``ready``, ``renamed`` or an :class:`EndCause`."""
+    """Why: ``admitted``, ``queued``, ``dispatched``, ``requeued``, ``queued_again``, ``changed``, ``confirmed``, ``starting``, ``started``, ``ready``, ``opened``, ``renamed`` or an :class:`EndCause`."""
     actor: str
     """Who: a user's name, ``hub``, ``keeper`` or ``platform``."""
 

@@ -1,13 +1,18 @@
-"""Tells the services a user's id.
+"""Tells the services a user's id, and the traffic to servers.
 
 The platform keys everything by the hub's user id, because users and servers can be
 renamed, but the hub's REST API does not show ids (6.1). This one read-only address does:
 ``GET /hub/api/aiplatform/users/NAME``, for tokens with ``read:users``. The hub loads it
 through ``extra_handlers``: no page, no state, and nothing but what the hub itself knows.
+
+The hub copies what its proxy knows of traffic every five minutes into ``last_activity``. Whether somebody
+opened a server has to be known as of now, so ``GET /hub/api/aiplatform/traffic``, for tokens with the
+unfiltered ``read:servers``, asks the proxy.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from jupyterhub.apihandlers.base import APIHandler
@@ -16,6 +21,9 @@ from tornado.web import HTTPError
 
 from aiplatform_hub.hub.process import process_for
 from aiplatform_hub.hub.traits import AIPlatform
+
+PROXY_SECONDS = 3
+"""Longest wait for the proxy: the hub itself would go on asking for much longer than whoever asks the hub."""
 
 
 class UserIdHandler(APIHandler):
@@ -33,5 +41,21 @@ class UserIdHandler(APIHandler):
         self.write(json.dumps({"id": user.id, "name": user.name, "admin": user.admin, "groups": sorted(group.name for group in user.groups)}))
 
 
-IDENTITY_HANDLERS = ((r"/api/aiplatform/users/([^/]+)", UserIdHandler),)
+class TrafficHandler(APIHandler):
+    """When each server last had traffic."""
+
+    @needs_scope("read:servers")
+    async def get(self) -> None:
+        """Answer with the servers of which the proxy tells it, or 503 when it tells nothing."""
+        try:
+            routes = await asyncio.wait_for(self.proxy.get_all_routes(), PROXY_SECONDS)
+        except Exception as error:  # whatever proxy there is, by whatever protocol
+            raise HTTPError(503, "The proxy does not tell its routes.") from error
+        known = [route["data"] for route in routes.values() if {"user", "server_name", "last_activity"} <= route["data"].keys()]
+        servers = [{"user": data["user"], "name": data["server_name"], "active_at": data["last_activity"]} for data in known]
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps({"servers": servers}))
+
+
+IDENTITY_HANDLERS = ((r"/api/aiplatform/users/([^/]+)", UserIdHandler), (r"/api/aiplatform/traffic", TrafficHandler))
 """For ``c.JupyterHub.extra_handlers``."""

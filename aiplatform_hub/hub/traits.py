@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from traitlets import Bool, CaselessStrEnum, Int, List, Unicode
+from traitlets import Bool, CaselessStrEnum, Dict, Int, List, Unicode
 from traitlets.config import Configurable
 
 from aiplatform_hub.config import (
     DEFAULT_DATA_DIR,
+    DEFAULT_GRANT_GRACE_MINUTES,
     DEFAULT_IMAGE_PREFIX,
     DEFAULT_KEEPER_PORT,
     DEFAULT_NODE_LOST_SECONDS,
@@ -147,6 +149,30 @@ class AIPlatform(Configurable):
         Example: ``c.AIPlatform.stop_inactive_minutes = 60``""",
     ).tag(config=True)
 
+    grant_grace_minutes = Int(
+        DEFAULT_GRANT_GRACE_MINUTES,
+        min=0,
+        help="""How long the owner of a request whose turn has come may take to open it, in minutes; then its GPUs go to others, and it is queued again once.
+        Default: 15. 0 leaves it running.
+        Example: ``c.AIPlatform.grant_grace_minutes = 30``""",
+    ).tag(config=True)
+
+    notifiers = Dict(
+        value_trait=Dict(key_trait=Unicode()),
+        key_trait=Unicode(),
+        help="""Ways to reach people beside the pages: options by notifier; no unit. ``email`` and ``webhook`` are built in, packages bring others.
+        Secrets come from ``AIPLATFORM_NOTIFIER_EMAIL_SECRET`` and the like in the environment, or from the file that ``secret_file`` names.
+        Default: none, so notices are shown on pages alone.
+        Example: ``c.AIPlatform.notifiers = {"email": {"host": "smtp.example.org", "from": "hub@example.org"}}``""",
+    ).tag(config=True)
+
+    public_url = Unicode(
+        "",
+        help="""Where people find the hub, for links in mails and webhooks; an HTTP address without a path.
+        Default: empty, which leaves the links out.
+        Example: ``c.AIPlatform.public_url = "https://gpu.example.org"``""",
+    ).tag(config=True)
+
     image_prefix = Unicode(
         DEFAULT_IMAGE_PREFIX,
         help="""In a cluster: registry and folder of the environments' images, with a slash at its end; no unit.
@@ -195,5 +221,8 @@ class AIPlatform(Configurable):
             max_queued_per_user=self.max_queued_per_user,
             queue_interest_hours=self.queue_interest_hours,
             stop_inactive_minutes=self.stop_inactive_minutes,
+            grant_grace_minutes=self.grant_grace_minutes,
+            notifiers=json.dumps(self.notifiers, sort_keys=True) if self.notifiers else "",
+            public_url=self.public_url,
             platform_url=self.platform_url,
         )

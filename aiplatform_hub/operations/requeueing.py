@@ -1,4 +1,4 @@
-"""Back to the front of the queue: what becomes of a dispatched request whose start failed."""
+"""Back into the queue: what becomes of a dispatched request whose start failed, or which nobody opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _FAILURES = frozenset({EndCause.START_FAILED, EndCause.HOLD_EXPIRED})
 
 
 def is_due_again(allocation: Allocation, cause: EndCause) -> bool:
-    """Return whether a request that ends so goes back to the front of the queue."""
+    """Return whether a request that ends so goes back into the queue: to the front after a failed start, to the back if nobody opened it."""
+    if cause is EndCause.NOT_OPENED:
+        return allocation.queued_at is not None and allocation.succeeds is None and not allocation.requeued
     came_from_queue = allocation.queued_at is not None and allocation.stop_requested_by is None
     return came_from_queue and cause in _FAILURES and allocation.requeued < MOST_FAILURES
 
@@ -42,8 +44,9 @@ def put_back(  # noqa: PLR0913  one of them by keyword
     return changed is not None
 
 
-def queue_again(store: AllocationStore, connection: Connection, failed: Allocation, at: datetime) -> Allocation:
-    """Queue what repeats a start that has failed and ended: an id stands for one start alone."""
+def queue_again(store: AllocationStore, connection: Connection, failed: Allocation, cause: EndCause, at: datetime) -> Allocation:
+    """Queue what repeats a start that has ended: an id stands for one start alone."""
+    has_failed = cause is not EndCause.NOT_OPENED
     again = replace(
         failed,
         id=uuid4(),
@@ -59,8 +62,12 @@ def queue_again(store: AllocationStore, connection: Connection, failed: Allocati
         estimated=False,
         hub_instance=None,
         must_end_at=None,
+        opened_at=None,
+        stop_requested_by=None,
+        stop_cause=None,
+        queued_at=failed.queued_at if has_failed else at,
         confirmed_at=max(at, failed.confirmed_at or at),
-        requeued=failed.requeued + 1,
+        requeued=failed.requeued + has_failed,
         succeeds=failed.id,
     )
     store.insert(connection, again)

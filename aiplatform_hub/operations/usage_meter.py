@@ -130,7 +130,7 @@ class UsageMeter:
                 estimated=estimated,
             )
             if changed is not None and is_due_again(allocation, cause):
-                queue_again(self._allocations, connection, allocation, self._clock())
+                queue_again(self._allocations, connection, allocation, cause, self._clock())
         if closed is not None:
             self._after_close(closed)
         return True
@@ -197,7 +197,7 @@ class UsageMeter:
             connection, allocation, to=state, at=now, cause=cause.value, actor=actor, is_untaken=not is_taken_up, ended_at=ended_at, end_cause=cause
         )
         if changed is not None and is_again:
-            queue_again(self._allocations, connection, allocation, now)
+            queue_again(self._allocations, connection, allocation, cause, now)
         return changed is not None
 
     def _close(self, connection: Connection, allocation_id: UUID, ended_at: datetime, cause: EndCause, *, estimated: bool) -> UsageInterval | None:

@@ -137,3 +137,9 @@ def _values(interval: ActivityInterval) -> dict[str, object]:
         "mean_utilisation_percent": interval.mean_utilisation_percent,
         "max_memory_bytes": interval.max_memory_bytes,
     }
+
+    def was_used(self, connection: Connection, allocation_id: UUID) -> bool:
+        """Return whether a GPU of a session was ever seen busy."""
+        columns = activity_intervals.c
+        statement = select(columns.id).where(columns.allocation_id == allocation_id, columns.activity == "used").limit(1)
+        return connection.execute(statement).first() is not None

@@ -90,6 +90,7 @@ def allocation_of(row: Mapping[str, Any] | RowMapping) -> Allocation:
         succeeds=row["succeeds"],
         must_end_at=row["must_end_at"],
         extended_until=row["extended_until"],
+        opened_at=row["opened_at"],
     )
 
 
@@ -164,7 +165,8 @@ class AllocationStore:
         if allocation.is_open and allocation.devices:
             connection.execute(_LEASE, [{"device_uuid": uuid, "allocation_id": allocation.id} for uuid in allocation.devices])
         if allocation.is_queued:
-            at, cause = allocation.confirmed_at or allocation.requested_at, "queued" if allocation.succeeds is None else "requeued"
+            at, again = allocation.confirmed_at or allocation.requested_at, "requeued" if allocation.requeued else "queued_again"
+            cause = "queued" if allocation.succeeds is None else again
             connection.execute(
                 _EVENT,
                 {"allocation_id": allocation.id, "at": at, "from_state": None, "to_state": allocation.state.value, "cause": cause, "actor": allocation.actor},
@@ -335,6 +337,10 @@ class AllocationStore:
         if cause is EndCause.STOPPED:
             statement = statement.where(allocations.c.stop_cause.is_(None))
         return bool(connection.execute(statement.values(stop_requested_by=by, stop_cause=cause.value)).rowcount)
+
+    def take_back_stop(self, connection: Connection, allocation_id: UUID) -> None:
+        """Forget that anybody wanted an open allocation stopped."""
+        connection.execute(update(allocations).where(allocations.c.id == allocation_id, IS_OPEN).values(stop_requested_by=None, stop_cause=None))
 
     def move(self, connection: Connection, allocation: Allocation, devices: Sequence[str], at: datetime) -> Allocation:
         """Give an open allocation other devices than those it has.

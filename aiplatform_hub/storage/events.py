@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, literal_column, select
@@ -51,3 +53,15 @@ class EventStore:
     def latest_id(self, connection: Connection) -> int:
         """Return the id of the newest event; 0 when there is none."""
         return int(connection.execute(select(func.coalesce(func.max(allocation_events.c.id), 0))).scalar_one())
+
+    def of_causes(self, connection: Connection, event_id: int, causes: Collection[str], *, limit: int = 500) -> tuple[AllocationEvent, ...]:
+        """Return the events after this id that have one of these causes, the oldest first."""
+        columns = allocation_events.c
+        statement = select(allocation_events).where(columns.id > event_id, columns.cause.in_(sorted(causes))).order_by(columns.id).limit(limit)
+        return tuple(event_of(row) for row in connection.execute(statement).mappings())
+
+    def last_before(self, connection: Connection, at: datetime) -> int:
+        """Return the id of the last event before an instant; 0 when there is none."""
+        columns = allocation_events.c
+        found = connection.execute(select(columns.id).where(columns.at < at).order_by(columns.id.desc()).limit(1)).scalar_one_or_none()
+        return int(found or 0)

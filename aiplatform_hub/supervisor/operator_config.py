@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 from traitlets.config.loader import Config, PyFileConfigLoader
 
-from aiplatform_hub.config import DEFAULT_QUEUE_INTEREST_HOURS, DEFAULT_STOP_INACTIVE_MINUTES
+from aiplatform_hub.config import DEFAULT_GRANT_GRACE_MINUTES, DEFAULT_QUEUE_INTEREST_HOURS, DEFAULT_STOP_INACTIVE_MINUTES
 from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.supervisor.options import DEFAULT_HOST, DEFAULT_PORT, RunOptions
@@ -41,6 +42,10 @@ class OperatorConfig:
     max_queued_per_user: int = DEFAULT_MAX_QUEUED
     queue_interest_hours: int = DEFAULT_QUEUE_INTEREST_HOURS
     stop_inactive_minutes: int = DEFAULT_STOP_INACTIVE_MINUTES
+    grant_grace_minutes: int = DEFAULT_GRANT_GRACE_MINUTES
+    notifiers: str = ""
+    """Options by notifier, as JSON text."""
+    public_url: str = ""
 
     @property
     def address(self) -> str:
@@ -85,10 +90,28 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
         catalog_dirs=options.catalog_dirs or tuple(Path(folder) for folder in own.get("catalog_dirs", ())),
         simulated_gpus=options.simulated_gpus if options.simulated_gpus is not None else own.get("simulated_gpus"),
         server_account=str(own.get("server_account", "nobody")),
-        max_queued_per_user=int(own.get("max_queued_per_user", DEFAULT_MAX_QUEUED)),
-        queue_interest_hours=int(own.get("queue_interest_hours", DEFAULT_QUEUE_INTEREST_HOURS)),
-        stop_inactive_minutes=int(own.get("stop_inactive_minutes", DEFAULT_STOP_INACTIVE_MINUTES)),
+        stop_inactive_minutes=_whole(own, "stop_inactive_minutes", DEFAULT_STOP_INACTIVE_MINUTES),
+        max_queued_per_user=_whole(own, "max_queued_per_user", DEFAULT_MAX_QUEUED),
+        queue_interest_hours=_whole(own, "queue_interest_hours", DEFAULT_QUEUE_INTEREST_HOURS),
+        grant_grace_minutes=_whole(own, "grant_grace_minutes", DEFAULT_GRANT_GRACE_MINUTES),
+        notifiers=_as_json(own.get("notifiers", {})),
+        public_url=str(own.get("public_url", "")),
     )
+
+
+def _whole(own: Any, name: str, default: int) -> int:
+    value = own.get(name, default)
+    if type(value) is not int:
+        raise ConfigurationError(f"c.AIPlatform.{name} is {value!r}; it must be a whole number.")
+    return value
+
+
+def _as_json(notifiers: Any) -> str:
+    """Return the options as text; what is no mapping is refused by name later, where every way to set them ends."""
+    try:
+        return json.dumps(notifiers, sort_keys=True) if notifiers else ""
+    except (TypeError, ValueError):
+        return "?"
 
 
 def _with_scheme(host: str) -> str:

@@ -86,7 +86,11 @@ def prepare(options: RunOptions, operator: OperatorConfig, directory: DataDirect
         max_queued_per_user=operator.max_queued_per_user,
         queue_interest_hours=operator.queue_interest_hours,
         stop_inactive_minutes=operator.stop_inactive_minutes,
+        grant_grace_minutes=operator.grant_grace_minutes,
+        notifiers=operator.notifiers,
+        public_url=operator.public_url,
     )
+    Factory(settings).check_notices()
     text = hub_config_text(options=options, operator=operator, settings=settings, ports=ports)
     file = settings.run_dir / "hub_config.py"
     write_atomically(file, text)

@@ -33,6 +33,7 @@ class Table:
         self.looks = 0
         self.mark = 0
         self.position = 1
+        self.notice = 0
         self.message = "Next in line."
 
     async def look(self, after_id: int | None) -> Look:
@@ -41,12 +42,15 @@ class Table:
         await asyncio.sleep(0.002)
         ids = range((latest if after_id is None else after_id) + 1, latest + 1)
         events = tuple(AllocationEvent(n, KEY, NOW, None, AllocationState.ACTIVE, f"step-{n}", "hub") for n in ids)
-        return Look(latest, events, {KEY: ALLOCATION}, queue_mark=self.mark)
+        return Look(latest, events, {KEY: ALLOCATION}, latest_notice=self.notice, queue_mark=self.mark)
 
     async def places(self, people: frozenset[str]) -> QueueNews:
         await asyncio.sleep(0.002)
         data = {"id": KEY, "server_name": "a", "queue": {"position": self.position, "reason": {"code": "capacity", "message": self.message}}}
         return QueueNews(self.position, {name: (OwnPlace("a", data),) for name in people & {"alice"}})
+
+    async def notices(self, people: frozenset[str]) -> dict[str, int]:
+        return dict.fromkeys(people & {"alice"}, self.notice)
 
     async def capacity(self):
         await asyncio.sleep(0.002)
@@ -61,7 +65,9 @@ class Table:
 
 
 def stream_of(table: Table) -> EventStream:
-    return EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, poll_seconds=0.005)
+    return EventStream(
+        look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, notices=table.notices, poll_seconds=0.005
+    )
 
 
 def drained(subscriber) -> list:
@@ -281,5 +287,27 @@ def test_an_event_that_could_not_be_passed_on_is_passed_on_later():
         stream.capacity = capacity
         assert (await next_of(subscriber, "allocation")).id == 1
         stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_stream_is_told_of_its_owners_newest_notification_and_of_no_other():
+    async def play():
+        table = Table()
+        table.notice = 3
+        stream = stream_of(table)
+        alice, bob = await stream.subscribe(ALICE, after_id=None), await stream.subscribe(BOB, after_id=None)
+        await asyncio.sleep(0.05)
+        table.notice = 5
+        told: list[int] = []
+        for _ in range(2000):
+            told += [message.data["newest_id"] for message in drained(alice) if message.kind == "notification"]
+            if told == [3, 5]:
+                break
+            await asyncio.sleep(0.005)
+        assert told == [3, 5]
+        assert [message.data["newest_id"] for message in drained(bob) if message.kind == "notification"] == [0]
+        for subscriber in (alice, bob):
+            stream.unsubscribe(subscriber)
 
     asyncio.run(play())

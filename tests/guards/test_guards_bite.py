@@ -60,6 +60,11 @@ GUARDS = (
     Guard("parts of GPU time are the whole", "aiplatform_hub/operations/cost_reporter.py", "min(one.gpu_microseconds, self.gpu - self.used - self.idle)", "one.gpu_microseconds", "tests/operations/test_activity_sums.py -k exceed and sqlite"),
     Guard("activity clipped to the session", "aiplatform_hub/storage/activity_sums.py", "Span(greatest(usage.start, number(activities.c.started_at)), least(usage.end, ended))", "Span(number(activities.c.started_at), ended)", "tests/operations/test_activity_sums.py -k pieces_one_by_one and sqlite"),
     Guard("single GPUs for admins alone", "aiplatform_hub/services/platform/api/catalog.py", "        if self.principal.sees_everybody:", "        if True:", "tests/api/test_gpu_activity.py -k others"),
+    Guard("notice told once", "aiplatform_hub/storage/notifications.py", "return statement.on_conflict_do_nothing(index_elements=[column])", "return statement", "tests/operations/test_notices.py -k told_once"),
+    Guard("unknown is not unopened", "aiplatform_hub/domain/grace.py", "    if active_at is None or active_at < allocation.started_at:\n", "    if active_at is None:\n", "tests/operations/test_grant_grace.py -k unknown"),
+    Guard("no release before it was told", "aiplatform_hub/domain/grace.py", "if until is not None and now >= until else", "if until is None or now >= until else", "tests/operations/test_grant_grace.py -k before_they_were_told"),
+    Guard("own notices only", "aiplatform_hub/operations/notices.py", "if found is None or found.user_name != by:", "if found is None:", "tests/operations/test_notices.py -k only_the_person"),
+    Guard("no redirect of a webhook", "aiplatform_hub/clients/notifiers/webhook.py", "allow_redirects=False", "allow_redirects=True", "tests/clients/test_webhook_notifier.py -k redirect"),
 )  # fmt: skip
 
 

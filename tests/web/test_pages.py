@@ -16,6 +16,7 @@ import pytest
 from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
+from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
@@ -28,6 +29,7 @@ from aiplatform_hub.web.view_models import admin, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
+from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
@@ -208,7 +210,18 @@ def problem() -> str:
     return render("problem.html", frame(), problem=problem_of(QuotaInUseError(HOSTILE)))
 
 
+def inbox_page() -> str:
+    told = [
+        (Notice(8, "k", NOW, "ada", UUID(int=1), kind, {}), words(kind, Subject("PyTorch", HOSTILE, "2 × NVIDIA H100", "1a2b3c4d", NOW, cause)))
+        for kind, cause in ((NoticeKind.TURN_CAME, ""), (NoticeKind.RELEASED, "idle"))
+    ]
+    told[1] = (replace(told[1][0], id=7), told[1][1])
+    shown = replace(frame(), inbox=inbox(told, newest=8, is_waiting=True, paths=PATHS))
+    return render("problem.html", shown, problem=problem_of(ConflictError("It runs.")))
+
+
 PAGES = {
+    "inbox": inbox_page,
     "home": home,
     "first-home": first_home,
     "queued-home": queued_home,

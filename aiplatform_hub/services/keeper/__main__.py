@@ -51,6 +51,7 @@ async def _run(settings: Settings) -> int:
     while not stop.is_set():
         factory = Factory(settings)
         _ = factory.catalog  # a broken one is told now
+        factory.check_notices()
         try:
             return await _alone(factory, stop)
         except WrongClusterError as error:

@@ -14,6 +14,8 @@ from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.keeper import state
 from aiplatform_hub.services.keeper.dispatch import LOOK_SECONDS, DispatchDuty
+from aiplatform_hub.services.keeper.grace import GraceDuty
+from aiplatform_hub.services.keeper.notices import NoticeDuty
 from aiplatform_hub.services.keeper.release import LOOK_SECONDS as RELEASE_SECONDS
 from aiplatform_hub.services.keeper.release import ReleaseDuty
 from aiplatform_hub.services.keeper.ticks import Duties, Tick
@@ -60,6 +62,8 @@ class Keeper:
             Tick("scan", 1.5, self._scan),
             *(() if self._release is None else (Tick("release", RELEASE_SECONDS, self._release.look),)),
             *(() if self._dispatch is None else (Tick("dispatch", LOOK_SECONDS, self._dispatch.look),)),
+            Tick("notices", 1, NoticeDuty(factory=factory).look),
+            *(() if hub is None else (Tick("grace", 10, GraceDuty(factory=factory, hub=hub).look),)),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
             *(tick for tick in of_place if tick.is_slow),

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = settings_from(options)
     factory = Factory(settings)
     try:
-        _ = factory.catalog
+        _ = factory.catalog, settings.notifier_options  # what is wrong is told now
         service = Service(make_platform(settings, factory, requests_per_minute=options.requests_per_minute), address=settings.service_host)
         asyncio.run(serve(service))
     except CatalogError as error:

@@ -56,18 +56,27 @@ class EventSource:
         with self._factory.database.read() as connection:
             latest = self._factory.events.latest_id(connection)
             mark = self._factory.queue_outlooks.entries(connection)
+            notice = self._factory.notifications.latest_id(connection)
             if after_id is None or after_id >= latest:
-                return Look(latest, (), {}, queue_mark=mark)
+                return Look(latest, (), {}, latest_notice=notice, queue_mark=mark)
             events = self._factory.events.since(connection, after_id, limit=MAX_AGAIN + 1)
             if len(events) > MAX_AGAIN:
-                return Look(latest, (), {}, is_cut=True, queue_mark=mark)
+                return Look(latest, (), {}, is_cut=True, latest_notice=notice, queue_mark=mark)
             found = {event.allocation_id: self._factory.allocations.find(connection, event.allocation_id) for event in events}
         allocations = {key: allocation for key, allocation in found.items() if allocation is not None}
-        return Look(events[-1].id if events else latest, events, allocations, queue_mark=mark)
+        return Look(events[-1].id if events else latest, events, allocations, latest_notice=notice, queue_mark=mark)
 
     async def places(self, people: frozenset[str]) -> QueueNews:
         """Return how many wait, and the places of these people's requests."""
         return await self._threads.run(queue_news, self._factory, people)
+
+    async def notices(self, people: frozenset[str]) -> dict[str, int]:
+        """Return the id of the newest notice of each of these people who has one."""
+        return await self._threads.run(self._notices, people)
+
+    def _notices(self, people: frozenset[str]) -> dict[str, int]:
+        with self._factory.database.read() as connection:
+            return self._factory.notifications.latest_ids(connection, people)
 
     async def capacity(self) -> Any:
         """Return the data of a ``capacity`` event."""
@@ -113,7 +122,7 @@ def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: 
         threads=threads,
         sessions=sessions,
         limiter=RateLimiter(allowances=allowances_of(requests_per_minute)),
-        events=EventStream(look=source.look, capacity=source.capacity, quota=source.quota, costs=source.costs, places=source.places),
+        events=EventStream(look=source.look, capacity=source.capacity, quota=source.quota, costs=source.costs, places=source.places, notices=source.notices),
     )
 
 

@@ -33,7 +33,7 @@ class Message:
     """One event of a stream."""
 
     kind: str
-    """``allocation``, ``capacity``, ``quota``, ``queue``, ``cost`` or ``reset``."""
+    """``allocation``, ``capacity``, ``quota``, ``queue``, ``cost``, ``notification`` or ``reset``."""
     data: Any
     id: int
 
@@ -51,6 +51,8 @@ class Look:
     allocations: Mapping[UUID, Allocation]
     is_cut: bool = False
     """True when more happened than is sent again."""
+    latest_notice: int = 0
+    """Id of the newest notice to anybody."""
     queue_mark: Any = None
     """What changes whenever the dispatcher has found something new about those who wait."""
 
@@ -79,6 +81,8 @@ class Subscriber:
     told_id: int
     """Every transition up to this one has been told: a stream that opens during a look may know more than the look."""
     queue: asyncio.Queue[Message | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+    told_notice: int | None = None
+    """Id of the newest notice that was told; None before the first word on it."""
     told_queue: Any = None
     """What was told last of the queue, without words that only time changes."""
 
@@ -96,6 +100,11 @@ def is_visible(principal: Principal, allocation: Allocation) -> bool:
     return principal.may(READ, allocation.user_name, server_name=allocation.server_name)
 
 
+async def no_notices(_people: frozenset[str]) -> Mapping[str, int]:
+    """Return that nobody has been told anything."""
+    return {}
+
+
 @dataclass(kw_only=True)
 class EventStream:
     """Looks for new transitions while somebody listens, and passes each on to those who may know.
@@ -108,6 +117,8 @@ class EventStream:
         Return the data of the other kinds of event; ``costs`` as one entry per active allocation of a person.
     places
         Returns how many wait, and the places of these people's requests.
+    notices
+        Returns the id of the newest notice of each of these people who has one.
     """
 
     look: Callable[[int | None], Awaitable[Look]]
@@ -115,11 +126,13 @@ class EventStream:
     quota: Callable[[str], Awaitable[Any]]
     costs: Callable[[str], Awaitable[list[Any]]]
     places: Callable[[frozenset[str]], Awaitable[QueueNews]]
+    notices: Callable[[frozenset[str]], Awaitable[Mapping[str, int]]] = no_notices
     poll_seconds: float = POLL_SECONDS
     _subscribers: set[Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
     _latest_id: int = 0
     _queue_mark: Any = _UNKNOWN
+    _latest_notice: int = 0
 
     async def subscribe(self, principal: Principal, *, after_id: int | None) -> Subscriber:
         """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity, quota and queue.
@@ -135,7 +148,7 @@ class EventStream:
             messages.insert(0, Message("reset", {"reason": "Too much happened since; read the lists again."}, look.latest_id))
         if principal.is_user:
             messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
-        news = await self.places(_people((principal,)))
+        news, notices = await self.places(_people((principal,))), await self.notices(_people((principal,)))
         while self._is_looking and look.latest_id < self._latest_id:
             look = await self.look(look.latest_id)
             messages.extend(self._messages(look, principal))
@@ -144,6 +157,7 @@ class EventStream:
         for message in messages:
             subscriber.put(message)
         self._tell_places(subscriber, news, look.latest_id)
+        self._tell_notice(subscriber, notices, look.latest_id)
         if not self._is_looking:
             self._latest_id = look.latest_id
             self._task = asyncio.create_task(self._run())
@@ -186,6 +200,8 @@ class EventStream:
             await self._pass_events_on(look)
         if look.queue_mark != self._queue_mark:
             await self._pass_places_on(look.queue_mark)
+        if look.latest_notice != self._latest_notice:
+            await self._pass_notices_on(look.latest_notice)
         owners = {look.allocations[event.allocation_id].user_name for event in look.events}
         for name in owners & {s.principal.name for s in self._subscribers if s.principal.is_user}:
             self._put_to(name, Message("quota", await self.quota(name), self._latest_id))
@@ -218,6 +234,21 @@ class EventStream:
         if told != subscriber.told_queue:
             subscriber.told_queue = told
             subscriber.put(Message("queue", {"queue_length": news.length, "items": items}, latest_id))
+
+    async def _pass_notices_on(self, latest: int) -> None:
+        notices = await self.notices(_people(subscriber.principal for subscriber in self._subscribers))
+        self._latest_notice = latest  # not before: a look that failed is made again
+        for subscriber in tuple(self._subscribers):
+            self._tell_notice(subscriber, notices, self._latest_id)
+
+    @staticmethod
+    def _tell_notice(subscriber: Subscriber, notices: Mapping[str, int], latest_id: int) -> None:
+        """Tell a stream the id of its owner's newest notice, if that is new: whoever shows notices reads them then."""
+        principal = subscriber.principal
+        newest = notices.get(principal.name, 0) if principal.is_user and principal.may(READ, principal.name) else 0
+        if newest != subscriber.told_notice:
+            subscriber.told_notice = newest
+            subscriber.put(Message("notification", {"newest_id": newest}, latest_id))
 
     async def _pass_costs_on(self) -> None:
         for name in {s.principal.name for s in self._subscribers if s.principal.is_user}:

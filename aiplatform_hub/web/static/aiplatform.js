@@ -249,7 +249,7 @@
   });
 
   // What moves: one event stream while the page is visible, refreshed a few times a second at most.
-  const LIVE = "#live, #launch";
+  const LIVE = "#live, #launch, #inbox";
   const PATIENCE = 10_000;
   const WATCH = 15_000;
   let stream = null;
@@ -282,6 +282,7 @@
     for (const kind of KINDS) {
       if (kind !== "cost" || document.getElementById("live")) stream.addEventListener(kind, refresh); // costs change no choice
     }
+    stream.addEventListener("notification", (event) => document.body.dispatchEvent(new CustomEvent("notification", { detail: JSON.parse(event.data) })));
     stream.onopen = () => {
       offline.hidden = true;
       if (wasLost) refresh();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox
 from aiplatform_hub.web.view_models.paths import Paths
 
 
@@ -23,3 +24,5 @@ class Frame:
     """Path and query of this page, for refreshing what moves."""
     version: str
     """Changes with each release, so that browsers fetch new assets."""
+    inbox: Inbox = EMPTY
+    """What the reader is told."""

@@ -47,6 +47,15 @@ class Paths:
         """Return where its owner says that a queued request is still wanted."""
         return f"{self.session(allocation_id)}/keep"
 
+    @property
+    def inbox(self) -> str:
+        """Where what the reader is told is read again."""
+        return f"{self.platform}notifications"
+
+    def dismiss(self, notice_id: int) -> str:
+        """Return where somebody says that they have seen a notice."""
+        return f"{self.inbox}/{notice_id}/dismiss"
+
     def home_card(self, allocation_id: UUID) -> str:
         """Return Home, at the card of one allocation."""
         return f"{self.platform}home#environment-{allocation_id}"

@@ -21,6 +21,8 @@ CAUSES = {
     "changed": "Asked for another number of GPUs",
     "confirmed": "Its owner still wants it",
     "requeued": "The start failed: back to the front of the queue",
+    "queued_again": "Nobody had opened it: in the queue again, behind the others",
+    "opened": "Opened",
     "given_back": "JupyterHub could not be asked to start it: back to its place in the queue",
     "starting": "The start began",
     "started": "The program began to run; the meter started",

@@ -8,6 +8,7 @@ from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.admin import AdminHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
+from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
 from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
 from aiplatform_hub.services.platform.pages.session import FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
@@ -38,6 +39,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}sessions/{_ID}/stop", StopHandler, {}),
         (f"{prefix}sessions/{_ID}/gpus", FewerGpusHandler, {}),
         (f"{prefix}sessions/{_ID}/keep", KeepHandler, {}),
+        (f"{prefix}notifications", InboxHandler, {}),
+        (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
         (f"{prefix}admin", AdminHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]

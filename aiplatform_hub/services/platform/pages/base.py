@@ -7,17 +7,19 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub import __version__
-from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.requests import Caller
-from aiplatform_hub.errors import InsufficientScopeError, NotFoundError
+from aiplatform_hub.errors import InsufficientScopeError, NotFoundError, ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import PageHandler
+from aiplatform_hub.storage.allocations import AllocationFilter
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.environments import Money
 from aiplatform_hub.web.view_models.formats import notices
 from aiplatform_hub.web.view_models.frame import Frame
+from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox, inbox
 from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 
@@ -28,12 +30,17 @@ CONTENT_SECURITY_POLICY = (
 """Only files of this origin; no inline script or style runs, whatever a name contains."""
 
 
+_WAITING = frozenset({AllocationState.QUEUED, AllocationState.HELD})
+
+
 class Page(PageHandler):
     """One page."""
 
     active = ""
     """Name of its navigation entry."""
     title = ""
+    inbox: Inbox = EMPTY
+    """What the reader is told; set by ``prepare``."""
     here = ""
     """Path and query that what moves on the page is refreshed from; empty means the request's own."""
 
@@ -41,6 +48,22 @@ class Page(PageHandler):
         """Add the pages' policy for scripts and styles."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+
+    async def prepare(self) -> None:
+        """Authenticate, and read what the person is told."""
+        await super().prepare()
+        if not self._finished:
+            self.inbox = await self.read_inbox()
+
+    async def read_inbox(self) -> Inbox:
+        """Return what the person is told; nothing while the database is away, which the page itself explains."""
+        principal = self.principal
+        if not principal.is_user or not principal.may(READ, principal.name):
+            return EMPTY
+        try:
+            return await self.platform.run(inbox_of, self.factory, principal.name, self.paths)
+        except ServiceUnavailableError:
+            return EMPTY
 
     @property
     def paths(self) -> Paths:
@@ -88,6 +111,7 @@ class Page(PageHandler):
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
             here=self.here or self.request.uri or "",
             version=__version__,
+            inbox=self.inbox,
         )
 
     def show(self, page_template: str, **values: Any) -> None:
@@ -101,6 +125,16 @@ class Page(PageHandler):
         self.set_error_headers(error)
         self.title = error.title
         self.show("problem.html", problem=problem_of(error))
+
+
+def inbox_of(factory: Factory, user_name: str, paths: Paths) -> Inbox:
+    """Read and word what a person is told."""
+    with factory.database.read() as connection:
+        waiting = AllocationFilter(user_name=user_name, states=_WAITING)
+        is_waiting = bool(factory.allocations.page(connection, waiting, limit=1))
+        newest = factory.notifications.latest_ids(connection, (user_name,)).get(user_name, 0)
+    told = factory.notices.inbox(user_name)
+    return inbox([(each.notice, each.words) for each in told], newest=newest, is_waiting=is_waiting, paths=paths)
 
 
 def costs_of(factory: Factory, allocations: Sequence[Allocation]) -> dict[UUID, Money]:

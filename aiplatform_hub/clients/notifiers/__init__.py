@@ -1,0 +1,1 @@
+"""Ways to reach people: entry points of the group ``aiplatform.notifiers``, ours and others'."""
