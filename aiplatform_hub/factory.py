@@ -17,7 +17,6 @@ from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings
 from aiplatform_hub.domain.catalog import Catalog
-from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
@@ -28,6 +27,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -48,6 +48,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -173,9 +174,9 @@ class Factory:
         return EventStore()
 
     @cached_property
-    def policy(self) -> Policy:
+    def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
-        return SHIPPED
+        return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def queue_outlooks(self) -> QueueOutlookStore:
@@ -186,7 +187,7 @@ class Factory:
     def decision_reader(self) -> DecisionReader:
         """Gathers what a decision depends on."""
         return DecisionReader(
-            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policy, max_queued_per_user=self.settings.max_queued_per_user
+            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policies.current, max_queued_per_user=self.settings.max_queued_per_user
         )
 
     @cached_property
@@ -198,7 +199,7 @@ class Factory:
             decisions=self.decisions,
             grants=self.grant_store,
             outlooks=self.queue_outlooks,
-            history=DemandHistory(usage=self.usage_store, policy=self.policy),
+            history=DemandHistory(usage=self.usage_store, policy=self.policies.current),
             reader=self.decision_reader,
             interest=timedelta(hours=self.settings.queue_interest_hours),
             clock=self.clock,
@@ -229,7 +230,7 @@ class Factory:
             facts=self.facts,
             audit=self.audit,
             clock=self.clock,
-            policy=self.policy,
+            policy=self.policies.current,
             max_queued_per_user=self.settings.max_queued_per_user,
         )
 

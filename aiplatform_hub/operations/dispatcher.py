@@ -175,7 +175,7 @@ class Dispatcher:
         blocked = frozenset(id_ for id_, verdict in judged.items() if not isinstance(verdict, Eligible))
         outlook = self._history.outlook(now, live.open, live.queued, blocked)
         view = View(now.timestamp(), live.open, live.queued, self._reader.capacity(pool, live.open))
-        line = line_of(view, outlook, self._reader.policy)
+        line = line_of(view, outlook, self._history.policy)
         return Survey(view, judged, line, plan(line)), outlook
 
     def _end(self, over: Sequence[tuple[Allocation, EndCause]]) -> dict[UUID, EndCause]:
@@ -256,7 +256,7 @@ class Dispatcher:
 
     def _publish(self, outlook: Outlook, entries: tuple[QueueEntry, ...]) -> None:
         """Store what was known and found, if it says something new."""
-        told = (entries, outlook.blocked, self._history.sequence, frozenset(outlook.ends))
+        told = (entries, outlook.blocked, self._history.sequence, frozenset(outlook.ends), self._history.policy)
         now = self._clock()
         is_old = self._told_at is None or not timedelta(0) <= now - self._told_at < OUTLOOK_LIFETIME
         if told == self._told and not (is_old and entries):

@@ -108,7 +108,7 @@ class Chain:
             facts=FactStore(),
             audit=AuditStore(),
             clock=self.clock,
-            policy=self.policy,
+            policy=lambda: self.policy,
         )
         self.dispatcher, self.desk = self._dispatcher(), self._desk()
         self.meter = UsageMeter(
@@ -117,7 +117,7 @@ class Chain:
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
 
     def _reader(self) -> DecisionReader:
-        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.policy, max_queued_per_user=10)
+        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=lambda: self.policy, max_queued_per_user=10)
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(
@@ -126,7 +126,7 @@ class Chain:
             decisions=DecisionStore(),
             grants=GrantStore(),
             outlooks=QueueOutlookStore(),
-            history=DemandHistory(usage=self.usage, policy=self.policy),
+            history=DemandHistory(usage=self.usage, policy=lambda: self.policy),
             reader=self._reader(),
             interest=timedelta(hours=24),
             clock=self.clock,
