@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ _COLUMNS = {"key": "key", "before": "before", "after": "after"}
 
 def _on_an_installation(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say where the installation is."""
-    return reduce(lambda wrapped, option: option(wrapped), (guarded, json_option, database_option, config_option, data_dir_option), command)
+    return data_dir_option(config_option(database_option(json_option(guarded(command)))))
 
 
 def _policies(data_dir: Path, config_file: Path | None, database_url: str) -> Policies:
@@ -50,7 +49,7 @@ def _document(file: Path) -> tuple[str, str]:
 
 @click.group()
 def policy() -> None:
-    """The queue's policy: who is next, what is taken back when. What is applied counts within seconds; nothing is restarted."""
+    """Show or change who is next and what is taken back when; what is applied counts within seconds, without a restart."""
 
 
 @policy.command()

@@ -146,7 +146,7 @@ class DecisionReader:
         """Return what the dispatcher knew in its last pass."""
         return Outlook() if facts.outlook is None else outlook_from_json(facts.outlook)
 
-    def _standing(  # noqa: PLR0913, PLR0917  private
+    def _standing(  # noqa: PLR0913  private
         self, draft: Allocation, scene: Scene, capacity: Capacity, facts: Facts, policy: Policy, *, may_wait: bool
     ) -> Standing | None:
         queued, line = [a for a in scene.live.queued if a.id != draft.id], None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -95,6 +95,8 @@ class Chain:
     clock: Clock = field(default_factory=Clock)
     catalog: Catalog = CATALOG
     policy: Policy = SHIPPED
+    policy_of: Callable[[], Policy] | None = None
+    """Gives a policy that may change."""
 
     def __post_init__(self) -> None:
         self.allocations, self.devices, self.usage = AllocationStore(), DeviceStore(), UsageStore()
@@ -108,7 +110,7 @@ class Chain:
             facts=FactStore(),
             audit=AuditStore(),
             clock=self.clock,
-            policy=lambda: self.policy,
+            policy=self.policy_of or (lambda: self.policy),
         )
         self.dispatcher, self.desk = self._dispatcher(), self._desk()
         self.meter = UsageMeter(
@@ -117,7 +119,9 @@ class Chain:
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
 
     def _reader(self) -> DecisionReader:
-        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=lambda: self.policy, max_queued_per_user=10)
+        return DecisionReader(
+            catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.policy_of or (lambda: self.policy), max_queued_per_user=10
+        )
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(
@@ -126,7 +130,7 @@ class Chain:
             decisions=DecisionStore(),
             grants=GrantStore(),
             outlooks=QueueOutlookStore(),
-            history=DemandHistory(usage=self.usage, policy=lambda: self.policy),
+            history=DemandHistory(usage=self.usage, policy=self.policy_of or (lambda: self.policy)),
             reader=self._reader(),
             interest=timedelta(hours=24),
             clock=self.clock,
