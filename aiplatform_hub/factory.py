@@ -26,6 +26,7 @@ from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.prospects import Prospects
@@ -201,6 +202,16 @@ class Factory:
             outlooks=self.queue_outlooks,
             history=DemandHistory(usage=self.usage_store, policy=self.policies.current),
             reader=self.decision_reader,
+            interest=self._interest_clock(),
+            clock=self.clock,
+        )
+
+    def _interest_clock(self) -> InterestClock:
+        return InterestClock(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=self.queue_outlooks,
             interest=timedelta(hours=self.settings.queue_interest_hours),
             clock=self.clock,
         )

@@ -19,6 +19,7 @@ from aiplatform_hub.errors import QuotaExceededError, QuotaInUseError, Reason
 from aiplatform_hub.operations.decision_inputs import DecisionInputs, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of
 from aiplatform_hub.operations.demand_history import DemandHistory
+from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.queue_json import entries_to_json, outlook_to_json
 from aiplatform_hub.operations.requeueing import is_due_again, put_back
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -86,7 +87,7 @@ class Dispatcher:
         outlooks: QueueOutlookStore,
         history: DemandHistory,
         reader: DecisionReader,
-        interest: timedelta,
+        interest: InterestClock,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -118,6 +119,7 @@ class Dispatcher:
         """
         held: list[Allocation] = []
         ended: dict[UUID, EndCause] = {}
+        self._interest.tick()
         for _ in range(MOST_ROUNDS):
             survey, outlook = self._survey(people)
             ended |= self._end(survey.over[:ENDS_AT_ONCE])
@@ -169,7 +171,7 @@ class Dispatcher:
             pool = self._reader.pool(connection, is_locking=False)
             granted = self._grants.tiers_of_waiting(connection, now) if live.queued else {}
             self._history.refresh(connection, now)
-        around = Around(now, self._interest, self._reader.catalog, people, granted, live.open)
+        around = Around(now, self._interest.interest, self._reader.catalog, people, granted, live.open)
         eligibility, refused = Eligibility(around), self._refusals.standing(live, now)
         judged = {a.id: refused.get(a.id) or eligibility.of(a) for a in live.queued}
         blocked = frozenset(id_ for id_, verdict in judged.items() if not isinstance(verdict, Eligible))

@@ -181,6 +181,12 @@ class AllocationStore:
         """Return the names of those who have something queued."""
         return frozenset(connection.execute(select(allocations.c.user_name).where(IS_QUEUED).distinct()).scalars())
 
+    def set_confirmed(self, connection: Connection, words: Mapping[UUID, datetime]) -> None:
+        """Let owners' words about queued requests count from other instants. No transition: nobody said anything."""
+        if words:
+            statement = update(allocations).where(allocations.c.id == bindparam("of"), IS_QUEUED).values(confirmed_at=bindparam("at"))
+            connection.execute(statement, [{"of": id_, "at": at} for id_, at in words.items()])
+
     def unstarted(self, connection: Connection) -> tuple[Allocation, ...]:
         """Return holds out of the queue that no start has taken up, the longest held first."""
         columns = allocations.c

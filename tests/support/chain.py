@@ -19,6 +19,7 @@ from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatched, Dispatcher
+from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -132,8 +133,21 @@ class Chain:
             outlooks=QueueOutlookStore(),
             history=DemandHistory(usage=self.usage, policy=self.policy_of or (lambda: self.policy)),
             reader=self._reader(),
+            interest=self.interest_clock(),
+            clock=self.clock,
+        )
+
+    def interest_clock(self, monotonic: Callable[[], float] | None = None, longest_step: timedelta = timedelta(days=999)) -> InterestClock:
+        """Return what counts the time that passes; unless told otherwise, all that the test's clock says."""
+        return InterestClock(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=QueueOutlookStore(),
             interest=timedelta(hours=24),
             clock=self.clock,
+            monotonic=monotonic or (lambda: self.clock().timestamp()),
+            longest_step=longest_step,
         )
 
     def _desk(self) -> QueueDesk:
