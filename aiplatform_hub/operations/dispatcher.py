@@ -103,10 +103,19 @@ class Dispatcher:
         self._told: tuple[object, ...] = ()
         self._told_at: datetime | None = None
 
-    def owners(self) -> frozenset[str]:
-        """Return the names of those who have something queued."""
+    def owners(self) -> frozenset[tuple[int, str]]:
+        """Return the hub's ids of those who have something queued, with their names as they are stored."""
         with self._database.read() as connection:
             return self._allocations.queued_owners(connection)
+
+    def renamed(self, user_id: int, user_name: str) -> None:
+        """Let what a person has queued go on under their new name, at its place."""
+        with self._database.write() as connection:
+            self._reader.lock(connection)
+            now = self._clock()
+            for allocation in self._allocations.queued(connection):
+                if allocation.user_id == user_id and allocation.user_name != user_name:
+                    self._allocations.change(connection, allocation, to=allocation.state, at=now, cause="renamed", actor=ACTOR, user_name=user_name)
 
     def dispatch(self, people: Mapping[str, Caller | None]) -> Dispatched:
         """Make one pass.

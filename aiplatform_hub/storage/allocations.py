@@ -177,9 +177,10 @@ class AllocationStore:
         """Return every queued allocation, the longest waiting first."""
         return self._all(connection, _QUEUED)
 
-    def queued_owners(self, connection: Connection) -> frozenset[str]:
-        """Return the names of those who have something queued."""
-        return frozenset(connection.execute(select(allocations.c.user_name).where(IS_QUEUED).distinct()).scalars())
+    def queued_owners(self, connection: Connection) -> frozenset[tuple[int, str]]:
+        """Return the hub's ids of those who have something queued, with their names of then."""
+        statement = select(allocations.c.user_id, allocations.c.user_name).where(IS_QUEUED).distinct()
+        return frozenset((row.user_id, row.user_name) for row in connection.execute(statement))
 
     def set_confirmed(self, connection: Connection, words: Mapping[UUID, datetime]) -> None:
         """Let owners' words about queued requests count from other instants. No transition: nobody said anything."""
