@@ -23,7 +23,9 @@ def test_renamed_person_keeps_their_place_and_is_started(full, renamed):
     queued = full.launch("user7", "moved", gpus=2).json()
     assert queued["state"] == "queued"
     renamed("user7", "user7-married")
-    found = wait_for(lambda: (a := full.call("GET", f"allocations/{queued['id']}", user=ADMIN).json())["user"] == "user7-married" and a, "it follows its owner", 60)
+    found = wait_for(
+        lambda: (a := full.call("GET", f"allocations/{queued['id']}", user=ADMIN).json())["user"] == "user7-married" and a, "it follows its owner", 60
+    )
     assert (found["state"], found["requested_at"]) == ("queued", queued["requested_at"])
     assert "renamed" in [step["cause"] for step in found["history"]]
     holder = full.holders[0]
