@@ -86,3 +86,28 @@ def test_session_is_told_at_its_launch_when_it_ends_for_a_class(shipped):
     assert "user2 (1 GPU)" in admin
     assert "earlier" in admin
     shipped.call("DELETE", f"allocations/{given['id']}", user="user2")
+
+
+def test_keeper_and_every_door_follow_a_change_without_a_restart(full):
+    first = full.holders[0]
+    full.call("PUT", "policy", user=ADMIN, json={"document": "project_limits: {personal: 2}\n"}).raise_for_status()
+    try:
+        full.call("DELETE", f"allocations/{first['id']}", user=first["user"])
+        full.wait_state(first["user"], first["id"], "ended")
+        queued = full.launch("user0", "limited", gpus=1).json()
+        assert queued["state"] == "queued"
+        reason = wait_for(
+            lambda: (
+                (q := full.call("GET", f"allocations/{queued['id']}", user="user0").json()["queue"]) and q["reason"]["code"] == "project_limit" and q["reason"]
+            ),
+            "the keeper follows",
+        )
+        assert "policy" in reason["message"]
+        refused = full.hub.start_server("user1", "stock", {"environment_template": "trivial", "gpus": 1})
+        assert refused.status_code in {409, 429}, "the hub follows"
+    finally:
+        full.call("PUT", "policy", user=ADMIN, json={"document": ""}).raise_for_status()
+    full.wait_state("user0", queued["id"], "active", seconds=60)
+    assert wait_for(
+        lambda: full.hub.start_server("user1", "stock", {"environment_template": "trivial", "gpus": 1}).status_code in {201, 202}, "the hub follows again"
+    )

@@ -44,13 +44,16 @@ def asked(gpus: int = 2, **changes: object) -> LaunchRequest:
     return replace(want(gpus, project="vision"), **changes)
 
 
+USUAL = asked()
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens while the request of the front is queued."""
 
     catalog: Catalog = MORE
     owner: Caller | None = FRONT
-    asks: LaunchRequest = asked()
+    asks: LaunchRequest = USUAL
     breaks: Callable[[Chain], None] = lambda chain: None
     ends: EndCause | None = None
     waits: WaitCode | None = None
