@@ -116,6 +116,7 @@ def history(limit: int, data_dir: Path, config_file: Path | None, database_url: 
                     "applied_by": step.applied_by,
                     "changes": _changes(step.changes),
                     "trouble": step.trouble,
+                    "document": step.document,
                 }
                 for step in steps
             ]

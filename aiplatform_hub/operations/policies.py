@@ -54,6 +54,8 @@ class PolicyStep:
     applied_by: str
     changes: tuple[PolicyChange, ...]
     """What it made different from the version before; empty where it cannot be read."""
+    document: str
+    """The YAML as it was given."""
     trouble: str = ""
     """Why this version of the platform cannot read it."""
 
@@ -167,7 +169,7 @@ class Policies:
         for each, reading in reversed(tuple(zip(stored, readings, strict=True))[:limit]):
             changes = () if reading.problems else changes_between(before, reading.policy)
             before = before if reading.problems else reading.policy
-            steps.append(PolicyStep(each.version, each.applied_at, each.applied_by, changes, _trouble_of(reading)))
+            steps.append(PolicyStep(each.version, each.applied_at, each.applied_by, changes, each.document, _trouble_of(reading)))
         return tuple(reversed(steps))
 
     def _is_fresh(self) -> bool:

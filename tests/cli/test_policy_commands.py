@@ -89,6 +89,7 @@ def test_history_lists_versions_and_what_they_changed(place):
         (2, [{"key": "session_cap", "before": "8h", "after": "6h"}]),
         (1, [{"key": "session_cap", "before": "6h", "after": "8h"}]),
     ]
+    assert [step["document"] for step in steps] == ["", "session_cap: 8h\n"], "an earlier one can be applied again"
     assert "session_cap: 8h -> 6h" in run(place, "history").stdout
 
 

@@ -11,7 +11,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.classes import instant_of, of_now_and_later
 from aiplatform_hub.domain.policy import SHIPPED, ClassReservation, Policy
-from aiplatform_hub.web.view_models.formats import Stamp, count, duration, stamp
+from aiplatform_hub.web.view_models.formats import Stamp, count, duration, gpus, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, project_label
 
 
@@ -67,11 +67,10 @@ def policy_panel(  # noqa: PLR0913  keyword-only
 def _row(window: ClassReservation, opened: Sequence[Allocation], catalog: Catalog, now: datetime) -> WindowRow:
     start, end = instant_of(window.start_seconds), instant_of(window.end_seconds)
     leaving = [a for a in opened if a.must_end_at == start and a.request.project != window.project]
-    kind = f" {gpu_label(catalog, window.gpu_type)}" if window.gpu_type else ""
     state, tone = ("on now", "good") if start <= now else (f"in {duration(start - now)}", "")
     return WindowRow(
         project=project_label(catalog, window.project),
-        gpus=f"{count(window.gpus, 'GPU')}{kind}",
+        gpus=gpus(window.gpus, gpu_label(catalog, window.gpu_type)),
         start=stamp(start),
         end=stamp(end),
         state=state,
