@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from aiplatform_hub.catalog.loader import DEMO_DIR
 from aiplatform_hub.catalog.policy_words import PolicyChange, policy_words
 from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, settings_of
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
@@ -18,6 +20,7 @@ from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.storage.migrate import check_current
+from aiplatform_hub.supervisor.hub_config import demo_passwords_file
 
 STANDARD_INPUT = Path("-")
 FILE = click.Path(path_type=Path, allow_dash=True)
@@ -30,7 +33,10 @@ def _on_an_installation(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _policies(data_dir: Path, config_file: Path | None, database_url: str) -> Policies:
-    factory = Factory(settings_of(data_dir, config_file, database_url))
+    settings = settings_of(data_dir, config_file, database_url)
+    if demo_passwords_file(settings).exists():  # a trial's projects are known to it alone
+        settings = replace(settings, catalog_dirs=(DEMO_DIR, *settings.resolved_catalog_dirs))
+    factory = Factory(settings)
     check_current(factory.database)
     return factory.policies
 

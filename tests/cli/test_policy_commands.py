@@ -13,6 +13,7 @@ from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.policy import SHIPPED
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.storage.migrate import upgrade
+from aiplatform_hub.supervisor.hub_config import demo_passwords_file
 
 
 @pytest.fixture
@@ -125,3 +126,11 @@ def test_who_applies_stands_in_the_audit_trail(place):
     (event,) = place.audit_trail.latest(limit=1)
     assert (event.action, event.target, event.detail["changes"]) == ("apply_policy", "policy:1", ["session_cap: 6h -> 8h"])
     assert event.actor == (os.environ.get("LOGNAME") or os.environ.get("USER") or event.actor)
+
+
+def test_projects_of_a_trial_are_known_on_its_data_directory(place):
+    text = "project_limits: {vision: 2}\n"
+    assert run(place, "check", "-", text=text).exit_code == 2
+    demo_passwords_file(place.settings).parent.mkdir(parents=True)
+    demo_passwords_file(place.settings).write_text("{}")
+    assert run(place, "check", "-", text=text).exit_code == 0
