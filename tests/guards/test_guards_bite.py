@@ -50,6 +50,11 @@ GUARDS = (
     Guard("no start by GET", "aiplatform_hub/hub/spawner.py", "        raise confirm_on_launch(query_data, self.name, self.base_url)", "        return options_from_strings({k: [str(v) for v in vs] for k, vs in query_data.items()})", "tests/hub/test_doors.py -k link_with_options"),
     Guard("adoption waits for a stopped server", "aiplatform_hub/hub/local.py", "        if not self._check_pending:\n            return url\n        base", "        return url\n        base", "tests/hub/test_restart.py -k stopped_by_a_signal"),
     Guard("scope of the route", "aiplatform_hub/services/platform/api/allocations.py", "        if not self.principal.may(READ, allocation.user_name, server_name=allocation.server_name):\n            await self.require_read(allocation)\n", "", "tests/api/test_rights.py"),
+    Guard("time that nobody saw pass does not count", "aiplatform_hub/operations/dispatcher.py", "        self._interest.tick()\n", "", "tests/operations/test_queue_interest.py -k sqlite"),
+    Guard("wrong policy is not stored", "aiplatform_hub/operations/policies.py", '        if reading.problems:\n            raise configuration_error("The policy", reading.problems)\n', "", "tests/operations/test_policies_in_force.py -k anything_wrong"),
+    Guard("use recounted by another half-life", "aiplatform_hub/operations/demand_history.py", "if _weighing(before) != _weighing(self._policy):", "if False:", "tests/operations/test_policies_in_force.py -k half_life"),
+    Guard("turns of those who are equal", "aiplatform_hub/domain/queue_order.py", "        turns[request.id] = held[request.person]\n", "        turns[request.id] = 0\n", "tests/operations/test_queue_turns.py -k sqlite"),
+    Guard("renamed person asked for by id", "aiplatform_hub/services/keeper/dispatch.py", "            user = await self._hub.user_of_id(user_id)\n", "", "tests/keeper/test_dispatch_duty.py -k renamed"),
 )  # fmt: skip
 
 
