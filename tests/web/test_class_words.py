@@ -55,7 +55,7 @@ def test_card_says_when_and_why_it_ends(windows, words):
     card = environment_card(LAB, cost=None, catalog=CATALOG, now=NOW, paths=PATHS, windows=windows)
     (fact,) = [fact for fact in card.facts if fact.label == "Ends at the latest"]
     assert fact.at is not None
-    assert (fact.at.text, fact.text) == ("12 Nov 2026 16:00 UTC", words)
+    assert (fact.at.text, fact.text) == ("12 Nov 2026 16:00 UTC", f"({words})")
 
 
 @pytest.mark.parametrize("allocation", [replace(LAB, must_end_at=None), replace(ENDED, must_end_at=BEGINS)])

@@ -204,7 +204,7 @@ def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: da
 def class_facts(allocation: Allocation, catalog: Catalog, windows: Sequence[ClassReservation]) -> tuple[Fact, ...]:
     """Return when a session makes room for a class."""
     end = class_end(allocation.must_end_at, allocation.request.project, windows) if allocation.is_open else None
-    return () if end is None else (Fact("Ends at the latest", class_words(end, catalog), stamp(end.at)),)
+    return () if end is None else (Fact("Ends at the latest", f"({class_words(end, catalog)})", stamp(end.at)),)
 
 
 def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fact, ...]:
