@@ -21,7 +21,6 @@ from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, notifier_secret
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.notices import Notice, Notifier
-from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.audit_trail import AuditTrail
@@ -33,10 +32,12 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
+from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -62,6 +63,7 @@ from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
+from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -187,9 +189,9 @@ class Factory:
         return EventStore()
 
     @cached_property
-    def policy(self) -> Policy:
+    def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
-        return SHIPPED
+        return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def queue_outlooks(self) -> QueueOutlookStore:
@@ -200,7 +202,7 @@ class Factory:
     def decision_reader(self) -> DecisionReader:
         """Gathers what a decision depends on."""
         return DecisionReader(
-            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policy, max_queued_per_user=self.settings.max_queued_per_user
+            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policies.current, max_queued_per_user=self.settings.max_queued_per_user
         )
 
     @cached_property
@@ -212,9 +214,19 @@ class Factory:
             decisions=self.decisions,
             grants=self.grant_store,
             outlooks=self.queue_outlooks,
-            history=DemandHistory(usage=self.usage_store, policy=self.policy),
+            history=DemandHistory(usage=self.usage_store, policy=self.policies.current),
             reader=self.decision_reader,
             releases=self.releases,
+            interest=self._interest_clock(),
+            clock=self.clock,
+        )
+
+    def _interest_clock(self) -> InterestClock:
+        return InterestClock(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=self.queue_outlooks,
             interest=timedelta(hours=self.settings.queue_interest_hours),
             clock=self.clock,
         )
@@ -222,7 +234,7 @@ class Factory:
     @cached_property
     def releases(self) -> Releases:
         """What becomes of running sessions."""
-        return Releases(allocations=self.allocations, activity=self.activity, events=self.events, outlooks=self.queue_outlooks, policy=self.policy)
+        return Releases(allocations=self.allocations, activity=self.activity, events=self.events, outlooks=self.queue_outlooks, policy=self.policies.current)
 
     @cached_property
     def releaser(self) -> Releaser:
@@ -235,7 +247,7 @@ class Factory:
             releases=self.releases,
             stops=self.stops,
             audit_trail=self.audit_trail,
-            policy=self.policy,
+            policy=self.policies.current,
             clock=self.clock,
             uptime_seconds=time.monotonic,
         )
@@ -265,7 +277,7 @@ class Factory:
             facts=self.facts,
             audit=self.audit,
             clock=self.clock,
-            policy=self.policy,
+            policy=self.policies.current,
             max_queued_per_user=self.settings.max_queued_per_user,
         )
 
@@ -313,7 +325,7 @@ class Factory:
             devices=self.devices,
             activity=self.activity,
             sampler=GpuSampler(script=self.settings.data_dir / SCRIPT_FILE),
-            policy=self.policy,
+            policy=self.policies.current,
             clock=self.clock,
         )
 
@@ -384,7 +396,7 @@ class Factory:
             devices=self.devices,
             stops=self.stops,
             audit_trail=self.audit_trail,
-            policy=self.policy,
+            policy=self.policies.current,
             clock=self.clock,
         )
 

@@ -34,6 +34,7 @@ OPERATORS = (
     "token",
     "stop-sessions",
     "environments",
+    "policy",
     "migrate",
     "move-cluster",
     "check-catalog",
@@ -46,6 +47,7 @@ OPERATORS = (
 AUDIT_ACTIONS = {
     "grant": "An admin gave a person a tier until a date. `detail` holds tier, end and reason.",
     "revoke": "An admin took a granted tier back.",
+    "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
     "launch_session": "Somebody started a server for another person, or tried to. `detail` holds person and server.",
     "move_cluster": "An operator let the database belong to another cluster (`aiplatform move-cluster`). `target` is the new one, `detail` holds the one before and what was open.",
     "stop_session": "Somebody stopped another person's server.",
@@ -214,7 +216,7 @@ def policy() -> str:
     ]
     windows = [(f"`{key}`", _allowed(field), "yes" if field.is_required() else "no") for key, field in ReservationModel.model_fields.items()]
     parts = [
-        "A YAML file of these keys; what it leaves out is as shipped, or as in the preset under it. [Try a policy](../how-to/try-a-policy.md) says how to see what one does. "
+        "A YAML file of these keys; what it leaves out is as shipped, or as in the preset under it. [Try a policy](../how-to/try-a-policy.md) says how to see what one does, and how to apply it. "
         "A length of time is a number with `d`, `h`, `min` or `s`, or several: `3d`, `90min`, `1h 30min`. Presets: " + ", ".join(f"`{name}`" for name in PRESETS) + ".",
         "## Keys",
         table(("Key", "Meaning", "Allowed", "Shipped"), rows),

@@ -47,10 +47,25 @@ def read_document(file: Path) -> Document:
         if file.stat().st_size > _MAX_BYTES:
             document.add_problem((), "the file is larger than 4 MiB")
             return document
-        text = file.read_bytes().decode("utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = file.read_bytes()
     except OSError as error:
         document.add_problem((), f"cannot be read: {error.strerror or error}")
+        return document
+    return document_of(data, file)
+
+
+def document_of(data: bytes, file: Path) -> Document:
+    """Return what bytes say that need not be in a file; whatever is wrong with them stands in ``problems``.
+
+    Parameters
+    ----------
+    file
+        What the problems call it.
+    """
+    document = Document(file)
+    try:
+        text = data.decode("utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         document.problems.append(Problem(file, line, "is not UTF-8 text; save the file as UTF-8"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidationInfo, field_validator
 from pydantic_core import CoreSchema, core_schema
 
-from aiplatform_hub.catalog.documents import Document, KeyPath, read_document
+from aiplatform_hub.catalog.documents import Document, KeyPath, document_of, read_document
 from aiplatform_hub.catalog.lengths import UNITS, format_length, parse_length
 from aiplatform_hub.catalog.models import Instant, Text
 from aiplatform_hub.catalog.problems import Problem, configuration_error, repeated, unknown, wording
@@ -202,14 +202,28 @@ def read_policy(file: Path, base: Policy = SHIPPED, catalog: Catalog | None = No
     catalog
         If given, projects and GPU types must be known to it.
     """
-    document = read_document(file)
+    return _reading(read_document(file), base, catalog)
+
+
+def read_policy_text(text: str, name: str, base: Policy = SHIPPED, catalog: Catalog | None = None) -> PolicyReading:
+    """Return the same of a text that need not be in a file.
+
+    Parameters
+    ----------
+    name
+        What the problems call it.
+    """
+    return _reading(document_of(text.encode(errors="replace"), Path(name)), base, catalog)
+
+
+def _reading(document: Document, base: Policy, catalog: Catalog | None) -> PolicyReading:
     model = _model(document)
     policy = model.laid_over(base)
     wrong = document.content.keys() - model.model_fields_set
     for key, text in _contradictions(policy, model.model_fields_set, wrong):
         document.add_problem((key,), f"{key}: {text}")
     if catalog is not None:
-        for path, text in _unknown_names(model, catalog):
+        for path, text in _unknown_names(document.content, catalog):
             document.add_problem(path, f"{path[0]}: {text}")
     return PolicyReading(policy, tuple(document.problems))
 
@@ -243,13 +257,23 @@ def _contradictions(policy: Policy, said: AbstractSet[str], wrong: AbstractSet[s
             yield key, f"{low} ({format_length(low_seconds)}) is longer than {high} ({format_length(high_seconds)}), {why}"
 
 
-def _unknown_names(model: PolicyModel, catalog: Catalog) -> Iterator[tuple[KeyPath, str]]:
-    projects = [(key, name) for key in ("project_shares", "project_limits") for name in getattr(model, key)]
-    named: list[tuple[KeyPath, str, str | None, Mapping[str, Any]]] = [((key, name), "project", name, catalog.projects) for key, name in projects]
-    named += [(("gpu_type_weights", name), "GPU type", name, catalog.gpu_types) for name in model.gpu_type_weights]
-    for position, each in enumerate(model.reservations):
-        named.append((("reservations", position, "project"), "project", each.project, catalog.projects))
-        named.append((("reservations", position, "gpu_type"), "GPU type", each.gpu_type, catalog.gpu_types))
-    for path, what, name, known in named:
-        if name is not None and name not in known:
-            yield path, unknown(what, name, known)
+def _unknown_names(content: Mapping[str, Any], catalog: Catalog) -> Iterator[tuple[KeyPath, str]]:
+    """Yield each name that the catalogue lacks, also beside values that are wrong themselves."""
+    named: list[tuple[KeyPath, str, Any, Mapping[str, Any]]] = []
+    for key, what, known in (
+        ("project_shares", "project", catalog.projects),
+        ("project_limits", "project", catalog.projects),
+        ("gpu_type_weights", "GPU type", catalog.gpu_types),
+    ):
+        named += [((key, name), what, name, known) for name in _names(content.get(key))]
+    windows = content.get("reservations")
+    for position, each in enumerate(windows if isinstance(windows, list) else ()):
+        for key, what, names in (("project", "project", catalog.projects), ("gpu_type", "GPU type", catalog.gpu_types)):
+            named += [(("reservations", position, key), what, each.get(key), names)] if isinstance(each, dict) else []
+    for path, what, name, names in named:
+        if isinstance(name, str) and name and name not in names:
+            yield path, unknown(what, name, names)
+
+
+def _names(value: object) -> Iterable[str]:
+    return value if isinstance(value, dict) else ()

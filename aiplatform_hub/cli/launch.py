@@ -194,4 +194,7 @@ def _would(found: Mapping[str, Any]) -> str:
     if found["outcome"] == "queue":
         where = place(found["position"]) if found["position"] else ""
         return f"Would wait in the queue{f', {where[0].lower()}{where[1:]}' if where else ''}"
-    return "Would start" if found["outcome"] == "admit" else "Would be refused"
+    if found["outcome"] != "admit":
+        return "Would be refused"
+    ends = f" and end at {local(found['must_end_at'])}, when a class begins" if found.get("must_end_at") else ""
+    return f"Would start{ends}"

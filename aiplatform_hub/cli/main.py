@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "token": "aiplatform_hub.cli.token:token",
     "stop-sessions": "aiplatform_hub.cli.operator:stop_sessions",
     "grants": "aiplatform_hub.cli.grants:grants",
+    "policy": "aiplatform_hub.cli.policy:policy",
     "environments": "aiplatform_hub.cli.environments:environments",
     "migrate": "aiplatform_hub.cli.operator:migrate",
     "move-cluster": "aiplatform_hub.cli.move_cluster:move_cluster",

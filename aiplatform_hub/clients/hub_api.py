@@ -88,11 +88,24 @@ class HubApiClient:
         ServiceUnavailableError
             If the hub does not answer, or does not let this service read users.
         """
-        response = await self._fetch("GET", f"/aiplatform/users/{quote(name, safe='', errors='replace')}")
+        return await self._person(f"users/{quote(name, safe='', errors='replace')}", name)
+
+    async def user_of_id(self, user_id: int) -> HubUser | None:
+        """Return the person who has an id, under whatever name, or None when the hub has nobody of it.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            As :meth:`user`.
+        """
+        return await self._person(f"user-ids/{user_id}", f"number {user_id}")
+
+    async def _person(self, address: str, who: str) -> HubUser | None:
+        response = await self._fetch("GET", f"/aiplatform/{address}")
         if response.code == _NOT_FOUND:
             return None
         if response.code != 200:  # noqa: PLR2004 - HTTP
-            raise ServiceUnavailableError(f"JupyterHub did not tell who {name} is: {_answer(response).message or response.code}.")
+            raise ServiceUnavailableError(f"JupyterHub did not tell who {who} is: {_answer(response).message or response.code}.")
         model = json.loads(response.body)
         return HubUser(id=model["id"], name=model["name"], is_admin=model["admin"], groups=frozenset(model["groups"]))
 

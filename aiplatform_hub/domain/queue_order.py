@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
+from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner_board import Board
 from aiplatform_hub.domain.queue_values import PlannerInput, Waiting
 
@@ -19,13 +21,32 @@ def is_overdue(request: Waiting, given: PlannerInput) -> bool:
 def in_order(given: PlannerInput, board: Board) -> list[Waiting]:
     """Return the requests, the one that is next first.
 
-    Requests for which sessions are being stopped come first, so that nobody is stopped in vain. Then come overdue ones, then those for a whole node that are old enough for it or would keep little idle (GPUs that
-    come free one by one would pass them for ever), each by submit time; then all others by fair share. Those who tie there, by what they
+    Requests for which sessions are being stopped come first, so that nobody is stopped in vain. Then come overdue ones, then those
+    for a whole node that are old enough for it or would keep little idle (GPUs that come free one by one would pass them for ever),
+    each by submit time; then all others by fair share. Those who tie there, by the GPUs that their owners hold or would have had by
+    then, the fewest first, so that people who are equal take turns; then by what they
     probably use, the least first, then by submit time. While few wait, those expected to last longest come before the others,
     so that the GPUs have work when nobody is there to ask for more.
     """
     is_short = _asked(given.waiting) <= given.policy.short_queue_fraction * sum(node.gpus for node in given.nodes)
-    return sorted(given.waiting, key=lambda request: (*_key(request, given, board, is_short=is_short), request.requested_seconds, request.id))
+    keys = {request.id: (*_key(request, given, board, is_short=is_short), request.requested_seconds, request.id) for request in given.waiting}
+    order = sorted(given.waiting, key=lambda request: keys[request.id])
+    if not given.policy.is_fair:
+        return order
+    turns = _turns(order, given)
+    return sorted(order, key=lambda request: (*keys[request.id][:2], turns[request.id], *keys[request.id][2:]))
+
+
+def _turns(order: Iterable[Waiting], given: PlannerInput) -> dict[str, int]:
+    """Return how many GPUs the owner of each request holds and would have if its own requests before it had started."""
+    held: Counter[Person] = Counter()
+    for session in given.running:
+        held[session.person] += session.gpus
+    turns: dict[str, int] = {}
+    for request in order:
+        turns[request.id] = held[request.person]
+        held[request.person] += 0 if request.blocked_by else request.gpus
+    return turns
 
 
 def _asked(waiting: Iterable[Waiting]) -> int:

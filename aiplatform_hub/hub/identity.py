@@ -1,9 +1,10 @@
 """Tells the services a user's id, and the traffic to servers.
 
 The platform keys everything by the hub's user id, because users and servers can be
-renamed, but the hub's REST API does not show ids (6.1). This one read-only address does:
-``GET /hub/api/aiplatform/users/NAME``, for tokens with ``read:users``. The hub loads it
-through ``extra_handlers``: no page, no state, and nothing but what the hub itself knows.
+renamed, but the hub's REST API does not show ids (6.1). These read-only addresses do:
+``GET /hub/api/aiplatform/users/NAME`` and ``GET /hub/api/aiplatform/user-ids/ID``, for tokens
+with ``read:users``. The hub loads them through ``extra_handlers``: no page, no state, and
+nothing but what the hub itself knows.
 
 The hub copies what its proxy knows of traffic every five minutes into ``last_activity``. Whether somebody
 opened a server has to be known as of now, so ``GET /hub/api/aiplatform/traffic``, for tokens with the
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.orm import User
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
@@ -37,6 +40,10 @@ class UserIdHandler(APIHandler):
         user = self.find_user(user_name)
         if user is None:
             raise HTTPError(404)
+        self.answer(user)
+
+    def answer(self, user: Any) -> None:
+        """Answer with a person."""
         self.set_header("Content-Type", "application/json")
         self.write(json.dumps({"id": user.id, "name": user.name, "admin": user.admin, "groups": sorted(group.name for group in user.groups)}))
 
@@ -57,5 +64,21 @@ class TrafficHandler(APIHandler):
         self.write(json.dumps({"servers": servers}))
 
 
-IDENTITY_HANDLERS = ((r"/api/aiplatform/users/([^/]+)", UserIdHandler), (r"/api/aiplatform/traffic", TrafficHandler))
+class UserOfIdHandler(UserIdHandler):
+    """The same of whoever has an id, under whatever name now."""
+
+    @needs_scope("read:users")  # of everybody: a filter names no ids
+    def get(self, user_id: str) -> None:
+        """Answer with the person, or 404."""
+        user = self.db.get(User, int(user_id))
+        if user is None:
+            raise HTTPError(404)
+        self.answer(user)
+
+
+IDENTITY_HANDLERS = (
+    (r"/api/aiplatform/users/([^/]+)", UserIdHandler),
+    (r"/api/aiplatform/user-ids/([0-9]{1,18})", UserOfIdHandler),
+    (r"/api/aiplatform/traffic", TrafficHandler),
+)
 """For ``c.JupyterHub.extra_handlers``."""

@@ -37,7 +37,7 @@ class ActivityMeter:
         devices: DeviceStore,
         activity: ActivityStore,
         sampler: Sampler,
-        policy: Policy,
+        policy: Callable[[], Policy],
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -72,7 +72,7 @@ class ActivityMeter:
         ends = self._activity.last_ends(connection, [a.id for a in running if a.id not in opened])
         changes = _Changes()
         for allocation in running:
-            activity = activity_of(allocation.devices, before, samples, below_percent=self._policy.idle_below_percent)
+            activity = activity_of(allocation.devices, before, samples, below_percent=self._policy().idle_below_percent)
             last = opened.get(allocation.id)
             start = last.interval.last_seen_at if last else ends.get(allocation.id, allocation.started_at or at)
             mine = [samples[device] for device in allocation.devices if device in samples]

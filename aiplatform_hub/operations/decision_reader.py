@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,15 +37,26 @@ class Scene:
 
 
 class DecisionReader:
-    """Reads facts and makes decision inputs of them."""
+    """Reads facts and makes decision inputs of them.
 
-    def __init__(self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Policy, max_queued_per_user: int) -> None:
+    Parameters
+    ----------
+    policy
+        Gives the policy that counts now.
+    """
+
+    def __init__(self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Callable[[], Policy], max_queued_per_user: int) -> None:
         self.catalog = catalog
-        self.policy = policy
+        self._policy = policy
         self._devices = devices
         self._facts = facts
         self._max_queued = max_queued_per_user
         self._free: tuple[tuple[GpuDevice, ...], tuple[tuple[GpuDevice, DeviceState], ...]] = ((), ())
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that counts now; it may be another one the next time."""
+        return self._policy()
 
     def lock(self, connection: Connection) -> None:
         """Take the write lock, for what needs no look at the place."""
@@ -111,9 +122,9 @@ class DecisionReader:
         may_wait
             Whether whoever asks wants to wait.
         """
-        capacity = self.capacity(scene.pool, scene.live.open)
-        is_alone = not (may_wait or scene.live.queued or self.policy.reservations or self.policy.project_limits)
-        standing = None if is_alone else self._standing(draft, scene, capacity, facts, may_wait=may_wait)
+        capacity, policy = self.capacity(scene.pool, scene.live.open), self.policy
+        is_alone = not (may_wait or scene.live.queued or policy.reservations or policy.project_limits)
+        standing = None if is_alone else self._standing(draft, scene, capacity, facts, policy, may_wait=may_wait)
         return self.inputs_with(caller, draft, scene, facts, standing, capacity)
 
     def inputs_with(  # noqa: PLR0913, PLR0917  what a decision depends on
@@ -135,23 +146,19 @@ class DecisionReader:
         """Return what the dispatcher knew in its last pass."""
         return Outlook() if facts.outlook is None else outlook_from_json(facts.outlook)
 
-    def _standing(self, draft: Allocation, scene: Scene, capacity: Capacity, facts: Facts, *, may_wait: bool) -> Standing | None:
+    def _standing(  # noqa: PLR0913  private
+        self, draft: Allocation, scene: Scene, capacity: Capacity, facts: Facts, policy: Policy, *, may_wait: bool
+    ) -> Standing | None:
         queued, line = [a for a in scene.live.queued if a.id != draft.id], None
         if draft.request.gpus:
             outlook = self.outlook(facts)
-            if self._may_be_behind(draft, queued, outlook):
-                line = line_of(View(scene.now.timestamp(), scene.live.open, (*queued, draft), capacity), outlook, self.policy)
+            if _may_be_behind(draft, queued, outlook, policy):
+                line = line_of(View(scene.now.timestamp(), scene.live.open, (*queued, draft), capacity), outlook, policy)
         if line is None and not may_wait:
             return None
         mine = sum(a.user_id == draft.user_id for a in queued)
         is_queued = len(queued) < len(scene.live.queued)
         return Standing(line_id(draft.id), may_wait=may_wait, is_queued=is_queued, owner_queued=mine, max_queued=self._max_queued, line=line)
-
-    def _may_be_behind(self, draft: Allocation, queued: Sequence[Allocation], outlook: Outlook) -> bool:
-        """Return whether the planner has a say: somebody waits for such GPUs, or the policy keeps some."""
-        gpu_type = draft.request.gpu_type
-        is_behind = any(a.request.gpus and a.request.gpu_type == gpu_type and a.id not in outlook.blocked for a in queued)
-        return is_behind or bool(self.policy.reservations or self.policy.project_limits)
 
     def _project(self, name: str | None) -> Project | None:
         return None if name is None else self.catalog.projects.get(name)
@@ -171,6 +178,13 @@ class DecisionReader:
         names = {device.gpu_type for device in pool.devices}
         labels = {name: kind.display_name for name, kind in self.catalog.gpu_types.items() if name in names}
         return Capacity(memory_bytes=pool.memory_bytes, cpu_cores=pool.cpu_cores, devices=states, is_cluster=True, gpu_labels=labels, shapes=pool.shapes)
+
+
+def _may_be_behind(draft: Allocation, queued: Sequence[Allocation], outlook: Outlook, policy: Policy) -> bool:
+    """Return whether the planner has a say: somebody waits for such GPUs, or the policy keeps some."""
+    gpu_type = draft.request.gpu_type
+    is_behind = any(a.request.gpus and a.request.gpu_type == gpu_type and a.id not in outlook.blocked for a in queued)
+    return is_behind or bool(policy.reservations or policy.project_limits)
 
 
 def next_place(scene: Scene) -> datetime:

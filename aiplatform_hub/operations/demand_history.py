@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person
-from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.domain.queue_facts import EXPECTED_QUANTILE
 from aiplatform_hub.domain.queueing import ExpectedLength, Outlook
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
@@ -22,11 +22,18 @@ LENGTHS_OF = 3000
 
 
 class DemandHistory:
-    """Follows the ledger. One object for one thread at a time."""
+    """Follows the ledger. One object for one thread at a time.
 
-    def __init__(self, *, usage: UsageStore, policy: Policy) -> None:
+    Parameters
+    ----------
+    policy
+        Gives the policy that counts now; it is looked up at each :meth:`refresh`.
+    """
+
+    def __init__(self, *, usage: UsageStore, policy: Callable[[], Policy]) -> None:
         self._store = usage
-        self._policy = policy
+        self._current = policy
+        self._policy = SHIPPED
         self._sequence: int | None = None
         self._usage: dict[Person, DecayedUsage] = {}
         self._lengths = SessionLengths()
@@ -36,8 +43,16 @@ class DemandHistory:
         """The last row of the ledger that it knows; 0 before the first look."""
         return self._sequence or 0
 
+    @property
+    def policy(self) -> Policy:
+        """The policy of the last :meth:`refresh`."""
+        return self._policy
+
     def refresh(self, connection: Connection, now: datetime) -> None:
-        """Take in what has closed since the last time; at first, what still counts."""
+        """Take in what has closed since the last time; at first, and when the policy weighs use otherwise, what still counts."""
+        before, self._policy = self._policy, self._current()
+        if _weighing(before) != _weighing(self._policy):
+            self._sequence, self._usage, self._lengths = None, {}, SessionLengths()
         if self._sequence is None:
             since = now - timedelta(seconds=HALF_LIVES * self._policy.half_life_seconds)
             head = self._store.head(connection).sequence
@@ -91,6 +106,11 @@ class DemandHistory:
         since = (allocation.started_at or allocation.held_at or allocation.requested_at).timestamp()
         age = max(0.0, now_seconds - since)
         return now_seconds + self._lengths.remaining_seconds(_kind(allocation), age, self._policy.reserve_quantile)
+
+
+def _weighing(policy: Policy) -> tuple[object, ...]:
+    """Return what the counters of use depend on."""
+    return policy.half_life_seconds, dict(policy.gpu_type_weights)
 
 
 def _kind(allocation: Allocation) -> SessionKind:

@@ -20,6 +20,7 @@ from aiplatform_hub.errors import QuotaExceededError, QuotaInUseError, Reason
 from aiplatform_hub.operations.decision_inputs import DecisionInputs, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of
 from aiplatform_hub.operations.demand_history import DemandHistory
+from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.queue_json import entries_to_json, outlook_from_json, outlook_to_json
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.requeueing import is_due_again, put_back
@@ -89,7 +90,7 @@ class Dispatcher:
         history: DemandHistory,
         reader: DecisionReader,
         releases: Releases,
-        interest: timedelta,
+        interest: InterestClock,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -107,10 +108,19 @@ class Dispatcher:
         self._told: tuple[object, ...] = ()
         self._told_at: datetime | None = None
 
-    def owners(self) -> frozenset[str]:
-        """Return the names of those who have something queued."""
+    def owners(self) -> frozenset[tuple[int, str]]:
+        """Return the hub's ids of those who have something queued, with their names as they are stored."""
         with self._database.read() as connection:
             return self._allocations.queued_owners(connection)
+
+    def renamed(self, user_id: int, user_name: str) -> None:
+        """Let what a person has queued go on under their new name, at its place."""
+        with self._database.write() as connection:
+            self._reader.lock(connection)
+            now = self._clock()
+            for allocation in self._allocations.queued(connection):
+                if allocation.user_id == user_id and allocation.user_name != user_name:
+                    self._allocations.change(connection, allocation, to=allocation.state, at=now, cause="renamed", actor=ACTOR, user_name=user_name)
 
     def dispatch(self, people: Mapping[str, Caller | None]) -> Dispatched:
         """Make one pass.
@@ -123,6 +133,7 @@ class Dispatcher:
         """
         held: list[Allocation] = []
         ended: dict[UUID, EndCause] = {}
+        self._interest.tick()
         for _ in range(MOST_ROUNDS):
             survey, outlook = self._survey(people)
             ended |= self._end(survey.over[:ENDS_AT_ONCE])
@@ -178,15 +189,15 @@ class Dispatcher:
             self._history.refresh(connection, now)
             sessions = self._releases.around(connection, live.open, now)
             promised = self._known_promises(connection)
-        around = Around(now, self._interest, self._reader.catalog, people, granted, live.open)
+        around = Around(now, self._interest.interest, self._reader.catalog, people, granted, live.open)
         eligibility, refused = Eligibility(around), self._refusals.standing(live, now)
         judged = {a.id: refused.get(a.id) or eligibility.of(a) for a in live.queued}
         blocked = frozenset(id_ for id_, verdict in judged.items() if not isinstance(verdict, Eligible))
         known = self._history.outlook(now, live.open, live.queued, blocked)
         kept = promised_now(promised, {a.id: a for a in (*live.open, *live.queued)}, blocked)
-        outlook = replace(with_takeable(known, live.open, sessions, self._reader.policy), promised=kept)
+        outlook = replace(with_takeable(known, live.open, sessions, self._history.policy), promised=kept)
         view = View(now.timestamp(), live.open, live.queued, self._reader.capacity(pool, live.open))
-        line = line_of(view, outlook, self._reader.policy)
+        line = line_of(view, outlook, self._history.policy)
         return Survey(view, judged, line, plan(line)), outlook
 
     def _known_promises(self, connection: Connection) -> Mapping[UUID, frozenset[UUID]]:
@@ -276,7 +287,7 @@ class Dispatcher:
         """Store what was known and found, if it says something new."""
         takeable = frozenset((id_, each.is_idle, each.is_ending) for id_, each in outlook.takeable.items())
         taken = (takeable, frozenset(outlook.promised.items()), outlook.claims, outlook.wanted)
-        told = (entries, outlook.blocked, self._history.sequence, frozenset(outlook.ends), *taken)
+        told = (entries, outlook.blocked, self._history.sequence, frozenset(outlook.ends), self._history.policy, *taken)
         now = self._clock()
         is_old = self._told_at is None or not timedelta(0) <= now - self._told_at < OUTLOOK_LIFETIME
         if told == self._told and not (is_old and entries):

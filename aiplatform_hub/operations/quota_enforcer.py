@@ -70,7 +70,7 @@ class QuotaEnforcer:
         facts: FactStore,
         audit: AuditStore,
         clock: Callable[[], datetime],
-        policy: Policy = SHIPPED,
+        policy: Callable[[], Policy] = lambda: SHIPPED,
         max_queued_per_user: int = DEFAULT_MAX_QUEUED,
     ) -> None:
         self._database = database
@@ -225,6 +225,7 @@ class QuotaEnforcer:
     @contextmanager
     def _one_transaction(self) -> Iterator[Connection]:
         """Open a write transaction in which a broken constraint is a refusal, never an internal error."""
+        _ = self._reader.policy  # looked up now, so that nobody waits for it under the lock
         try:
             with self._database.write() as connection:
                 yield connection

@@ -61,7 +61,7 @@ class Releaser:
         releases: Releases,
         stops: SessionStops,
         audit_trail: AuditTrail,
-        policy: Policy,
+        policy: Callable[[], Policy],
         clock: Callable[[], datetime],
         uptime_seconds: Callable[[], float],
     ) -> None:
@@ -116,7 +116,7 @@ class Releaser:
         return (now - self._looked_at).total_seconds() <= uptime_seconds - self._looked_seconds + LARGEST_CORRECTION_SECONDS
 
     def _verdict(self, session: Allocation, around: Surroundings, *, is_waiting: bool) -> Verdict:
-        return verdict(facts_of(session, around), self._policy, is_somebody_waiting=is_waiting)
+        return verdict(facts_of(session, around), self._policy(), is_somebody_waiting=is_waiting)
 
     def _mark(
         self,
@@ -194,7 +194,7 @@ class Releaser:
             if session is None:
                 raise NotFoundError("There is no such allocation.")
             facts = facts_of(session, Surroundings(now))
-            until = extension(facts, self._policy)
+            until = extension(facts, self._policy())
             refusal = self._refusal(session) or (self._at_the_end(session) if until is None else "")
             if refusal or until is None:
                 raise ConflictError(refusal)
@@ -213,9 +213,9 @@ class Releaser:
             return "This session has no GPUs, so nothing takes them back and there is nothing to extend."
         if session.stop_cause is not None:
             return "This session is being stopped already."
-        return "" if self._policy.is_releasing else "Nobody's GPUs are taken back here, so there is nothing to extend."
+        return "" if self._policy().is_releasing else "Nobody's GPUs are taken back here, so there is nothing to extend."
 
     def _at_the_end(self, session: Allocation) -> str:
         if session.must_end_at is not None:
             return f"This session makes room for a class at {isoformat(session.must_end_at)} and cannot be extended beyond that."
-        return f"This session is kept as long as extensions may carry it: {span(self._policy.session_ceiling_seconds)} from its start."
+        return f"This session is kept as long as extensions may carry it: {span(self._policy().session_ceiling_seconds)} from its start."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -27,7 +27,9 @@ CALLED_OFF = "release_called_off"
 class Releases:
     """Reads what the verdict on a session depends on, in the transaction of whoever asks."""
 
-    def __init__(self, *, allocations: AllocationStore, activity: ActivityStore, events: EventStore, outlooks: QueueOutlookStore, policy: Policy) -> None:
+    def __init__(
+        self, *, allocations: AllocationStore, activity: ActivityStore, events: EventStore, outlooks: QueueOutlookStore, policy: Callable[[], Policy]
+    ) -> None:
         self._allocations = allocations
         self._activity = activity
         self._events = events
@@ -53,7 +55,7 @@ class Releases:
         if not active:
             return {}
         around = self._with_waiting(connection, active, self.around(connection, active, now))
-        views = {session.id: view_of(session, around[session.id], self._policy) for session in active}
+        views = {session.id: view_of(session, around[session.id], self._policy()) for session in active}
         return {id_: view for id_, view in views.items() if view is not None}
 
     def _with_waiting(self, connection: Connection, active: Iterable[Allocation], around: Mapping[UUID, Surroundings]) -> dict[UUID, Surroundings]:

@@ -29,7 +29,7 @@ class ServerCuller:
         devices: DeviceStore,
         stops: SessionStops,
         audit_trail: AuditTrail,
-        policy: Policy,
+        policy: Callable[[], Policy],
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
@@ -85,5 +85,5 @@ class ServerCuller:
             inactive_since_seconds=(now - inactive).timestamp(),
             inactive_after_seconds=limit.total_seconds(),
         )
-        found = verdict(facts, self._policy, is_somebody_waiting=False)
+        found = verdict(facts, self._policy(), is_somebody_waiting=False)
         return found.action is Action.RELEASE and found.why is Cause.INACTIVE

@@ -115,6 +115,12 @@ class ActivityStore:
         connection.execute(update(activity_intervals).where(mine, ends > ended_at).values(ended_at=ended_at, last_seen_at=ended_at))
         connection.execute(update(activity_intervals).where(mine, _IS_OPEN).values(ended_at=activity_intervals.c.last_seen_at))
 
+    def was_used(self, connection: Connection, allocation_id: UUID) -> bool:
+        """Return whether a GPU of a session was ever seen busy."""
+        columns = activity_intervals.c
+        statement = select(columns.id).where(columns.allocation_id == allocation_id, columns.activity == "used").limit(1)
+        return connection.execute(statement).first() is not None
+
 
 def _open(row: RowMapping) -> OpenActivity:
     interval = ActivityInterval(
@@ -137,9 +143,3 @@ def _values(interval: ActivityInterval) -> dict[str, object]:
         "mean_utilisation_percent": interval.mean_utilisation_percent,
         "max_memory_bytes": interval.max_memory_bytes,
     }
-
-    def was_used(self, connection: Connection, allocation_id: UUID) -> bool:
-        """Return whether a GPU of a session was ever seen busy."""
-        columns = activity_intervals.c
-        statement = select(columns.id).where(columns.allocation_id == allocation_id, columns.activity == "used").limit(1)
-        return connection.execute(statement).first() is not None

@@ -180,9 +180,16 @@ class AllocationStore:
         """Return every queued allocation, the longest waiting first."""
         return self._all(connection, _QUEUED)
 
-    def queued_owners(self, connection: Connection) -> frozenset[str]:
-        """Return the names of those who have something queued."""
-        return frozenset(connection.execute(select(allocations.c.user_name).where(IS_QUEUED).distinct()).scalars())
+    def queued_owners(self, connection: Connection) -> frozenset[tuple[int, str]]:
+        """Return the hub's ids of those who have something queued, with their names of then."""
+        statement = select(allocations.c.user_id, allocations.c.user_name).where(IS_QUEUED).distinct()
+        return frozenset((row.user_id, row.user_name) for row in connection.execute(statement))
+
+    def set_confirmed(self, connection: Connection, words: Mapping[UUID, datetime]) -> None:
+        """Let owners' words about queued requests count from other instants. No transition: nobody said anything."""
+        if words:
+            statement = update(allocations).where(allocations.c.id == bindparam("of"), IS_QUEUED).values(confirmed_at=bindparam("at"))
+            connection.execute(statement, [{"of": id_, "at": at} for id_, at in words.items()])
 
     def unstarted(self, connection: Connection) -> tuple[Allocation, ...]:
         """Return holds out of the queue that no start has taken up, the longest held first."""

@@ -27,6 +27,10 @@ class QueueOutlookStore:
         """Return the outlook as it was stored; None before the first pass."""
         return connection.execute(LATEST_OUTLOOK).scalar_one_or_none()
 
+    def written_at(self, connection: Connection) -> datetime | None:
+        """Return when it was written last: while somebody waits, twice a minute at least; None before the first pass."""
+        return connection.execute(select(queue_outlooks.c.at).where(queue_outlooks.c.name == BUILT_IN)).scalar_one_or_none()
+
     def entries(self, connection: Connection) -> Any:
         """Return the entries as they were stored; None before the first pass."""
         return connection.execute(select(queue_outlooks.c.entries).where(queue_outlooks.c.name == BUILT_IN)).scalar_one_or_none()

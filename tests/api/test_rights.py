@@ -37,6 +37,8 @@ TABLE = {
         "read_only": 403,
         "service": 403,
     },
+    ("GET", "api/v1/policy"): READ_ALL,
+    ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
     ("GET", "api/v1/usage"): READ_ALL,
     ("GET", "api/v1/costs"): READ_ALL,
@@ -81,7 +83,11 @@ def test_each_route_answers_each_caller_as_the_table_says(place, ended, method, 
     address = place.hub.url + PREFIX + path.replace("{user}", "user2").replace("{id}", ended)
     token = token_of(place, caller)
     headers = {} if token is None else {"Authorization": f"token {token}"}
-    bodies = {"POST": {**BODY, "server_name": f"t-{caller}"[:30].replace("_", "-")} if path.endswith("allocations") else BODY, "PATCH": {"gpus": 1}}
+    bodies = {
+        "POST": {**BODY, "server_name": f"t-{caller}"[:30].replace("_", "-")} if path.endswith("allocations") else BODY,
+        "PATCH": {"gpus": 1},
+        "PUT": {"document": ""},
+    }
     with requests.request(method, address, headers=headers, timeout=30, stream=True, json=bodies.get(method)) as answer:
         assert answer.status_code == TABLE[method, path][caller], answer.text if "events" not in path else ""
         if answer.status_code >= 400:

@@ -19,7 +19,7 @@ async def keep() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     factory = Factory(settings_from(parser.parse_args()))
-    factory.policy = FIFO
+    factory.policies.current = lambda: FIFO
     hub = HubApiClient(api_url=factory.settings.hub_api_url, token="secret")
     await Keeper(factory=factory, hub=hub, duties=MachineDuties(factory=factory), pace=0.1).run(stop)
 

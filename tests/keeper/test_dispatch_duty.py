@@ -158,3 +158,41 @@ def test_nothing_is_asked_of_the_hub_while_nobody_waits(machine, hub, duty, take
     look(duty)
     look(duty)
     assert asked == []
+
+
+def test_renamed_person_keeps_their_place_and_starts_under_the_new_name(machine, hub, duty, taken):
+    waiting, other = queue(machine), queue(machine, 6)
+    look(duty)
+    hub.names = {5: "eve"}
+    duty._people.clear()
+    look(duty)
+    found = machine.find(waiting.id)
+    assert (found.user_name, found.is_queued, found.queued_at) == ("eve", True, waiting.queued_at)
+    give_up(machine, taken[0])
+    look(duty)
+    assert machine.find(waiting.id).state is AllocationState.ACTIVE
+    assert hub.starts == ["eve"]
+    assert machine.find(other.id).is_queued
+
+
+def test_name_that_another_person_has_now_takes_nobodys_place(machine, hub, duty, taken):
+    """Two people changed names: each request stays with whose it is."""
+    one, two = queue(machine, 5), queue(machine, 6)
+    hub.names = {5: "user6", 6: "user5"}
+    look(duty)
+    assert [(machine.find(a.id).user_id, machine.find(a.id).user_name) for a in (one, two)] == [(5, "user6"), (6, "user5")]
+    assert all(machine.find(a.id).is_queued for a in (one, two))
+
+
+def test_namesake_of_somebody_who_is_gone_keeps_what_is_theirs(machine, hub, duty, taken):
+    gone, theirs = queue(machine, 5), queue(machine, 6)
+    hub.names = {6: "user5"}  # person 5 was deleted, and person 6 took the name
+    known = duty._hub.user_of_id
+
+    async def user_of_id(user_id):
+        return None if user_id == 5 else await known(user_id)
+
+    duty._hub.user_of_id = user_of_id
+    look(duty)
+    assert machine.find(gone.id).end_cause is EndCause.OWNER_GONE
+    assert (machine.find(theirs.id).is_queued, machine.find(theirs.id).user_name) == (True, "user5")

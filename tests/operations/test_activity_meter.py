@@ -40,7 +40,7 @@ class Metered:
         chain = self.chain
         return ActivityMeter(
             database=chain.database, allocations=chain.allocations, devices=chain.devices, activity=self.store, sampler=self.gpus,
-            policy=chain.policy, clock=chain.clock,
+            policy=chain.current_policy, clock=chain.clock,
         )  # fmt: skip
 
     def start(self, user: int = 1, gpus: int = 1, name: str = "") -> Allocation:

@@ -23,7 +23,7 @@ LIMIT = timedelta(hours=4)
 def culler(chain: Chain) -> ServerCuller:
     trail = AuditTrail(database=chain.database, audit=AuditStore(), clock=chain.clock)
     parts = {"database": chain.database, "allocations": chain.allocations, "devices": chain.devices, "audit_trail": trail, "clock": chain.clock}
-    return ServerCuller(**parts, stops=SessionStops(**parts), policy=chain.policy)
+    return ServerCuller(**parts, stops=SessionStops(**parts), policy=chain.current_policy)
 
 
 def session(chain: Chain, number: int, gpus: int) -> Allocation:

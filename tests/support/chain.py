@@ -19,6 +19,7 @@ from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatched, Dispatcher
+from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -101,6 +102,8 @@ class Chain:
     clock: Clock = field(default_factory=Clock)
     catalog: Catalog = CATALOG
     policy: Policy = SHIPPED
+    policy_of: Callable[[], Policy] | None = None
+    """Gives a policy that may change."""
 
     def __post_init__(self) -> None:
         self.allocations, self.devices, self.usage = AllocationStore(), DeviceStore(), UsageStore()
@@ -114,9 +117,11 @@ class Chain:
             facts=FactStore(),
             audit=AuditStore(),
             clock=self.clock,
-            policy=self.policy,
+            policy=self.current_policy,
         )
-        self.releases = Releases(allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.policy)
+        self.releases = Releases(
+            allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.current_policy
+        )
         self.dispatcher, self.desk, self.releaser = self._dispatcher(), self._desk(), self.new_releaser()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
@@ -124,7 +129,11 @@ class Chain:
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
 
     def _reader(self) -> DecisionReader:
-        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.policy, max_queued_per_user=10)
+        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.current_policy, max_queued_per_user=10)
+
+    def current_policy(self) -> Policy:
+        """Return the policy that counts now."""
+        return self.policy_of() if self.policy_of is not None else self.policy
 
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(
@@ -133,11 +142,24 @@ class Chain:
             decisions=DecisionStore(),
             grants=GrantStore(),
             outlooks=QueueOutlookStore(),
-            history=DemandHistory(usage=self.usage, policy=self.policy),
+            history=DemandHistory(usage=self.usage, policy=self.current_policy),
             reader=self._reader(),
             releases=self.releases,
+            interest=self.interest_clock(),
+            clock=self.clock,
+        )
+
+    def interest_clock(self, monotonic: Callable[[], float] | None = None, longest_step: timedelta = timedelta(days=999)) -> InterestClock:
+        """Return what counts the time that passes; unless told otherwise, all that the test's clock says."""
+        return InterestClock(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=QueueOutlookStore(),
             interest=timedelta(hours=24),
             clock=self.clock,
+            monotonic=monotonic or (lambda: self.clock().timestamp()),
+            longest_step=longest_step,
         )
 
     def _desk(self) -> QueueDesk:
@@ -162,7 +184,7 @@ class Chain:
             releases=self.releases,
             stops=SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=audit_trail, clock=self.clock),
             audit_trail=audit_trail,
-            policy=self.policy,
+            policy=self.current_policy,
             clock=self.clock,
             uptime_seconds=uptime_seconds or (lambda: self.clock().timestamp()),
         )

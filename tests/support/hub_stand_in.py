@@ -32,6 +32,8 @@ class HubStandIn:
         """Answer every start so, without trying."""
         self.gone: set[str] = set()
         """People whom it does not know any more."""
+        self.names: dict[int, str] = {}
+        """New names by id, of those who were renamed."""
         self.starts: list[str] = []
         self.stops: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -45,14 +47,21 @@ class HubStandIn:
 
     def user(self, name: str) -> dict[str, Any]:
         self.at("who")
-        return {"id": int(name.removeprefix("user")), "name": name, "admin": False, "groups": []}
+        return {"id": self.id_of(name), "name": name, "admin": False, "groups": []}
+
+    def id_of(self, name: str) -> int:
+        return next((id_ for id_, new in self.names.items() if new == name), 0) or int(name.removeprefix("user"))
+
+    def is_known(self, name: str) -> bool:
+        is_old = name in {f"user{id_}" for id_ in self.names} and name not in self.names.values()
+        return name not in self.gone and not is_old
 
     def start(self, user_name: str, server_name: str, options: dict[str, Any]) -> tuple[int, str]:
         self.starts.append(user_name)
         if self.refusal is not None:
             return self.refusal
         self.at("before take_up")
-        machine, caller = self.machine, Caller(int(user_name.removeprefix("user")), user_name)
+        machine, caller = self.machine, Caller(self.id_of(user_name), user_name)
         server = ServerKey(caller.user_id, server_name, caller.user_id * 10)
         try:
             request = resolve(options, catalog=machine.factory.catalog, caller=caller)
@@ -84,8 +93,12 @@ class HubStandIn:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 name = unquote(self.path.rsplit("/", 1)[1])
-                status = 404 if name in hub.gone else 200
-                self._answer(status, hub.user(name) if "/aiplatform/" in self.path else {"name": name, "servers": {}})
+                if "/user-ids/" in self.path:
+                    name = hub.names.get(int(name), f"user{name}")
+                if not hub.is_known(name):
+                    self._answer(404, {})
+                    return
+                self._answer(200, hub.user(name) if "/aiplatform/" in self.path else {"name": name, "servers": {}})
 
             def do_POST(self) -> None:
                 content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

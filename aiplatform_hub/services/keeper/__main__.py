@@ -78,7 +78,7 @@ async def _keep(factory: Factory, lock: KeeperLock, stop: asyncio.Event) -> int:
     hub = _hub(settings)
     duties: Duties = ClusterDuties(factory=factory, hub=hub) if settings.place is Place.CLUSTER else MachineDuties(factory=factory)
     keeper = Keeper(factory=factory, hub=hub, duties=duties)
-    server = serve(settings.service_host, settings.keeper_port, lambda: "" if keeper.is_at_work else "The keeper begins.")
+    server = serve(settings.service_host, settings.keeper_port, lambda: "" if keeper.is_at_work else "The keeper begins.", lambda: keeper.remark)
     _LOG.info("Keeping %s", settings.namespace if settings.place is Place.CLUSTER else settings.data_dir)
     try:
         return await _first(keeper.run(stop), lost(lock), stop.wait(), duties.misplaced())

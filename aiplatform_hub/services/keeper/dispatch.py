@@ -32,6 +32,8 @@ PATIENCE = timedelta(seconds=30)
 _PASSING = frozenset({400, 409, 429})
 """Answers that may be others in a moment: an earlier server of the name still stops, or the hub starts too many at once."""
 _LOG = logging.getLogger(__name__)
+Owner = tuple[int, str]
+"""The hub's id of a person, with their name as it is stored."""
 
 
 class DispatchDuty:
@@ -40,7 +42,7 @@ class DispatchDuty:
     def __init__(self, *, factory: Factory, hub: HubApiClient) -> None:
         self._factory = factory
         self._hub = hub
-        self._people: dict[str, tuple[Caller | None, float]] = {}
+        self._people: dict[Owner, tuple[Caller | None, float]] = {}
         self._starting: dict[UUID, asyncio.Task[None]] = {}
         self._seen_event = -1
         self._passed_at = -PASS_SECONDS
@@ -88,7 +90,7 @@ class DispatchDuty:
         with self._factory.database.read() as connection:
             return self._factory.events.latest_id(connection)
 
-    async def _known_or_none(self, owners: frozenset[str]) -> dict[str, Caller | None] | None:
+    async def _known_or_none(self, owners: frozenset[Owner]) -> dict[str, Caller | None] | None:
         """Return who the owners are; None while the hub does not tell: then it could not start anything either."""
         try:
             people = await self._known(owners)
@@ -100,16 +102,29 @@ class DispatchDuty:
         self._is_hub_away = False
         return people
 
-    async def _known(self, owners: Iterable[str]) -> dict[str, Caller | None]:
+    async def _known(self, owners: frozenset[Owner]) -> dict[str, Caller | None]:
         """Return who the owners are, asking the hub again after a while: a few at a time, the longest known first."""
-        names, now = frozenset(owners), time.monotonic()
-        self._people = {name: known for name, known in self._people.items() if name in names}
-        new = sorted(names - self._people.keys())
-        old = sorted((at, name) for name, (_, at) in self._people.items() if now - at > PEOPLE_SECONDS)[:PEOPLE_PER_SECOND]
-        for name in (*new, *(name for _, name in old)):
-            user = await self._hub.user(name)
-            self._people[name] = (None if user is None else Caller(user.id, user.name, user.groups), now)
-        return {name: caller for name, (caller, _) in self._people.items()}
+        now = time.monotonic()
+        self._people = {owner: known for owner, known in self._people.items() if owner in owners}
+        new = sorted(owners - self._people.keys())
+        old = sorted((at, owner) for owner, (_, at) in self._people.items() if now - at > PEOPLE_SECONDS)[:PEOPLE_PER_SECOND]
+        for owner in (*new, *(owner for _, owner in old)):
+            caller = await self._caller(*owner)
+            self._people.pop(owner, None)
+            self._people[owner if caller is None else (caller.user_id, caller.user_name)] = (caller, now)
+        gone: dict[str, Caller | None] = {name: None for (_, name), (caller, _) in self._people.items() if caller is None}
+        return gone | {caller.user_name: caller for caller, _ in self._people.values() if caller is not None}
+
+    async def _caller(self, user_id: int, user_name: str) -> Caller | None:
+        """Return an owner by their name, or by their id where they have another name now; their requests follow them."""
+        user = await self._hub.user(user_name)
+        if user is None or user.id != user_id:
+            user = await self._hub.user_of_id(user_id)
+            if user is None:
+                return None
+            _LOG.info("Somebody who waits has another name now")
+            await asyncio.to_thread(self._factory.dispatcher.renamed, user_id, user.name)
+        return Caller(user.id, user.name, user.groups)
 
     def _start(self, held: Iterable[Allocation]) -> None:
         for allocation in held:

@@ -26,19 +26,20 @@ class MetricsHandler(RequestHandler):
 class HealthHandler(RequestHandler):
     """Whether the keeper is at work."""
 
-    def initialize(self, trouble: Callable[[], str]) -> None:
-        """Keep what says why it is not; empty while it is."""
+    def initialize(self, trouble: Callable[[], str], remark: Callable[[], str]) -> None:
+        """Keep what says why it is not, and what else is amiss; empty while nothing is."""
         self._trouble = trouble
+        self._remark = remark
 
     def get(self) -> None:
-        """Answer 200, or 503 with a sentence that says why it does nothing."""
-        trouble = self._trouble()
+        """Answer 200, also where something is amiss with which it works on, or 503 with a sentence that says why it does nothing."""
+        trouble, remark = self._trouble(), self._remark()
         self.set_status(_UNAVAILABLE if trouble else 200)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.write(f"{trouble or 'The keeper is at work.'}\n")
+        self.write("".join(f"{line}\n" for line in (trouble or "The keeper is at work.", remark) if line))
 
 
-def serve(host: str, port: int, trouble: Callable[[], str]) -> HTTPServer:
+def serve(host: str, port: int, trouble: Callable[[], str], remark: Callable[[], str] = lambda: "") -> HTTPServer:
     """Listen. A port that is taken costs the metrics, not the ledger.
 
     Parameters
@@ -47,8 +48,10 @@ def serve(host: str, port: int, trouble: Callable[[], str]) -> HTTPServer:
         Where to listen.
     trouble
         Says why the keeper does nothing; empty while it is at work.
+    remark
+        Says what an operator should know though it is at work; empty where nothing is.
     """
-    server = HTTPServer(Application([("/metrics", MetricsHandler), ("/health", HealthHandler, {"trouble": trouble})]))
+    server = HTTPServer(Application([("/metrics", MetricsHandler), ("/health", HealthHandler, {"trouble": trouble, "remark": remark})]))
     try:
         server.listen(port, host)
     except OSError as error:

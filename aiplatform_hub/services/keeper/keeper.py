@@ -52,6 +52,8 @@ class Keeper:
         self._correcting = asyncio.Lock()
         self.is_at_work = False
         """Whether what the tasks need is there."""
+        self.remark = ""
+        """What an operator should know though the tasks go on; empty where nothing is."""
         self._dispatch = None if hub is None else DispatchDuty(factory=factory, hub=hub)
         self._release = None if hub is None or self._dispatch is None else ReleaseDuty(factory=factory, hub=hub, claims=self._dispatch.claims)
         of_place = duties.ticks(self._everybody)
@@ -120,7 +122,10 @@ class Keeper:
 
     def _beat(self) -> None:
         factory = self._factory
-        beat = Heartbeat(process="keeper", instance=self._instance, started_at=self._started_at, at=factory.clock(), detail={"pid": os.getpid()})
+        policy = factory.policies.in_force()
+        self.remark = policy.trouble
+        detail = {"pid": os.getpid(), "policy_version": policy.version, "policy_trouble": policy.trouble}
+        beat = Heartbeat(process="keeper", instance=self._instance, started_at=self._started_at, at=factory.clock(), detail=detail)
         with factory.database.write() as connection:
             factory.heartbeats.beat(connection, beat)
 

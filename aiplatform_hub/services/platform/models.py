@@ -221,6 +221,7 @@ class DecisionOut(Output):
     price: PriceOut
     options: dict[str, Any] = Field(description="The request with every default filled in")
     position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
+    must_end_at: Instant | None = Field(None, description="When a class begins for which it would have to make room. Null unless it would start")
 
 
 class HistoryOut(Output):

@@ -17,6 +17,7 @@ from aiplatform_hub.web.view_models.environments import EnvironmentCard, Money, 
 from aiplatform_hub.web.view_models.formats import Stamp, duration, server_label, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.policy_panel import PolicyPanel
 from aiplatform_hub.web.view_models.queue import Line, since_when
 
 LATE = timedelta(seconds=30)
@@ -103,6 +104,8 @@ class AdminPage:
     """What a sentence calls where servers run: ``machine`` or ``cluster``."""
     queue: tuple[QueueRow, ...] = ()
     """Who waits, next first."""
+    policy: PolicyPanel | None = None
+    """What the queue follows; None where it is not known."""
 
 
 def holder_row(allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths) -> HolderRow:

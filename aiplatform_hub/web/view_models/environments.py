@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.classes import class_end
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.limits import LimitUsage
+from aiplatform_hub.domain.policy import ClassReservation
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
 from aiplatform_hub.web.view_models.formats import (
@@ -28,7 +30,7 @@ from aiplatform_hub.web.view_models.formats import (
     server_label,
     stamp,
 )
-from aiplatform_hub.web.view_models.labels import gpu_label, project_label, template_label
+from aiplatform_hub.web.view_models.labels import class_words, gpu_label, project_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.queue import Line, Wait, since_when, wait
 
@@ -131,9 +133,16 @@ def options_fields(request: LaunchRequest, server_name: str = "") -> dict[str, o
 
 
 def environment_card(  # noqa: PLR0913  keyword-only
-    allocation: Allocation, *, cost: Money | None, catalog: Catalog, now: datetime, paths: Paths, line: Line | None = None
+    allocation: Allocation,
+    *,
+    cost: Money | None,
+    catalog: Catalog,
+    now: datetime,
+    paths: Paths,
+    line: Line | None = None,
+    windows: Sequence[ClassReservation] = (),
 ) -> EnvironmentCard:
-    """Return the card of one allocation; ``line`` is for those that wait in the queue."""
+    """Return the card of one allocation; ``line`` is for those that wait in the queue, ``windows`` name the class for which a session makes room."""
     state, badge, tone = _state(allocation)
     waiting = wait(allocation, line, now) if line and allocation.is_queued else None
     again = options_fields(allocation.request, allocation.server_name) if state == "ended" else {}
@@ -144,7 +153,7 @@ def environment_card(  # noqa: PLR0913  keyword-only
         state=state,
         badge=waiting.position if waiting else badge,
         tone=tone,
-        facts=_facts(allocation, cost, catalog, now, waiting),
+        facts=(*_facts(allocation, cost, catalog, now, waiting), *class_facts(allocation, catalog, windows)),
         session_url=paths.session(allocation.id),
         open_url=paths.server(allocation.user_name, allocation.server_name) if state == "running" else "",
         pending_url=paths.pending(allocation.user_name, allocation.server_name) if state == "starting" else "",
@@ -190,6 +199,12 @@ def _facts(allocation: Allocation, cost: Money | None, catalog: Catalog, now: da
         facts.append(Fact("Cost" if allocation.ended_at else "Cost so far", str(cost)))
     facts.append(Fact("Project", project_label(catalog, allocation.request.project)))
     return tuple(facts)
+
+
+def class_facts(allocation: Allocation, catalog: Catalog, windows: Sequence[ClassReservation]) -> tuple[Fact, ...]:
+    """Return when a session makes room for a class."""
+    end = class_end(allocation.must_end_at, allocation.request.project, windows) if allocation.is_open else None
+    return () if end is None else (Fact("Ends at the latest", f"({class_words(end, catalog)})", stamp(end.at)),)
 
 
 def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fact, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.classes import ClassEnd
 
 
 def template_label(catalog: Catalog, name: str) -> str:
@@ -21,3 +22,11 @@ def project_label(catalog: Catalog, name: str) -> str:
     """Return a project's title."""
     project = catalog.projects.get(name)
     return project.display_name if project else name
+
+
+def class_words(end: ClassEnd, catalog: Catalog) -> str:
+    """Say for which class a session ends."""
+    if not end.projects:
+        return "when a class begins"
+    names = " and ".join(project_label(catalog, name) for name in end.projects)
+    return f"when the class of project {names} begins" if len(end.projects) == 1 else f"when classes of the projects {names} begin"

@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, NodePool, Project, Range
+from aiplatform_hub.domain.classes import ClassEnd
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.options import MAX_HOURS
 from aiplatform_hub.errors import AIPlatformError, Reason
 from aiplatform_hub.web.launch_form import Choices, types_of
-from aiplatform_hub.web.view_models.formats import amount, count, in_minutes, money, price
-from aiplatform_hub.web.view_models.labels import gpu_label
+from aiplatform_hub.web.view_models.formats import Stamp, amount, count, in_minutes, money, price, stamp
+from aiplatform_hub.web.view_models.labels import class_words, gpu_label
 from aiplatform_hub.web.view_models.queue import NO_ADVICE
 
 if TYPE_CHECKING:
@@ -103,6 +104,10 @@ class LaunchForm:
     tone: str
     promise: str = ""
     """What happens after a try that would join the queue."""
+    ends: Stamp | None = None
+    """When it would have to make room for a class."""
+    ends_because: str = ""
+    """For which class."""
     button: str = "Start"
     problem: Problem | None = None
     """Why the last try was refused."""
@@ -150,6 +155,8 @@ class Quote:
     currency: str | None = None
     before: Mapping[int, int] = field(default_factory=dict)
     """How many in the queue would come first, by GPU count, where that is known."""
+    ends: Mapping[int, ClassEnd] = field(default_factory=dict)
+    """When it would have to make room for a class, by GPU count, where it would."""
 
 
 def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem | None = None) -> LaunchForm:
@@ -159,7 +166,7 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
     cards = [_card(t, choices, offer.unavailable.get(t.name, "")) for t in catalog.environment_templates.values()]
     decision = quote.decisions.get(choices.gpus)
     verdict, tone = _verdict(choices, quote, offer.unavailable.get(template.name, ""), catalog.node_pools)
-    waits = _waits(decision) and tone == "queue"
+    waits, end = _waits(decision) and tone == "queue", quote.ends.get(choices.gpus)
     return LaunchForm(
         templates=tuple(sorted(cards, key=lambda card: bool(card.unavailable_reason))),
         chips=_chips(choices, template, quote, catalog.node_pools),
@@ -172,6 +179,8 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
         verdict=verdict,
         tone=tone,
         promise=BY_ITSELF if waits else "",
+        ends=stamp(end.at) if end else None,
+        ends_because=class_words(end, catalog) if end else "",
         button="Join the queue" if waits else "Start",
         problem=problem,
         warning=_warning(decision),

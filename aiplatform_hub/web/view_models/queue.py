@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.interest import asking_period
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queue_sentences import Reader, place, waiting_sentence
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
@@ -16,8 +17,6 @@ from aiplatform_hub.web.view_models.formats import Stamp, count, stamp
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
 
-ASKED_BEFORE = timedelta(hours=6)
-"""So long before a request leaves the queue its owner is asked whether they still want it, or a quarter of the whole time if that is less."""
 _WITHOUT_PLACE = frozenset({WaitCode.NEW, WaitCode.QUOTA_IN_USE, WaitCode.UNKNOWN_OWNER})
 """What is waited for regardless of who is before."""
 
@@ -76,7 +75,7 @@ def wait(allocation: Allocation, line: Line, now: datetime) -> Wait:
         why=why(line.entry, allocation, Reader(now, line.reader, line.names)),
         since=stamp(since_when(allocation)),
         kept_until=stamp(kept_until),
-        is_soon_over=kept_until - now <= min(ASKED_BEFORE, line.interest / 4),
+        is_soon_over=kept_until - now <= asking_period(line.interest),
         can_change=line.reader == allocation.user_name,
         fewer=tuple(FewerGpus(number, _fewer(number, is_at_once=number in at_once)) for number in sorted(line.fewer, reverse=True)),
         start_now=FewerGpus(max(at_once), _start_now(max(at_once))) if at_once else None,

@@ -10,6 +10,7 @@ from aiplatform_hub.domain.options import options_of
 from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.decision_reader import must_end_of
 from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
@@ -68,6 +69,7 @@ class DecisionsHandler(ApiHandler):
                 price=price_out(request, card_at(factory.catalog.rate_cards, factory.clock())),
                 options=options_of(request),
                 position=preview.position,
+                must_end_at=must_end_of(decision),
             )
         )
 

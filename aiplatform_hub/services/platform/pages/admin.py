@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.cgroups import Cgroups
 from aiplatform_hub.config import Place
+from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.errors import CatalogError, NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
@@ -13,6 +16,7 @@ from aiplatform_hub.services.platform.pages.queue import every_line
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.web.view_models import admin as view
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.policy_panel import PolicyPanel, policy_panel
 
 PROCESSES = ("hub", "platform", "keeper")
 AUDIT_ROWS = 30
@@ -58,6 +62,21 @@ def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.Ad
         ),
         place=factory.settings.place.value,
         queue=tuple(view.queue_row(queued[id_], line, catalog=catalog, now=now, paths=paths) for id_, line in lines.items()),
+        policy=_policy(factory, opened),
+    )
+
+
+def _policy(factory: Factory, opened: Sequence[Allocation]) -> PolicyPanel:
+    found = factory.policies.in_force()
+    return policy_panel(
+        found.policy,
+        version=found.version,
+        applied_at=found.applied_at,
+        applied_by=found.applied_by,
+        trouble=found.trouble,
+        opened=opened,
+        catalog=factory.catalog,
+        now=factory.clock(),
     )
 
 

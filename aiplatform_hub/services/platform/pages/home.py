@@ -40,7 +40,8 @@ def home_page(factory: Factory, caller: Caller, paths: Paths) -> HomePage:
     now, catalog = factory.clock(), factory.catalog
     costs, lines = costs_of(factory, [*opened, *ended]), own_lines(factory, caller, queued, opened)
     every = (*opened, *queued, *ended)
-    cards = {a.id: environment_card(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths, line=lines.get(a.id)) for a in every}
+    windows = factory.policies.current().reservations
+    cards = {a.id: environment_card(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths, line=lines.get(a.id), windows=windows) for a in every}
     last = next((a for a in ended if a.server_name not in {o.server_name for o in (*opened, *queued)}), None)
     tier = factory.enforcer.tier_name(caller)
     return HomePage(

@@ -17,7 +17,7 @@ from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.home import home_page
 from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
-from aiplatform_hub.web.view_models.environments import environment_card, wait_facts
+from aiplatform_hub.web.view_models.environments import class_facts, environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import gpus, hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.launch import problem_of
@@ -169,9 +169,10 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
     verdict, reasons = why(decision.outcome, decision.reasons) if decision else ("The decision is not stored.", ())
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
     card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line)
+    ends = class_facts(allocation, catalog, factory.policies.current().reservations)
     return SessionPage(
         card=card,
-        facts=session_facts(allocation, catalog, wait_facts(allocation, card.wait, now) if card.wait else ()),
+        facts=(*session_facts(allocation, catalog, wait_facts(allocation, card.wait, now) if card.wait else ()), *ends),
         steps=steps(allocation, history),
         verdict=verdict,
         reasons=reasons,
