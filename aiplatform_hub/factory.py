@@ -36,6 +36,7 @@ from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
@@ -48,6 +49,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -236,7 +238,20 @@ class Factory:
     @cached_property
     def prospects(self) -> Prospects:
         """What would happen to what nobody has asked for yet."""
-        return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, clock=self.clock)
+        return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, forecaster=self.wait_forecaster, clock=self.clock)
+
+    @cached_property
+    def wait_forecaster(self) -> WaitForecaster:
+        """Estimates how long those who wait will wait."""
+        return WaitForecaster(
+            database=self.database,
+            allocations=self.allocations,
+            outlooks=self.queue_outlooks,
+            past=PastRequestStore(),
+            history=DemandHistory(usage=self.usage_store, policy=self.policy),
+            reader=self.decision_reader,
+            clock=self.clock,
+        )
 
     @cached_property
     def cluster_capacity(self) -> ClusterCapacityRegister:

@@ -48,7 +48,7 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-TICKS = ("heartbeat", "proofs", "scan", "dispatch", "reconcile", "state", "storage", "archive", "devices", "namespaces")
+TICKS = ("heartbeat", "proofs", "scan", "dispatch", "estimates", "reconcile", "state", "storage", "archive", "devices", "namespaces")
 """The keeper's repeated tasks."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OTHER")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")

@@ -12,6 +12,7 @@ import click
 
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table
 from aiplatform_hub.cli.rest import LIVE_STATES, RestClient, user_path
+from aiplatform_hub.cli.waits import place_and_wait
 from aiplatform_hub.domain.queue_sentences import place
 from aiplatform_hub.domain.units import format_bytes, format_number
 from aiplatform_hub.errors import ConfigurationError
@@ -148,11 +149,7 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
         "memory": f"{found['memory_gib']} GiB",
         "project": f"{found['project']} (cost centre {found['cost_centre']})",
         "state": found["state"] + (f", {found['end_cause']}" if found["end_cause"] else ""),
-        **(
-            {"place": queue["reason"]["message"], "kept until": f"{local(queue['expires_at'])}, or longer: aiplatform confirm {found['id'][:8]}"}
-            if queue
-            else {}
-        ),
+        **({"place": place_and_wait(queue), "kept until": f"{local(queue['expires_at'])}, or longer: aiplatform confirm {found['id'][:8]}"} if queue else {}),
         "requested": local(found["requested_at"]),
         "started": local(found["started_at"]),
         **({"makes room": f"{local(found['must_end_at'])}, when a class begins"} if found["must_end_at"] else {}),
@@ -178,7 +175,7 @@ def why(client: RestClient, session: str, *, as_json: bool) -> None:
         return
     queue = client.get(f"allocations/{key}")["queue"] if found["outcome"] == "queue" else None
     if queue:
-        click.echo(queue["reason"]["message"])
+        click.echo(place_and_wait(queue))
     click.echo(f"{OUTCOMES[found['outcome']]} at {local(found['at'])}, asked for by {found['actor']}.")
     show_reasons(found["reasons"])
     rows = [

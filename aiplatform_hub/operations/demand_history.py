@@ -36,6 +36,11 @@ class DemandHistory:
         """The last row of the ledger that it knows; 0 before the first look."""
         return self._sequence or 0
 
+    @property
+    def lengths(self) -> SessionLengths:
+        """How long sessions last, as far as it knows."""
+        return self._lengths
+
     def refresh(self, connection: Connection, now: datetime) -> None:
         """Take in what has closed since the last time; at first, what still counts."""
         if self._sequence is None:

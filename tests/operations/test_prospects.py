@@ -23,7 +23,7 @@ def line(chain: Chain) -> Chain:
 
 
 def prospects(chain: Chain) -> Prospects:
-    return Prospects(database=chain.database, allocations=chain.allocations, reader=chain._reader(), clock=chain.clock)
+    return Prospects(database=chain.database, allocations=chain.allocations, reader=chain._reader(), forecaster=chain.forecaster, clock=chain.clock)
 
 
 def test_launch_that_fits_would_start_and_one_that_does_not_would_be_next(line: Chain) -> None:
@@ -49,7 +49,7 @@ def test_own_limit_has_no_place_in_line(line: Chain) -> None:
 def test_fewer_gpus_start_at_once_where_they_fit(line: Chain) -> None:
     queued = line.queue(STAFF, "c", want(4))
     found = prospects(line).of_fewer_gpus(STAFF, queued)
-    assert {gpus: decision.outcome for gpus, decision in found.items()} == {
+    assert {gpus: prospect.decision.outcome for gpus, prospect in found.items()} == {
         0: Outcome.ADMIT,
         1: Outcome.ADMIT,
         2: Outcome.QUEUE,
@@ -63,7 +63,7 @@ def test_fewer_gpus_count_from_the_place_that_the_request_has(line: Chain) -> No
     first = line.queue(STAFF, "c", want(4))
     line.clock.move(minutes=1)
     later = line.queue(person(4), "d", want(2))
-    assert prospects(line).of_fewer_gpus(STAFF, first)[1].is_admitted
+    assert prospects(line).of_fewer_gpus(STAFF, first)[1].decision.is_admitted
     assert prospects(line).of_launch(STAFF, {2: want(2)})[2].before == 2
     line.desk.withdraw(later.id, by="user4")
     assert prospects(line).of_launch(STAFF, {2: want(2)})[2].before == 1

@@ -23,6 +23,7 @@ from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.database import Database
@@ -31,6 +32,7 @@ from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.usage import UsageStore
 
@@ -113,6 +115,15 @@ class Chain:
         self.dispatcher, self.desk = self._dispatcher(), self._desk()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
+        )
+        self.forecaster = WaitForecaster(
+            database=self.database,
+            allocations=self.allocations,
+            outlooks=QueueOutlookStore(),
+            past=PastRequestStore(),
+            history=DemandHistory(usage=self.usage, policy=self.policy),
+            reader=self._reader(),
+            clock=self.clock,
         )
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
 

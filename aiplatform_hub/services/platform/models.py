@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
-from aiplatform_hub.services.platform.queue_models import QueueOut
+from aiplatform_hub.services.platform.queue_models import QueueOut, WaitOut
 from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
 
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$"
@@ -30,6 +30,7 @@ class ReasonOut(Output):
     remedies: tuple[str, ...] = ()
     field: str | None = Field(None, description="The option at fault")
     allowed: tuple[str, ...] = ()
+    remedy_codes: tuple[str, ...] = Field((), description="Code of each remedy in turn, such as `try_later`; empty for those without")
 
 
 class Problem(Output):
@@ -204,6 +205,7 @@ class DecisionOut(Output):
     price: PriceOut
     options: dict[str, Any] = Field(description="The request with every default filled in")
     position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
+    wait: WaitOut | None = Field(None, description="How long it would wait in the queue; null unless it would, and where nobody can tell")
 
 
 class HistoryOut(Output):

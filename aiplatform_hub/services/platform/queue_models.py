@@ -38,6 +38,15 @@ class WaitReasonOut(Output):
     numbers: WaitNumbers
 
 
+class WaitOut(Output):
+    """How long something will probably wait."""
+
+    p10_seconds: int = Field(description="One in ten waits is shorter; counted from `as_of`, as the others")
+    p50_seconds: int = Field(description="Every second wait is shorter")
+    p90_seconds: int = Field(description="Nine in ten waits are shorter")
+    as_of: Instant
+
+
 class QueueOut(Output):
     """A request's place in the queue."""
 
@@ -45,3 +54,4 @@ class QueueOut(Output):
     reason: WaitReasonOut
     requested_at: Instant = Field(description="Submit time that its place counts from; later than the allocation's where more GPUs were asked for since")
     expires_at: Instant = Field(description="When it leaves the queue unless its owner confirms it")
+    wait: WaitOut | None = Field(None, description="Estimate; null where nobody can tell: too little has run yet, or it waits for a limit of its owner's")

@@ -14,6 +14,7 @@ from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
 from aiplatform_hub.services.platform.models import DecisionOut, DecisionRequest, LimitOut, PriceLine, PriceOut, QuotaOut, reasons_of
+from aiplatform_hub.services.platform.queue_views import wait_out
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
 
 
@@ -68,6 +69,7 @@ class DecisionsHandler(ApiHandler):
                 price=price_out(request, card_at(factory.catalog.rate_cards, factory.clock())),
                 options=options_of(request),
                 position=preview.position,
+                wait=wait_out(preview.wait, factory.clock()),
             )
         )
 
