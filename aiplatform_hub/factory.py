@@ -30,6 +30,7 @@ from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
+from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.session_runtime import SessionRuntime
@@ -51,6 +52,7 @@ from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
+from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -202,9 +204,15 @@ class Factory:
             outlooks=self.queue_outlooks,
             history=DemandHistory(usage=self.usage_store, policy=self.policy),
             reader=self.decision_reader,
+            memory=self.queue_memory,
             interest=timedelta(hours=self.settings.queue_interest_hours),
             clock=self.clock,
         )
+
+    @cached_property
+    def queue_memory(self) -> QueueMemory:
+        """Remembers what the planner saw and found."""
+        return QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
 
     @cached_property
     def queue_desk(self) -> QueueDesk:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "move-cluster": "aiplatform_hub.cli.move_cluster:move_cluster",
     "check-catalog": "aiplatform_hub.cli.operator:check_catalog",
     "verify-ledger": "aiplatform_hub.cli.operator:verify_ledger",
+    "replay": "aiplatform_hub.cli.replay:replay",
     "simulate": "aiplatform_hub.cli.simulate:simulate",
     "export-trace": "aiplatform_hub.cli.export_trace:export_trace",
     "completion": "aiplatform_hub.cli.completion:completion",

@@ -20,6 +20,7 @@ from aiplatform_hub.operations.decision_inputs import DecisionInputs, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.queue_json import entries_to_json, outlook_to_json
+from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.requeueing import is_due_again, put_back
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database, TakenError
@@ -86,6 +87,7 @@ class Dispatcher:
         outlooks: QueueOutlookStore,
         history: DemandHistory,
         reader: DecisionReader,
+        memory: QueueMemory,
         interest: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
@@ -96,6 +98,7 @@ class Dispatcher:
         self._outlooks = outlooks
         self._history = history
         self._reader = reader
+        self._memory = memory
         self._interest = interest
         self._clock = clock
         self._refusals = _Refusals()
@@ -120,6 +123,7 @@ class Dispatcher:
         ended: dict[UUID, EndCause] = {}
         for _ in range(MOST_ROUNDS):
             survey, outlook = self._survey(people)
+            self._memory.note(survey)
             ended |= self._end(survey.over[:ENDS_AT_ONCE])
             started, is_refused = self._start(survey)
             held += started

@@ -21,6 +21,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatched, Dispatcher
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
+from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
@@ -34,6 +35,7 @@ from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
+from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.usage import UsageStore
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -112,6 +114,7 @@ class Chain:
             clock=self.clock,
             policy=self.policy,
         )
+        self.memory = QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
         self.dispatcher, self.desk = self._dispatcher(), self._desk()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
@@ -139,6 +142,7 @@ class Chain:
             outlooks=QueueOutlookStore(),
             history=DemandHistory(usage=self.usage, policy=self.policy),
             reader=self._reader(),
+            memory=self.memory,
             interest=timedelta(hours=24),
             clock=self.clock,
         )

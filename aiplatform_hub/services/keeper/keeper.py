@@ -116,6 +116,8 @@ class Keeper:
             factory.heartbeats.beat(connection, beat)
 
     async def _estimate(self) -> None:
+        """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
+        await asyncio.to_thread(self._factory.queue_memory.store)
         await asyncio.to_thread(self._factory.wait_forecaster.refresh)
 
     async def _prove(self) -> None:
