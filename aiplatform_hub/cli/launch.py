@@ -45,7 +45,9 @@ def launch(client: RestClient, *, dry_run: bool, wait: bool, may_wait: bool, as_
     options["if_full"] = "queue" if may_wait else "fail"
     server_name = options.pop("server_name")
     if dry_run:
-        _show_decision(client.post("decisions", options), as_json=as_json)
+        found = client.post("decisions", options)
+        show_decision(found, as_json=as_json)
+        exit_if_refused(found)
         return
     given = client.post("allocations", {**options, "server_name": server_name}, headers={"Idempotency-Key": str(uuid.uuid4())})
     if wait:
@@ -181,7 +183,8 @@ class Wait:
             say(message)
 
 
-def _show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
+def show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a launch would get."""
     if as_json:
         print_json(found)
     else:
@@ -190,6 +193,10 @@ def _show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
         if found["outcome"] == "queue" and not any(reason["code"] == "quota_in_use" for reason in found["reasons"]):
             click.echo(how_long(estimate_of(found["wait"])))
         show_reasons(found["reasons"])
+
+
+def exit_if_refused(found: Mapping[str, Any]) -> None:
+    """End with exit code 1 if a launch would be refused."""
     if found["outcome"] not in {"admit", "queue"}:
         raise SystemExit(REFUSED)
 

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "capacity": "aiplatform_hub.cli.user:capacity",
     "quota": "aiplatform_hub.cli.user:quota",
     "launch": "aiplatform_hub.cli.launch:launch",
+    "what-if": "aiplatform_hub.cli.what_if:what_if",
     "list": "aiplatform_hub.cli.user:list_",
     "show": "aiplatform_hub.cli.user:show",
     "why": "aiplatform_hub.cli.user:why",

@@ -165,17 +165,21 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("session")
+@click.option("--what-if", "has_alternatives", is_flag=True, help="Say what would become of it with fewer GPUs, too.")
 @rest_command
-def why(client: RestClient, session: str, *, as_json: bool) -> None:
-    """Explain why SESSION was admitted, queued or refused, by replaying the decision; and what it waits for now."""
+def why(client: RestClient, session: str, *, has_alternatives: bool, as_json: bool) -> None:
+    """Explain why SESSION was admitted, queued or refused, by replaying the decision; what it waits for now, and how long."""
     key = client.find(session)
     found = client.get(f"allocations/{key}/decision")
+    others = client.get(f"allocations/{key}/alternatives")["items"] if has_alternatives else []
     if as_json:
-        print_json(found)
+        print_json({**found, "alternatives": others} if has_alternatives else found)
         return
     queue = client.get(f"allocations/{key}")["queue"] if found["outcome"] == "queue" else None
     if queue:
         click.echo(place_and_wait(queue))
+    for other in others:
+        click.echo(other["message"])
     click.echo(f"{OUTCOMES[found['outcome']]} at {local(found['at'])}, asked for by {found['actor']}.")
     show_reasons(found["reasons"])
     rows = [

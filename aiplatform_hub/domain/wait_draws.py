@@ -24,7 +24,7 @@ HORIZON_SECONDS = 10 * DAY_SECONDS
 
 Entry = tuple[int, float, float, float, int]
 """A request's place in line: what orders it, and its number."""
-_ENDS, _CAPPED, _RIPENS = range(3)
+_ENDS, _CAPPED, _RIPENS, _COMES = range(4)
 OVERDUE, WHOLE, OTHERS = range(3)
 """Who comes first whatever the Fair Tree says, as in :mod:`aiplatform_hub.domain.queue_order`."""
 
@@ -124,7 +124,10 @@ class Course:
         for held in stage.held:
             self._begin(held.job, held.node, held.job.drawn(self._draw), held.takeable_from_seconds, held.must_end_seconds)
         for job in stage.waiting:
-            self._join(job, job.group, job.requested_seconds)
+            if job.requested_seconds > self._now:
+                heappush(events, (job.requested_seconds, _COMES, job.number, 0))
+            else:
+                self._join(job, job.group, job.requested_seconds)
         for node in range(len(stage.free)):
             self._serve(node)
         last = self._now + HORIZON_SECONDS
@@ -146,6 +149,9 @@ class Course:
     def _happen(self, kind: int, number: int, node: int) -> None:
         if kind == _RIPENS:
             self._ripen(number, node)
+            return
+        if kind == _COMES:
+            self._arrive(self._stage.waiting[number])
             return
         session = self._on_node[node].get(number)
         if session is None:

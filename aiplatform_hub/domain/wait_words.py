@@ -65,3 +65,23 @@ def fewer_gpus_advice(chances: Mapping[int, Chance], wait: WaitEstimate | None) 
         if chance.wait is not None and wait is not None and chance.wait.p50_seconds <= _WORTH * wait.p50_seconds:
             return f"With {gpus} {about(chance.wait)}."
     return ""
+
+
+def alternative_sentence(what: str, chance: Chance, *, is_now: bool = True) -> str:
+    """Return what would become of an alternative.
+
+    Parameters
+    ----------
+    what
+        What would be different, such as ``With 1 GPU``.
+    is_now
+        Whether it would be asked for now.
+    """
+    if chance.is_free:
+        return f"{what} you could start now."
+    if chance.wait is None:
+        return f"{what} it would wait; how long, nobody knows yet."
+    if chance.wait.p90_seconds < _SOON_SECONDS and not is_now:
+        return f"{what} it would start at once."
+    more = spread(chance.wait)
+    return f"{what} it would wait {about(chance.wait)}{f'; {more}' if more else ''}."

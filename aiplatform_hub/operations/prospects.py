@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import uuid4
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
@@ -23,6 +24,9 @@ from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.facts import Facts
 
+OFFICE_CLOSES_HOUR = 20
+"""When the evening begins, as far as advice is concerned."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
@@ -40,6 +44,21 @@ class Prospect:
     def chance(self) -> Chance:
         """The same for a sentence."""
         return Chance(self.decision.is_admitted, self.wait)
+
+
+AlternativeKind = Literal["fewer_gpus", "gpu_type", "evening"]
+"""What would be different."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Something else that could be asked for, and what would become of it."""
+
+    kind: AlternativeKind
+    request: LaunchRequest
+    prospect: Prospect
+    asked_at: datetime | None = None
+    """When it would be asked for; None for now. Its wait counts from then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +123,7 @@ class Prospects:
         has_waits
             Whether to estimate how long each would wait, which takes its time.
         """
-        template = self._reader.catalog.environment_templates.get(queued.request.environment_template)
-        counts = range(0 if template is None else template.gpus.minimum, 0 if template is None else queued.request.gpus)
+        counts = self._fewer(queued.request)
         if not counts:
             return {}
         look = self._look(caller, {gpus: replace(queued.request, gpus=gpus) for gpus in counts})
@@ -115,6 +133,41 @@ class Prospects:
             inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
             found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus], has_wait=has_waits)
         return found
+
+    def alternatives(self, caller: Caller, request: LaunchRequest, gpu_types: Iterable[str]) -> tuple[Alternative, ...]:
+        """Return what other launches would be answered: with fewer GPUs, with GPUs of other types, and asked for in the evening.
+
+        Parameters
+        ----------
+        gpu_types
+            Types that the request could ask for.
+        """
+        fewer = {number: replace(request, gpus=number) for number in self._fewer(request) if number}
+        look = self._look(caller, {request.gpus: request, **fewer})
+        found = [self._alternative(caller, "fewer_gpus", other, look) for other in reversed(fewer.values())]
+        others = [replace(request, gpu_type=name) for name in gpu_types if request.gpus and name != request.gpu_type]
+        found += [self._alternative(caller, "gpu_type", other, look) for other in others]
+        if request.gpus:
+            found.append(self._alternative(caller, "evening", request, look, asked_at=evening(look.scene.now)))
+        return tuple(each for each in found if each is not None)
+
+    def _fewer(self, request: LaunchRequest) -> range:
+        template = self._reader.catalog.environment_templates.get(request.environment_template)
+        return range(0 if template is None else template.gpus.minimum, 0 if template is None else request.gpus)
+
+    def _alternative(self, caller: Caller, kind: AlternativeKind, request: LaunchRequest, look: _Look, asked_at: datetime | None = None) -> Alternative | None:
+        facts = look.facts[request.gpus]
+        draft = _draft(caller, request, look.scene)
+        inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
+        if asked_at is None:
+            return Alternative(kind, request, self._prospect(inputs, draft, look.scene, facts))
+        decision = inputs.decide()
+        if decision.outcome is not Outcome.QUEUE or _before(inputs, decision) is None:
+            return None
+        later = replace(draft, queued_at=asked_at)
+        wait = self._wait(replace(inputs, standing=None), later, look.scene, facts)
+        delay = (asked_at - look.scene.now).total_seconds()
+        return Alternative(kind, request, Prospect(decision, wait=None if wait is None else wait.after(delay)), asked_at)
 
     def _look(self, caller: Caller, requests: Mapping[int, LaunchRequest]) -> _Look:
         """Read what the answers depend on, in one look."""
@@ -153,6 +206,13 @@ class Prospects:
         if planned is None:  # nobody waits for such GPUs, but others may come first
             planned = plan(self._line(inputs, queued, scene, facts))
         return len(planned.waiting_before(line_id(draft.id))) + 1
+
+
+def evening(now: datetime) -> datetime:
+    """Return the next 20:00 of this machine's time zone."""
+    local = now.astimezone()
+    at = local.replace(hour=OFFICE_CLOSES_HOUR, minute=0, second=0, microsecond=0)
+    return (at if at > local else at + timedelta(days=1)).astimezone(UTC)
 
 
 def _planned(inputs: DecisionInputs) -> DecisionInputs:

@@ -128,7 +128,14 @@ def entries_from_json(content: Json) -> tuple[QueueEntry, ...]:
 
 
 def _wait_reason(content: Json) -> WaitReason:
-    return WaitReason(**{**_known(WaitReason, content), "code": WaitCode(content["code"]), "because_of": tuple(content.get("because_of", ()))})
+    return WaitReason(
+        **{
+            **_known(WaitReason, content),
+            "code": WaitCode(content["code"]),
+            "because_of": tuple(content.get("because_of", ())),
+            "room_of": tuple(content.get("room_of", ())),
+        }
+    )
 
 
 def _table(rows: Sequence[Any], columns: Sequence[str], index: Mapping[Person, int]) -> dict[str, Any]:

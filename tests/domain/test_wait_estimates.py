@@ -122,6 +122,15 @@ def test_those_who_came_on_other_days_and_are_more_entitled_come_first():
     assert estimates(replace(given, past=()))["q0"].p50_seconds == pytest.approx(3 * HOUR_SECONDS)
 
 
+def test_request_that_comes_later_waits_from_then_on():
+    now, later = asks(0, 4), replace(asks(1, 4), requested_seconds=NOW + 2 * HOUR_SECONDS)
+    found = estimates(forecast([runs(0, 4)], [now, later], lengths=known(*([4.0] * 20))))
+    assert found["q0"].p50_seconds == pytest.approx(3 * HOUR_SECONDS)
+    assert found["q1"].p50_seconds == pytest.approx(7 * HOUR_SECONDS)
+    alone = estimates(forecast([runs(0, 4)], [replace(later, requested_seconds=NOW + 5 * HOUR_SECONDS)], lengths=known(*([4.0] * 20))))
+    assert alone["q1"].after(5 * HOUR_SECONDS).p90_seconds == 0
+
+
 def test_each_stratum_is_drawn_once():
     job = Job(17, 0, 0, 1, None, False, 0.0, 0.0, 0.0, tuple(map(float, range(DRAWS))))
     assert sorted(job.drawn(draw) for draw in range(DRAWS)) == list(job.lengths)

@@ -69,6 +69,25 @@ def test_fewer_gpus_count_from_the_place_that_the_request_has(line: Chain) -> No
     assert prospects(line).of_launch(STAFF, {2: want(2)})[2].before == 1
 
 
+def test_alternatives_are_fewer_gpus_other_types_and_the_evening(line: Chain) -> None:
+    found = prospects(line).alternatives(STAFF, want(3), ["h100", "l4"])
+    assert [(each.kind, each.request.gpus, each.request.gpu_type) for each in found] == [
+        ("fewer_gpus", 2, "h100"),
+        ("fewer_gpus", 1, "h100"),
+        ("gpu_type", 3, "l4"),
+        ("evening", 3, "h100"),
+    ]
+    assert [each.prospect.decision.outcome for each in found[:2]] == [Outcome.QUEUE, Outcome.ADMIT]
+    assert found[2].prospect.decision.outcome is Outcome.DENY
+    assert found[3].asked_at is not None
+    assert found[3].asked_at > line.clock()
+    assert line.queued() == ()
+
+
+def test_what_starts_now_is_not_put_off_to_the_evening(line: Chain) -> None:
+    assert [each.kind for each in prospects(line).alternatives(STAFF, want(1), ["h100"])] == []
+
+
 def test_environment_that_left_the_catalogue_offers_no_fewer(line: Chain) -> None:
     queued = line.queue(STAFF, "c", want(4))
     assert prospects(line).of_fewer_gpus(STAFF, replace(queued, request=replace(queued.request, environment_template="gone"))) == {}

@@ -110,7 +110,7 @@ def submitted_at(allocation: Allocation) -> datetime:
 def _names(reason: WaitReason, snapshot: QueueSnapshot, principal: Principal) -> dict[str, str]:
     """Return what the caller may call the sessions and requests that are in the way."""
     names: dict[str, str] = {}
-    for word in reason.because_of:
+    for word in (*reason.because_of, *reason.room_of):
         found = snapshot.allocations.get(_id_of(word))
         if found is not None and principal.may(READ, found.user_name, server_name=found.server_name):
             whose = "your" if principal.is_user and found.user_name == principal.name else f"{found.user_name}'s"
@@ -135,6 +135,7 @@ def _numbers(reason: WaitReason) -> WaitNumbers:
         free=_decimal(reason.free),
         limit=_decimal(reason.limit),
         used=_decimal(reason.used),
+        room_by=_to_the_minute(reason.room_by_seconds),
         until=_to_the_minute(reason.until_seconds),
     )
 
