@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from aiplatform_hub.domain.policy import DAY_SECONDS, Policy
 
@@ -24,6 +24,8 @@ HORIZON_SECONDS = 10 * DAY_SECONDS
 
 Entry = tuple[int, float, float, float, int]
 """A request's place in line: what orders it, and its number."""
+Event = tuple[float, int, int, int]
+"""When, what, whose number, and the node or the group."""
 _ENDS, _CAPPED, _RIPENS, _COMES = range(4)
 OVERDUE, WHOLE, OTHERS = range(3)
 """Who comes first whatever the Fair Tree says, as in :mod:`aiplatform_hub.domain.queue_order`."""
@@ -46,12 +48,17 @@ class Job:
     expected_seconds: float
     safe_seconds: float
     lengths: Sequence[float]
-    """One length for each stratum, ascending, in seconds; of a session what is left of it from now."""
+    """One length for each stratum, in an order of the kind's own, in seconds; of a session what is left of it from now."""
     group: int = OTHERS
 
     def drawn(self, draw: int) -> float:
         """Return its length in one course: over all courses, each stratum once."""
-        return self.lengths[(draw * (1 + self.number * 73 % (DRAWS - 1)) + self.number * 101) % DRAWS]
+        return self.lengths[(draw + self.number * 101) % DRAWS]
+
+    def in_turn(self) -> Sequence[float]:
+        """Return its length in every course."""
+        first = self.number * 101 % DRAWS
+        return [*self.lengths[first:], *self.lengths[:first]]
 
     def places(self, group: int, requested_seconds: float, policy: Policy) -> tuple[Entry, Entry]:
         """Return its place where the Fair Tree orders, and where few wait and the longest come first."""
@@ -90,10 +97,58 @@ class Stage:
     """So many whole days of them are known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Who waits at the beginning, in both orders."""
+
+    fair: tuple[Entry, ...]
+    short: tuple[Entry, ...]
+    places: Mapping[int, tuple[Entry, Entry]]
+    jobs: Mapping[int, Job]
+    wholes: tuple[int, ...]
+    """Those for a whole node that do not come first yet."""
+    active: tuple[int, ...]
+    """How much each person waits for or holds."""
+    asked: int
+    events: tuple[Event, ...]
+    """When they come, ripen or are overdue."""
+
+
+def line_of(stage: Stage) -> Line:
+    """Return who waits at the beginning: the same in every course."""
+    waiting = [job for job in stage.waiting if job.requested_seconds <= stage.now_seconds]
+    places = {job.number: job.places(job.group, job.requested_seconds, stage.policy) for job in waiting}
+    active = [0] * stage.people
+    for job in (*waiting, *(held.job for held in stage.held)):
+        active[job.person] += 1
+    events = [event for job in waiting for event in ripening(job, job.group, job.requested_seconds, stage.policy)]
+    events += [(job.requested_seconds, _COMES, job.number, 0) for job in stage.waiting if job.requested_seconds > stage.now_seconds]
+    return Line(
+        fair=tuple(sorted(fair for fair, _ in places.values())),
+        short=tuple(sorted(short for _, short in places.values())),
+        places=places,
+        jobs={job.number: job for job in waiting},
+        wholes=tuple(job.number for job in waiting if job.is_whole and job.group == OTHERS),
+        active=tuple(active),
+        asked=sum(job.gpus for job in waiting),
+        events=tuple(events),
+    )
+
+
+def ripening(job: Job, group: int, requested_seconds: float, policy: Policy) -> list[Event]:
+    """Return when a request comes before others for its age."""
+    found = []
+    if job.is_whole and group == OTHERS and policy.whole_node_first_after_seconds is not None:
+        found.append((requested_seconds + policy.whole_node_first_after_seconds, _RIPENS, job.number, WHOLE))
+    if policy.overdue_after_seconds is not None and group != OVERDUE:
+        found.append((requested_seconds + policy.overdue_after_seconds, _RIPENS, job.number, OVERDUE))
+    return found
+
+
 class Course:
     """One draw of what is left of every session and of who asks next."""
 
-    def __init__(self, stage: Stage, draw: int) -> None:
+    def __init__(self, stage: Stage, line: Line, draw: int) -> None:
         self._stage, self._draw = stage, draw
         self._policy = stage.policy
         self._now = stage.now_seconds
@@ -101,14 +156,12 @@ class Course:
         self._few = stage.policy.short_queue_fraction * (sum(stage.free) + sum(held.job.gpus for held in stage.held))
         self._on_node: list[dict[int, tuple[Job, float, float | None]]] = [{} for _ in stage.free]
         self._over_cap: list[dict[int, Job]] = [{} for _ in stage.free]
-        self._active = [0] * stage.people
-        self._fair: list[Entry] = []
-        self._short: list[Entry] = []
-        self._jobs: dict[int, Job] = {}
-        self._places: dict[int, tuple[Entry, Entry]] = {}
-        self._wholes: list[int] = []
-        self._asked = 0
-        self._events: list[tuple[float, int, int, int]] = []
+        self._active = list(line.active)
+        self._fair, self._short = list(line.fair), list(line.short)
+        self._jobs, self._places = dict(line.jobs), dict(line.places)
+        self._wholes = list(line.wholes)
+        self._asked = line.asked
+        self._events = list(line.events)
         self._sessions = 0
         self._left = len(stage.waiting)
         cap = stage.policy.session_cap_seconds
@@ -121,13 +174,9 @@ class Course:
     def play(self) -> Course:
         """Play it until everybody who waits now has started."""
         stage, events = self._stage, self._events
+        heapify(events)
         for held in stage.held:
             self._begin(held.job, held.node, held.job.drawn(self._draw), held.takeable_from_seconds, held.must_end_seconds)
-        for job in stage.waiting:
-            if job.requested_seconds > self._now:
-                heappush(events, (job.requested_seconds, _COMES, job.number, 0))
-            else:
-                self._join(job, job.group, job.requested_seconds)
         for node in range(len(stage.free)):
             self._serve(node)
         last = self._now + HORIZON_SECONDS
@@ -172,7 +221,6 @@ class Course:
         end = self._now + length
         if must_end is not None and must_end < end:
             end = max(self._now, must_end)
-        self._active[job.person] += 1
         self._on_node[node][number] = job, end, takeable_from
         if takeable_from is not None and takeable_from < end:
             heappush(self._events, (takeable_from, _CAPPED, number, node))
@@ -186,10 +234,8 @@ class Course:
         self._line_up(job, group, requested_seconds)
         if job.is_whole and group == OTHERS:
             self._wholes.append(number)
-            if policy.whole_node_first_after_seconds is not None:
-                heappush(self._events, (requested_seconds + policy.whole_node_first_after_seconds, _RIPENS, number, WHOLE))
-        if policy.overdue_after_seconds is not None and group != OVERDUE:
-            heappush(self._events, (requested_seconds + policy.overdue_after_seconds, _RIPENS, number, OVERDUE))
+        for event in ripening(job, group, requested_seconds, policy):
+            heappush(self._events, event)
 
     def _line_up(self, job: Job, group: int, requested_seconds: float) -> None:
         places = self._places[job.number] = job.places(group, requested_seconds, self._policy)
@@ -258,7 +304,6 @@ class Course:
         if job.is_whole and number in self._wholes:
             self._wholes.remove(number)
         self._asked -= job.gpus
-        self._active[job.person] -= 1
         self._free[node] -= job.gpus
         length = job.drawn(self._draw)
         work = job.gpus * (length if cap is None else min(length, cap))

@@ -12,13 +12,13 @@ from aiplatform_hub.domain.queue_facts import EXPECTED_QUANTILE
 from aiplatform_hub.domain.queue_order import in_order, is_overdue, is_promoted
 from aiplatform_hub.domain.queue_values import PlannerInput, Running, Waiting
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
-from aiplatform_hub.domain.wait_draws import DRAWS, HORIZON_SECONDS, Course, Held, Job, Stage
+from aiplatform_hub.domain.wait_draws import DRAWS, HORIZON_SECONDS, Course, Held, Job, Stage, line_of
 
 MOST_DAYS = 28
 """Requests of so many days tell who comes next."""
 MOST_PAST = 1000
 """… and so many of them at most."""
-PLAYED = 12
+PLAYED = 10
 """So many requests from the front are played; behind them only the work before each is added up."""
 DRAWN_QUANTILES = (0.045, 0.5, 0.96)
 """Which quantiles of the courses are told as the 10, 50 and 90 % quantiles of a wait.
@@ -75,7 +75,8 @@ def estimates(given: Forecast) -> dict[str, WaitEstimate]:
     """
     staging = _Staging(given)
     stage = staging.stage()
-    courses = [Course(stage, draw).play() for draw in range(DRAWS)] if stage.waiting else []
+    line = line_of(stage)
+    courses = [Course(stage, line, draw).play() for draw in range(DRAWS)] if stage.waiting else []
     starts = [[course.starts.get(number, HORIZON_SECONDS) for course in courses] for number in range(len(stage.waiting))]
     starts += _behind(stage, staging.behind(), courses)
     return {id_: _estimate(sorted(waits), is_known=staging.is_known) for id_, waits in zip(staging.ids, starts, strict=True)}
@@ -92,15 +93,21 @@ def _behind(stage: Stage, jobs: Sequence[Job], courses: Sequence[Course]) -> lis
     starts = []
     for job in jobs:
         each = job.gpus * (of_all / of_queue if of_queue else 1.0) / gpus
-        lengths = [job.drawn(draw) for draw in range(DRAWS)]
-        at = [min(HORIZON_SECONDS, before + each * (length if cap is None or length < cap else cap)) for before, length in zip(at, lengths, strict=True)]
+        lengths = job.in_turn() if cap is None else [min(cap, length) for length in job.in_turn()]
+        at = [before + each * length for before, length in zip(at, lengths, strict=True)]
         starts.append(at)
     return starts
 
 
 def _estimate(ascending: Sequence[float], *, is_known: bool) -> WaitEstimate:
-    p10, p50, p90 = (ascending[int(fraction * len(ascending))] for fraction in DRAWN_QUANTILES)
+    p10, p50, p90 = (min(HORIZON_SECONDS, ascending[int(fraction * len(ascending))]) for fraction in DRAWN_QUANTILES)
     return WaitEstimate(p10, p50, p90, is_known)
+
+
+def in_own_order(ascending: Sequence[float], number: int) -> tuple[float, ...]:
+    """Return strata in an order that is another for each of the first 210 numbers."""
+    step = 1 + number * 73 % (DRAWS - 1)
+    return tuple([ascending[draw * step % DRAWS] for draw in range(DRAWS)])
 
 
 class _Staging:
@@ -111,6 +118,7 @@ class _Staging:
         self._line = given.line
         self._board = Board(given.line)
         self._people: dict[Person, int] = {}
+        self._ascending: dict[SessionKind, tuple[float, ...]] = {}
         self._lengths: dict[SessionKind, tuple[float, ...]] = {}
         self._known_gpus = 0
         self._asking = [w for w in in_order(given.line, self._board) if not w.blocked_by and self._board.nodes_for(w)]
@@ -181,6 +189,7 @@ class _Staging:
         takeable = session.takeable_from_seconds
         if takeable is not None and abs(session.expected_end_seconds - max(takeable, line.now_seconds)) < 1:  # idle: it goes as soon as it may
             left = (max(0.0, session.expected_end_seconds - line.now_seconds),) * DRAWS
+        left = in_own_order(left, number)
         job = Job(
             number=number,
             person=self._person(session.person),
@@ -205,8 +214,8 @@ class _Staging:
             gpu_type=request.gpu_type,
             is_whole=self._is_whole(request),
             requested_seconds=request.at_seconds,
-            expected_seconds=lengths[int(EXPECTED_QUANTILE * DRAWS)],
-            safe_seconds=lengths[int(self._line.policy.backfill_quantile * DRAWS)],
+            expected_seconds=self._ascending[request.kind][int(EXPECTED_QUANTILE * DRAWS)],
+            safe_seconds=self._ascending[request.kind][min(DRAWS - 1, int(self._line.policy.backfill_quantile * DRAWS))],
             lengths=lengths,
         )
 
@@ -217,7 +226,8 @@ class _Staging:
     def _new(self, kind: SessionKind) -> tuple[float, ...]:
         """Return the lengths of a session that has not begun."""
         if kind not in self._lengths:
-            self._lengths[kind], _ = self._given.lengths.strata(kind, 0.0, DRAWS)
+            self._ascending[kind], _ = self._given.lengths.strata(kind, 0.0, DRAWS)
+            self._lengths[kind] = in_own_order(self._ascending[kind], len(self._lengths))
         return self._lengths[kind]
 
     def _person(self, person: Person) -> int:

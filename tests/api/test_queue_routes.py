@@ -307,11 +307,12 @@ def test_places_reach_their_owner_as_events_and_others_only_the_length(full):
         assert [m for m in mine.messages if m["kind"] == "capacity"][-1]["queue_length"] == 0
 
 
-def test_queue_says_how_long_once_sessions_have_ended_here(full):
+def test_what_else_could_be_asked_for_is_told(full):
     queued = full.launch("user0", "patient", gpus=2).json()
-    assert placed(full, queued, 1)["wait"] is None, "nobody knows yet"
+    placed(full, queued, 1)
     told = full.call("POST", "decisions", user="user1", json={"environment_template": "trivial", "gpus": 2, "alternatives": True}).json()
-    assert (told["outcome"], told["wait"]) == ("queue", None)
+    assert told["outcome"] == "queue"
+    assert told["wait"] is None or 0 <= told["wait"]["p10_seconds"] <= told["wait"]["p50_seconds"] <= told["wait"]["p90_seconds"]
     assert tuple(told["alternatives"][0][name] for name in ("kind", "outcome")) == ("fewer_gpus", "queue")
     assert told["alternatives"][-1]["kind"] == "evening"
     assert told["alternatives"][0]["message"].startswith("With 1 GPU ")

@@ -28,6 +28,7 @@ TABLE = {
     ("POST", "api/v1/allocations/{id}/confirm"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
     ("GET", "api/v1/queue"): READ_ALL,
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
+    ("GET", "api/v1/allocations/{id}/alternatives"): READ_ONE,
     ("GET", "api/v1/usage"): READ_ALL,
     ("GET", "api/v1/costs"): READ_ALL,
     ("GET", "api/v1/events"): READ_ALL,
