@@ -44,7 +44,7 @@ class Survey:
             Requests that have left the queue since.
         """
         decisions, left, rooms = {each.request_id: each for each in self.plan.decisions}, self._left(), Rooms(self.line)
-        asked = {each.id: each for each in self.line.waiting}
+        asked = {each.id: each for each in self.line.waiting} if rooms.is_any_bound else {}
         last = len(decisions)
         placed = sorted((d.position if (d := decisions.get(line_id(a.id))) else last, n) for n, a in enumerate(self.view.queued))
         entries: list[QueueEntry] = []
@@ -54,7 +54,7 @@ class Survey:
             if allocation.id not in gone and not isinstance(verdict, EndCause):
                 decision = decisions.get(line_id(allocation.id))
                 reason = verdict if isinstance(verdict, WaitReason) else _reason(allocation, decision, left)
-                if decision is not None and decision.code is ReasonCode.TAKEN and (room := rooms.of(asked[decision.request_id])) is not None:
+                if asked and decision is not None and decision.code is ReasonCode.TAKEN and (room := rooms.of(asked[decision.request_id])) is not None:
                     reason = replace(reason, room_by_seconds=room.by_seconds, room_of=room.sessions)
                 entries.append(QueueEntry(allocation.id, len(entries) + 1, reason))
         return tuple(entries)

@@ -23,6 +23,8 @@ class Rooms:
 
     def __init__(self, line: PlannerInput) -> None:
         self._line = line
+        self.is_any_bound = any(session.takeable_from_seconds is not None or session.must_end_seconds is not None for session in line.running)
+        """Whether anything bounds any session; otherwise nobody has to be asked about."""
         self._known: dict[tuple[int, str | None, int], Room | None] = {}
         self._on_node: dict[str, list[Running]] = {node.name: [] for node in line.nodes}
         for session in line.running:

@@ -81,17 +81,21 @@ class WaitForecaster:
             is_old = self._told_at is None or not timedelta(0) <= now - self._told_at < LIFETIME
             if mark == self._told and not is_old:
                 return False
-            pool = self._reader.pool(connection, is_locking=False)
-            stored = self._outlooks.outlook(connection)
-            self._learn(connection, now)
-        found: Mapping[str, WaitEstimate] = {}
-        if live.queued and stored is not None:
-            view = View(now.timestamp(), live.open, live.queued, self._reader.capacity(pool, live.open))
-            found = self.of_line(line_of(view, outlook_from_json(stored), self._reader.policy), (*live.open, *live.queued))
+            line = self._line(connection, live, now) if live.queued else None
+        found = {} if line is None else self.of_line(line, (*live.open, *live.queued))
         with self._database.write() as connection:
             self._outlooks.write_waits(connection, waits=_to_json(found), at=now)
         self._told, self._told_at = mark, now
         return True
+
+    def _line(self, connection: Connection, live: Live, now: datetime) -> PlannerInput | None:
+        """Return what the planner is told of this instant; None before the dispatcher's first pass."""
+        pool, stored = self._reader.pool(connection, is_locking=False), self._outlooks.outlook(connection)
+        self._learn(connection, now)
+        if stored is None:
+            return None
+        view = View(now.timestamp(), live.open, live.queued, self._reader.capacity(pool, live.open))
+        return line_of(view, outlook_from_json(stored), self._reader.policy)
 
     def stored(self, connection: Connection) -> Waits:
         """Return what was stored last."""
