@@ -12,12 +12,13 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from aiplatform_hub.domain.policy import DAY_SECONDS, Policy
 
 DRAWS = 211
 """Courses of one estimate: a prime, so that each multiplier visits every stratum once."""
-LOOKED_AT = 16
+LOOKED_AT = 40
 """So many requests at most are tried on GPUs that came free."""
 HORIZON_SECONDS = 10 * DAY_SECONDS
 """What has not started by then is not looked at any more."""
@@ -69,8 +70,7 @@ class Job:
         return (group, self.rank, use, requested_seconds, self.number), (group, -self.expected_seconds, 0.0, requested_seconds, self.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A session that runs now."""
 
     job: Job
@@ -174,9 +174,8 @@ class Course:
     def play(self) -> Course:
         """Play it until everybody who waits now has started."""
         stage, events = self._stage, self._events
+        self._hold()
         heapify(events)
-        for held in stage.held:
-            self._begin(held.job, held.node, held.job.drawn(self._draw), held.takeable_from_seconds, held.must_end_seconds)
         for node in range(len(stage.free)):
             self._serve(node)
         last = self._now + HORIZON_SECONDS
@@ -194,6 +193,19 @@ class Course:
             self._now, kind, number, node = heappop(events)
             self._happen(kind, number, node)
         return self
+
+    def _hold(self) -> None:
+        """Draw what is left of the sessions that run; the events are ordered afterwards."""
+        now, draw, events = self._now, self._draw, self._events
+        for number, (job, node, cap, must_end) in enumerate(self._stage.held, 1):
+            end = now + job.lengths[(draw + job.number * 101) % DRAWS]
+            if must_end is not None and must_end < end:
+                end = max(now, must_end)
+            self._on_node[node][number] = job, end, cap
+            events.append((end, _ENDS, number, node))
+            if cap is not None and cap < end:
+                events.append((cap, _CAPPED, number, node))
+        self._sessions = len(self._stage.held)
 
     def _happen(self, kind: int, number: int, node: int) -> None:
         if kind == _RIPENS:
@@ -216,11 +228,9 @@ class Course:
         if self._fair:
             self._serve(node)
 
-    def _begin(self, job: Job, node: int, length: float, takeable_from: float | None, must_end: float | None) -> None:
+    def _begin(self, job: Job, node: int, length: float, takeable_from: float | None) -> None:
         number = self._sessions = self._sessions + 1
         end = self._now + length
-        if must_end is not None and must_end < end:
-            end = max(self._now, must_end)
         self._on_node[node][number] = job, end, takeable_from
         if takeable_from is not None and takeable_from < end:
             heappush(self._events, (takeable_from, _CAPPED, number, node))
@@ -278,15 +288,13 @@ class Course:
 
     def _start_one(self, node: int) -> bool:
         """Start the first who may; False if nobody may."""
-        gpu_type, looked_at, jobs = self._stage.node_types[node], 0, self._jobs
+        gpu_type, jobs = self._stage.node_types[node], self._jobs
         free, over_cap, reserved = self._free[node], self._over_cap[node], None
-        for entry in self._short if self._asked <= self._few else self._fair:
+        line = self._short if self._asked <= self._few else self._fair
+        for entry in line[:LOOKED_AT] if len(line) > LOOKED_AT else line:
             job = jobs[entry[4]]
             if job.gpu_type is not None and job.gpu_type != gpu_type:
                 continue
-            looked_at += 1
-            if looked_at > LOOKED_AT:
-                return False
             if job.gpus <= free or (over_cap and self._could_take(job, node)):
                 if reserved is None or self._passes(job, reserved):
                     self._start(job, node)
@@ -312,7 +320,7 @@ class Course:
             self.of_queue += work
             self.starts[number] = self._now - self._stage.now_seconds
             self._left -= 1
-        self._begin(job, node, length, None if cap is None else self._now + cap, None)
+        self._begin(job, node, length, None if cap is None else self._now + cap)
 
     def _could_take(self, job: Job, node: int) -> bool:
         """Whether free GPUs and those of sessions over their cap are enough for a request."""

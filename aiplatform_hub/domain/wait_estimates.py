@@ -16,9 +16,9 @@ from aiplatform_hub.domain.wait_draws import DRAWS, HORIZON_SECONDS, Course, Hel
 
 MOST_DAYS = 28
 """Requests of so many days tell who comes next."""
-MOST_PAST = 1000
+MOST_PAST = 600
 """… and so many of them at most."""
-PLAYED = 10
+PLAYED = 8
 """So many requests from the front are played; behind them only the work before each is added up."""
 DRAWN_QUANTILES = (0.045, 0.5, 0.96)
 """Which quantiles of the courses are told as the 10, 50 and 90 % quantiles of a wait.
