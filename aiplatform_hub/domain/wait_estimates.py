@@ -24,7 +24,7 @@ DRAWN_QUANTILES = (0.045, 0.5, 0.96)
 """Which quantiles of the courses are told as the 10, 50 and 90 % quantiles of a wait.
 
 Courses are narrower than life: places in the Fair Tree stay in them as they are, and next month is like the last. The two outer ones
-were chosen on made demand so that 80 % of the waits end between them.
+were set after a first run over traces and made demand, so that 80 % of the waits end between them.
 """
 
 
