@@ -10,6 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+TRY_LATER = "try_later"
+QUEUE = "queue"
+"""Codes of remedies."""
+_FOR_REFUSED = frozenset({TRY_LATER, QUEUE})
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -37,6 +42,13 @@ class Reason:
     """The option at fault, for ``invalid_option``."""
     allowed: tuple[str, ...] = ()
     """The allowed values of that option, if they can be listed."""
+    remedy_codes: tuple[str, ...] = ()
+    """Stable code of each of the remedies, in the same order; empty for those that have none, and shorter where the last have none."""
+
+    def advice(self, *, is_waiting: bool) -> tuple[str, ...]:
+        """Return the remedies, without those that mean nothing to who waits already or is about to."""
+        codes = (*self.remedy_codes, *("" for _ in self.remedies))
+        return tuple(words for words, code in zip(self.remedies, codes, strict=False) if not (is_waiting and code in _FOR_REFUSED))
 
 
 @dataclass(eq=False)

@@ -40,6 +40,7 @@ from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
+from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
@@ -49,6 +50,7 @@ from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -63,8 +65,10 @@ from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
+from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
+from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -217,6 +221,7 @@ class Factory:
             history=DemandHistory(usage=self.usage_store, policy=self.policies.current),
             reader=self.decision_reader,
             releases=self.releases,
+            memory=self.queue_memory,
             interest=self._interest_clock(),
             clock=self.clock,
         )
@@ -253,6 +258,11 @@ class Factory:
         )
 
     @cached_property
+    def queue_memory(self) -> QueueMemory:
+        """Remembers what the planner saw and found."""
+        return QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
+
+    @cached_property
     def queue_desk(self) -> QueueDesk:
         """What owners do with their queued requests."""
         return QueueDesk(
@@ -284,7 +294,20 @@ class Factory:
     @cached_property
     def prospects(self) -> Prospects:
         """What would happen to what nobody has asked for yet."""
-        return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, clock=self.clock)
+        return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, forecaster=self.wait_forecaster, clock=self.clock)
+
+    @cached_property
+    def wait_forecaster(self) -> WaitForecaster:
+        """Estimates how long those who wait will wait."""
+        return WaitForecaster(
+            database=self.database,
+            allocations=self.allocations,
+            outlooks=self.queue_outlooks,
+            past=PastRequestStore(),
+            history=DemandHistory(usage=self.usage_store, policy=self.policies.current),
+            reader=self.decision_reader,
+            clock=self.clock,
+        )
 
     @cached_property
     def cluster_capacity(self) -> ClusterCapacityRegister:

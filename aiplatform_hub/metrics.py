@@ -65,6 +65,7 @@ TICKS = (
     "namespaces",
     "notices",
     "grace",
+    "estimates",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

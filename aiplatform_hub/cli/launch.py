@@ -13,7 +13,9 @@ import click
 from aiplatform_hub.cli.output import INTERRUPTED, REFUSED, print_json, say
 from aiplatform_hub.cli.rest import LIVE_STATES, RefusedError, RestClient
 from aiplatform_hub.cli.user import local, rest_command, show_reasons
+from aiplatform_hub.cli.waits import estimate_of, place_and_wait
 from aiplatform_hub.domain.queue_sentences import place
+from aiplatform_hub.domain.wait_words import how_long
 from aiplatform_hub.errors import ServiceUnavailableError
 
 START_SECONDS = 300
@@ -43,7 +45,9 @@ def launch(client: RestClient, *, dry_run: bool, wait: bool, may_wait: bool, as_
     options["if_full"] = "queue" if may_wait else "fail"
     server_name = options.pop("server_name")
     if dry_run:
-        _show_decision(client.post("decisions", options), as_json=as_json)
+        found = client.post("decisions", options)
+        show_decision(found, as_json=as_json)
+        exit_if_refused(found)
         return
     given = client.post("allocations", {**options, "server_name": server_name}, headers={"Idempotency-Key": str(uuid.uuid4())})
     if wait:
@@ -60,7 +64,7 @@ def _tell(client: RestClient, given: Mapping[str, Any]) -> None:
     if given["state"] == "queued":
         click.echo(f"{given['server_name']} is queued: {given['id']}")
         if given["queue"]:
-            click.echo(given["queue"]["reason"]["message"])
+            click.echo(place_and_wait(given["queue"]))
         click.echo(f"It starts by itself when its turn comes. To withdraw it: aiplatform stop {given['id'][:8]}")
         return
     devices = f" on {', '.join(given['devices'])}" if given["devices"] else ""
@@ -138,7 +142,7 @@ class Wait:
         told = (queue["position"], queue["reason"]["code"])
         if told != self._told:
             self._told = told
-            self._say(f"{self.now['server_name']}: {queue['reason']['message']}")
+            self._say(f"{self.now['server_name']}: {place_and_wait(queue)}")
 
     def _tell_start(self) -> None:
         if self._starts_by is None:
@@ -179,13 +183,20 @@ class Wait:
             say(message)
 
 
-def _show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
+def show_decision(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a launch would get."""
     if as_json:
         print_json(found)
     else:
         price = found["price"]
         click.echo(f"{_would(found)}; {price['per_hour']} {price['currency']} per hour.")
+        if found["outcome"] == "queue" and not any(reason["code"] == "quota_in_use" for reason in found["reasons"]):
+            click.echo(how_long(estimate_of(found["wait"])))
         show_reasons(found["reasons"])
+
+
+def exit_if_refused(found: Mapping[str, Any]) -> None:
+    """End with exit code 1 if a launch would be refused."""
     if found["outcome"] not in {"admit", "queue"}:
         raise SystemExit(REFUSED)
 

@@ -10,6 +10,7 @@ import click
 from aiplatform_hub.cli.output import print_json, print_table
 from aiplatform_hub.cli.rest import RestClient
 from aiplatform_hub.cli.user import gpus_of, local, rest_command
+from aiplatform_hub.cli.waits import in_short, place_and_wait
 from aiplatform_hub.domain.queue_sentences import span
 
 PAGE = 500
@@ -23,12 +24,12 @@ def queue(client: RestClient, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    columns = {"position": "place", "short": "id", "user": "user", "server_name": "server", "gpu": "gpus", "waiting": "waiting"}
+    columns = {"position": "place", "short": "id", "user": "user", "server_name": "server", "gpu": "gpus", "waiting": "waiting", "starts": "starts in"}
     print_table([_row(entry) for entry in found["items"]], columns, empty="Nobody waits.")
     known = [entry["allocation"] for entry in found["items"] if entry["allocation"]]
     me = client.my_name() if known else ""
     for mine in (entry for entry in known if entry["user"] == me and entry["queue"]):
-        click.echo(f"\n{mine['server_name']}: {mine['queue']['reason']['message']}")
+        click.echo(f"\n{mine['server_name']}: {place_and_wait(mine['queue'])}")
 
 
 def _whole(client: RestClient) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
         "server_name": known.get("server_name"),
         "gpu": gpus_of(entry),
         "waiting": span(entry["waiting_seconds"]),
+        "starts": in_short(known.get("queue")),
     }
 
 
@@ -68,7 +70,7 @@ def change(client: RestClient, session: str, *, gpus: int, as_json: bool) -> Non
         return
     click.echo(f"{found['server_name']} asks for {gpus_of(found)} {'GPU' if found['gpus'] == 1 else 'GPUs'} now.")
     if found["queue"]:
-        click.echo(found["queue"]["reason"]["message"])
+        click.echo(place_and_wait(found["queue"]))
 
 
 @click.command()

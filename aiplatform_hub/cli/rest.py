@@ -17,7 +17,7 @@ MIN_PREFIX = 4
 """Fewest characters of an id's abbreviation."""
 LIVE_STATES = ("queued", "held", "active")
 """States of what is not over."""
-_TUPLES = ("held_by", "remedies", "allowed")
+_TUPLES = ("held_by", "remedies", "allowed", "remedy_codes")
 _OK, _SERVER_ERROR = 400, 500
 
 

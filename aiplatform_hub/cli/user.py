@@ -12,6 +12,7 @@ import click
 
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table
 from aiplatform_hub.cli.rest import LIVE_STATES, RestClient, user_path
+from aiplatform_hub.cli.waits import place_and_wait
 from aiplatform_hub.domain.queue_sentences import place
 from aiplatform_hub.domain.units import format_bytes, format_number
 from aiplatform_hub.errors import ConfigurationError
@@ -162,11 +163,7 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
         "memory": f"{found['memory_gib']} GiB",
         "project": f"{found['project']} (cost centre {found['cost_centre']})",
         "state": found["state"] + (f", {found['end_cause']}" if found["end_cause"] else ""),
-        **(
-            {"place": queue["reason"]["message"], "kept until": f"{local(queue['expires_at'])}, or longer: aiplatform confirm {found['id'][:8]}"}
-            if queue
-            else {}
-        ),
+        **({"place": place_and_wait(queue), "kept until": f"{local(queue['expires_at'])}, or longer: aiplatform confirm {found['id'][:8]}"} if queue else {}),
         "requested": local(found["requested_at"]),
         "started": local(found["started_at"]),
         **_kept(found["release"]),
@@ -195,17 +192,21 @@ def _kept(release: Mapping[str, Any] | None) -> dict[str, str]:
 
 @click.command()
 @click.argument("session")
+@click.option("--what-if", "has_alternatives", is_flag=True, help="Say what would become of it with fewer GPUs, too.")
 @rest_command
-def why(client: RestClient, session: str, *, as_json: bool) -> None:
-    """Explain why SESSION was admitted, queued or refused, by replaying the decision; and what it waits for now."""
+def why(client: RestClient, session: str, *, has_alternatives: bool, as_json: bool) -> None:
+    """Explain why SESSION was admitted, queued or refused, by replaying the decision; what it waits for now, and how long."""
     key = client.find(session)
     found = client.get(f"allocations/{key}/decision")
+    others = client.get(f"allocations/{key}/alternatives")["items"] if has_alternatives else []
     if as_json:
-        print_json(found)
+        print_json({**found, "alternatives": others} if has_alternatives else found)
         return
     queue = client.get(f"allocations/{key}")["queue"] if found["outcome"] == "queue" else None
     if queue:
-        click.echo(queue["reason"]["message"])
+        click.echo(place_and_wait(queue))
+    for other in others:
+        click.echo(other["message"])
     click.echo(f"{OUTCOMES[found['outcome']]} at {local(found['at'])}, asked for by {found['actor']}.")
     show_reasons(found["reasons"])
     rows = [

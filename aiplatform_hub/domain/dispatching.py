@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, EndCause
 from aiplatform_hub.domain.eligibility import Eligible, Judgement
+from aiplatform_hub.domain.queue_room import Rooms
 from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode
 from aiplatform_hub.domain.queueing import QueueEntry, View, WaitCode, WaitReason, line_id
 
@@ -69,7 +70,8 @@ class Survey:
         gone
             Requests that have left the queue since.
         """
-        decisions, left = {each.request_id: each for each in self.plan.decisions}, self._left()
+        decisions, left, rooms = {each.request_id: each for each in self.plan.decisions}, self._left(), Rooms(self.line)
+        asked = {each.id: each for each in self.line.waiting} if rooms.is_any_bound else {}
         last = len(decisions)
         placed = sorted((d.position if (d := decisions.get(line_id(a.id))) else last, n) for n, a in enumerate(self.view.queued))
         entries: list[QueueEntry] = []
@@ -77,7 +79,10 @@ class Survey:
             allocation = self.view.queued[number]
             verdict = self.judged[allocation.id]
             if allocation.id not in gone and not isinstance(verdict, EndCause):
-                reason = verdict if isinstance(verdict, WaitReason) else _reason(allocation, decisions.get(line_id(allocation.id)), left)
+                decision = decisions.get(line_id(allocation.id))
+                reason = verdict if isinstance(verdict, WaitReason) else _reason(allocation, decision, left)
+                if asked and decision is not None and decision.code is ReasonCode.TAKEN and (room := rooms.of(asked[decision.request_id])) is not None:
+                    reason = replace(reason, room_by_seconds=room.by_seconds, room_of=room.sessions)
                 entries.append(QueueEntry(allocation.id, len(entries) + 1, reason))
         return tuple(entries)
 

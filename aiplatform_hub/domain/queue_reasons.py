@@ -9,7 +9,7 @@ from aiplatform_hub.domain.queue_values import Plan, PlannerInput, ReasonCode
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota_reasons import quantity
 from aiplatform_hub.domain.requests import LaunchRequest
-from aiplatform_hub.errors import CapacityError, QueueFullError, Reason
+from aiplatform_hub.errors import QUEUE, CapacityError, QueueFullError, Reason
 
 QUEUE_IT = "Queue it on the Launch page: it starts by itself when its turn comes."
 
@@ -19,7 +19,7 @@ def behind(request: LaunchRequest, line: PlannerInput, planned: Plan, request_id
     decision = next((each for each in planned.decisions if each.request_id == request_id), None)
     code = None if decision is None else decision.code
     message = _KEPT.get(code, _waited_for)(request, line, request_id)
-    return Reason(CapacityError.code, message, dimension="gpus", scope="machine", requested=str(request.gpus), remedies=(QUEUE_IT,))
+    return Reason(CapacityError.code, message, dimension="gpus", scope="machine", requested=str(request.gpus), remedies=(QUEUE_IT,), remedy_codes=(QUEUE,))
 
 
 def _waited_for(request: LaunchRequest, line: PlannerInput, request_id: str) -> str:

@@ -105,7 +105,18 @@ def _expected(reason: WaitReason, reader: Reader, words: str) -> str:
 
 def _capacity(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:
     free = _is_free(reason)
-    return f"Waiting for {_wanted(reason, gpu_type)}{f': {free}' if free else ''}.{_expected(reason, reader, 'Expected')}"
+    return f"Waiting for {_wanted(reason, gpu_type)}{f': {free}' if free else ''}{_room(reason, reader)}.{_expected(reason, reader, 'Expected')}"
+
+
+def _room(reason: WaitReason, reader: Reader) -> str:
+    """Say when the sessions in the way make room; nothing where nobody knows."""
+    if reason.room_by_seconds is None:
+        return ""
+    left, number = reason.room_by_seconds - reader.now.timestamp(), len(reason.room_of)
+    names = [reader.names.get(id_, "") for id_ in reason.room_of]
+    who = " and ".join(names) if names and all(names) else "another session" if number == 1 else f"{number} sessions"
+    when = "soon" if left < _SOON_SECONDS else f"within {span(left)}"
+    return f"; {who} {'makes' if number == 1 else 'make'} room {when}, unless extended"
 
 
 def _behind(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:

@@ -140,3 +140,9 @@ class Plan:
     reservations: tuple[Reservation, ...]
     decisions: tuple[Decision, ...]
     """One for each request, in order."""
+
+    def waiting_before(self, request_id: str) -> tuple[str, ...]:
+        """Return who still waits after it and is looked at before a request, in order."""
+        starts = {start.request_id for start in self.starts}
+        order = [each.request_id for each in sorted(self.decisions, key=lambda each: each.position)]
+        return tuple(id_ for id_ in order[: order.index(request_id)] if id_ not in starts)

@@ -66,6 +66,10 @@ class WaitReason:
     """When its GPUs are expected, or when what it waits behind is over, in seconds of the epoch; None if nobody knows."""
     because_of: tuple[str, ...] = ()
     """Ids of the sessions taken for it or of the request that reserves, or the name of its project."""
+    room_by_seconds: float | None = None
+    """When the sessions in its way make room at the latest, in seconds of the epoch, unless they are extended; None if nothing bounds them."""
+    room_of: tuple[str, ...] = ()
+    """The ids of those sessions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from aiplatform_hub.domain.limits import MACHINE, PROJECT, USER, Capacity, Limit
 from aiplatform_hub.domain.node_shapes import Oversize
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes, format_number
-from aiplatform_hub.errors import QuotaExceededError, Reason
+from aiplatform_hub.errors import TRY_LATER, QuotaExceededError, Reason
 
 _NOUNS = {
     "gpus": ("GPU", "GPUs"),
@@ -64,9 +64,13 @@ class Situation:
         return limit.gpu_type in {None, self.request.gpu_type}
 
 
+_TRY_AGAIN = "Try again later."
+
+
 def reason_of(violation: Violation, situation: Situation) -> Reason:
     """Return the reason that a person reads and a program acts upon."""
     usage, limit = violation.usage, violation.usage.limit
+    remedies = tuple(dict.fromkeys(_remedies(violation, situation)))
     return Reason(
         code=violation.code,
         message=_message(violation, situation),
@@ -76,7 +80,8 @@ def reason_of(violation: Violation, situation: Situation) -> Reason:
         used=None if usage.used is None else plain(usage.used),
         requested=plain(violation.requested),
         held_by=usage.held_by,
-        remedies=tuple(dict.fromkeys(_remedies(violation, situation))),
+        remedies=remedies,
+        remedy_codes=tuple(TRY_LATER if words == _TRY_AGAIN else "" for words in remedies) if _TRY_AGAIN in remedies else (),
     )
 
 
@@ -198,7 +203,7 @@ def _remedies(violation: Violation, situation: Situation) -> Iterator[str]:
     elif limit.scope == PROJECT:
         yield f"Ask an administrator for more for project {limit.subject}, or charge another project."
     elif violation.code != QuotaExceededError.code:
-        yield "Try again later."
+        yield _TRY_AGAIN
 
 
 def _own_names(holders: tuple[Allocation, ...], caller: Caller) -> list[str]:

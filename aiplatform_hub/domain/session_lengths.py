@@ -98,6 +98,16 @@ class SessionLengths:
         remaining = self._remaining(kind, age_seconds, quantile)
         return remaining if cap_seconds is None else max(0.0, min(remaining, cap_seconds - age_seconds))
 
+    def strata(self, kind: SessionKind, age_seconds: float, count: int) -> tuple[tuple[float, ...], bool]:
+        """Return the remaining time in the middle of so many equal strata, ascending, in seconds, and whether finished sessions tell it."""
+        for key in kind.keys:
+            longer = self.samples[key].longer_than(age_seconds) if key in self.samples else ()
+            if len(longer) >= ENOUGH_SESSIONS:
+                last = len(longer)
+                return tuple([longer[(2 * number + 1) * last // (2 * count)] - age_seconds for number in range(count)]), True
+        spread = max(DEFAULT_SECONDS - age_seconds, age_seconds) * 2 / count
+        return tuple((number + 0.5) * spread for number in range(count)), False
+
     def _remaining(self, kind: SessionKind, age_seconds: float, quantile: float) -> float:
         for key in kind.keys:
             longer = self.samples[key].longer_than(age_seconds) if key in self.samples else ()

@@ -48,6 +48,11 @@ class DemandHistory:
         """The policy of the last :meth:`refresh`."""
         return self._policy
 
+    @property
+    def lengths(self) -> SessionLengths:
+        """How long sessions last, as far as it knows."""
+        return self._lengths
+
     def refresh(self, connection: Connection, now: datetime) -> None:
         """Take in what has closed since the last time; at first, and when the policy weighs use otherwise, what still counts."""
         before, self._policy = self._policy, self._current()

@@ -22,6 +22,7 @@ from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, mus
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.queue_json import entries_to_json, outlook_from_json, outlook_to_json
+from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.requeueing import is_due_again, put_back
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -89,6 +90,7 @@ class Dispatcher:
         outlooks: QueueOutlookStore,
         history: DemandHistory,
         reader: DecisionReader,
+        memory: QueueMemory,
         releases: Releases,
         interest: InterestClock,
         clock: Callable[[], datetime],
@@ -101,6 +103,7 @@ class Dispatcher:
         self._history = history
         self._reader = reader
         self._releases = releases
+        self._memory = memory
         self._interest = interest
         self._clock = clock
         self._refusals = _Refusals()
@@ -136,6 +139,7 @@ class Dispatcher:
         self._interest.tick()
         for _ in range(MOST_ROUNDS):
             survey, outlook = self._survey(people)
+            self._memory.note(survey)
             ended |= self._end(survey.over[:ENDS_AT_ONCE])
             started, is_refused = self._start(survey)
             held += started

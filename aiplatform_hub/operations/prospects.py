@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import uuid4
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.planner import plan
-from aiplatform_hub.domain.queue_values import Plan
+from aiplatform_hub.domain.queue_values import PlannerInput
 from aiplatform_hub.domain.queueing import View, line_id, line_of
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.wait_estimates import WaitEstimate
+from aiplatform_hub.domain.wait_words import Chance
 from aiplatform_hub.errors import QuotaInUseError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, next_place
+from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.allocations import AllocationStore
-from aiplatform_hub.storage.database import Connection, Database
+from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.facts import Facts
+
+OFFICE_CLOSES_HOUR = 20
+"""When the evening begins, as far as advice is concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,69 +37,165 @@ class Prospect:
     """How many of those who wait for the same GPU type would come first; None unless it would wait for its turn at GPUs."""
     position: int | None = None
     """Its place among all who wait, 1 is next; None unless it would wait and its place was asked for."""
+    wait: WaitEstimate | None = None
+    """How long it would wait; None unless it would wait for its turn at GPUs, and where nobody can tell."""
+
+    @property
+    def chance(self) -> Chance:
+        """The same for a sentence."""
+        return Chance(self.decision.is_admitted, self.wait)
+
+
+AlternativeKind = Literal["fewer_gpus", "gpu_type", "evening"]
+"""What would be different."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Something else that could be asked for, and what would become of it."""
+
+    kind: AlternativeKind
+    request: LaunchRequest
+    prospect: Prospect
+    asked_at: datetime | None = None
+    """When it would be asked for; None for now. Its wait counts from then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Everything that was read."""
+
+    scene: Scene
+    facts: Mapping[int, Facts]
+    """By GPU count."""
 
 
 class Prospects:
     """Decides on what nobody has asked for yet. Every method is one look at the database."""
 
-    def __init__(self, *, database: Database, allocations: AllocationStore, reader: DecisionReader, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        allocations: AllocationStore,
+        reader: DecisionReader,
+        forecaster: WaitForecaster,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._database = database
         self._allocations = allocations
         self._reader = reader
+        self._forecaster = forecaster
         self._clock = clock
 
     def of_one_launch(self, caller: Caller, request: LaunchRequest, *, may_wait: bool) -> Prospect:
-        """Return what a launch would be answered, with its place if it would be queued.
+        """Return what a launch would be answered, with its place and how long it would wait if it would be queued.
 
         Raises
         ------
         ServiceUnavailableError
             If the place or the database is not known yet, or does not answer.
         """
-        with self._database.read() as connection:
-            scene = self._scene(connection)
-            facts = self._facts(connection, caller, request, scene)
-        draft = _draft(caller, request, scene)
-        inputs = _planned(self._reader.inputs(caller, draft, scene, facts, may_wait=may_wait))
-        decision = inputs.decide()
-        position = self._position(inputs, draft, scene, facts) if decision.outcome is Outcome.QUEUE else None
-        return Prospect(decision, _before(inputs, decision), position)
+        look = self._look(caller, {request.gpus: request})
+        draft = _draft(caller, request, look.scene)
+        inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[request.gpus], may_wait=may_wait))
+        found = self._prospect(inputs, draft, look.scene, look.facts[request.gpus])
+        position = self._position(inputs, draft, look.scene, look.facts[request.gpus]) if found.decision.outcome is Outcome.QUEUE else None
+        return replace(found, position=position)
 
     def of_launch(self, caller: Caller, requests: Mapping[int, LaunchRequest]) -> dict[int, Prospect]:
         """Return what each of several launches, by GPU count, would be answered if it may wait."""
-        with self._database.read() as connection:
-            scene = self._scene(connection)
-            return {gpus: self._prospect(connection, caller, _draft(caller, request, scene), scene) for gpus, request in requests.items()}
+        look = self._look(caller, requests)
+        found = {}
+        for gpus, request in requests.items():
+            draft = _draft(caller, request, look.scene)
+            inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
+            found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus])
+        return found
 
-    def of_fewer_gpus(self, caller: Caller, queued: Allocation) -> dict[int, Decision]:
+    def of_fewer_gpus(self, caller: Caller, queued: Allocation, *, has_waits: bool = False) -> dict[int, Prospect]:
         """Return what a queued request, at its place, would come to with each smaller GPU count that its environment template takes.
 
         Parameters
         ----------
         caller
             The request's owner.
+        has_waits
+            Whether to estimate how long each would wait, which takes its time.
         """
-        template = self._reader.catalog.environment_templates.get(queued.request.environment_template)
-        counts = range(0 if template is None else template.gpus.minimum, 0 if template is None else queued.request.gpus)
+        counts = self._fewer(queued.request)
         if not counts:
             return {}
-        with self._database.read() as connection:
-            scene = self._scene(connection)
-            return {gpus: self._inputs(connection, caller, _with_gpus(queued, gpus), scene).decide() for gpus in counts}
+        look = self._look(caller, {gpus: replace(queued.request, gpus=gpus) for gpus in counts})
+        found = {}
+        for gpus in counts:
+            draft = _with_gpus(queued, gpus)
+            inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
+            found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus], has_wait=has_waits)
+        return found
 
-    def _scene(self, connection: Connection) -> Scene:
-        return Scene(self._clock(), self._reader.pool(connection, is_locking=False), self._allocations.live(connection))
+    def alternatives(self, caller: Caller, request: LaunchRequest, gpu_types: Iterable[str]) -> tuple[Alternative, ...]:
+        """Return what other launches would be answered: with fewer GPUs, with GPUs of other types, and asked for in the evening.
 
-    def _prospect(self, connection: Connection, caller: Caller, draft: Allocation, scene: Scene) -> Prospect:
-        inputs = _planned(self._inputs(connection, caller, draft, scene))
+        Parameters
+        ----------
+        gpu_types
+            Types that the request could ask for.
+        """
+        fewer = {number: replace(request, gpus=number) for number in self._fewer(request) if number}
+        look = self._look(caller, {request.gpus: request, **fewer})
+        found = [self._alternative(caller, "fewer_gpus", other, look) for other in reversed(fewer.values())]
+        others = [replace(request, gpu_type=name) for name in gpu_types if request.gpus and name != request.gpu_type]
+        found += [self._alternative(caller, "gpu_type", other, look) for other in others]
+        if request.gpus:
+            found.append(self._alternative(caller, "evening", request, look, asked_at=evening(look.scene.now)))
+        return tuple(each for each in found if each is not None)
+
+    def _fewer(self, request: LaunchRequest) -> range:
+        template = self._reader.catalog.environment_templates.get(request.environment_template)
+        return range(0 if template is None else template.gpus.minimum, 0 if template is None else request.gpus)
+
+    def _alternative(self, caller: Caller, kind: AlternativeKind, request: LaunchRequest, look: _Look, asked_at: datetime | None = None) -> Alternative | None:
+        facts = look.facts[request.gpus]
+        draft = _draft(caller, request, look.scene)
+        inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
+        if asked_at is None:
+            return Alternative(kind, request, self._prospect(inputs, draft, look.scene, facts))
         decision = inputs.decide()
-        return Prospect(decision, _before(inputs, decision))
+        if decision.outcome is not Outcome.QUEUE or _before(inputs, decision) is None:
+            return None
+        later = replace(draft, queued_at=asked_at)
+        wait = self._wait(replace(inputs, standing=None), later, look.scene, facts)
+        delay = (asked_at - look.scene.now).total_seconds()
+        return Alternative(kind, request, Prospect(decision, wait=None if wait is None else wait.after(delay)), asked_at)
 
-    def _inputs(self, connection: Connection, caller: Caller, draft: Allocation, scene: Scene) -> DecisionInputs:
-        return self._reader.inputs(caller, draft, scene, self._facts(connection, caller, draft.request, scene), may_wait=True)
+    def _look(self, caller: Caller, requests: Mapping[int, LaunchRequest]) -> _Look:
+        """Read what the answers depend on, in one look."""
+        with self._database.read() as connection:
+            now = self._clock()
+            scene = Scene(now, self._reader.pool(connection, is_locking=False), self._allocations.live(connection))
+            by_project: dict[str, Facts] = {}
+            for request in requests.values():
+                if request.project not in by_project:
+                    by_project[request.project] = self._reader.facts(connection, caller, request.project, now, has_queue=True)
+            self._forecaster.learn(connection)
+        return _Look(scene, {gpus: by_project[request.project] for gpus, request in requests.items()})
 
-    def _facts(self, connection: Connection, caller: Caller, request: LaunchRequest, scene: Scene) -> Facts:
-        return self._reader.facts(connection, caller, request.project, scene.now, has_queue=bool(scene.live.queued))
+    def _prospect(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts, *, has_wait: bool = True) -> Prospect:
+        decision = inputs.decide()
+        before = _before(inputs, decision)
+        return Prospect(decision, before, wait=self._wait(inputs, draft, scene, facts) if before is not None and has_wait else None)
+
+    def _wait(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts) -> WaitEstimate | None:
+        others = [a for a in scene.live.queued if a.id != draft.id]
+        line = self._line(inputs, (*others, draft), scene, facts)
+        return self._forecaster.of_line(line, (*scene.live.open, *others, draft)).get(line_id(draft.id))
+
+    def _line(self, inputs: DecisionInputs, queued: tuple[Allocation, ...], scene: Scene, facts: Facts) -> PlannerInput:
+        standing = inputs.standing
+        if standing is not None and standing.line is not None:
+            return standing.line
+        return line_of(View(scene.now.timestamp(), scene.live.open, queued, inputs.capacity), self._reader.outlook(facts), self._reader.policy)
 
     def _position(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts) -> int:
         """Return the place among those who would still wait after the next pass; requests without GPUs stand last."""
@@ -101,16 +204,15 @@ class Prospects:
             return len(queued)
         planned = inputs.standing.plan if inputs.standing else None
         if planned is None:  # nobody waits for such GPUs, but others may come first
-            view = View(scene.now.timestamp(), scene.live.open, queued, inputs.capacity)
-            planned = plan(line_of(view, self._reader.outlook(facts), self._reader.policy))
-        return len(_before_in(planned, line_id(draft.id))) + 1
+            planned = plan(self._line(inputs, queued, scene, facts))
+        return len(planned.waiting_before(line_id(draft.id))) + 1
 
 
-def _before_in(planned: Plan, request_id: str) -> list[str]:
-    """Return who still waits after a plan and is looked at before a request."""
-    starts = {start.request_id for start in planned.starts}
-    order = [each.request_id for each in sorted(planned.decisions, key=lambda each: each.position)]
-    return [id_ for id_ in order[: order.index(request_id)] if id_ not in starts]
+def evening(now: datetime) -> datetime:
+    """Return the next 20:00 of this machine's time zone."""
+    local = now.astimezone()
+    at = local.replace(hour=OFFICE_CLOSES_HOUR, minute=0, second=0, microsecond=0)
+    return (at if at > local else at + timedelta(days=1)).astimezone(UTC)
 
 
 def _planned(inputs: DecisionInputs) -> DecisionInputs:
@@ -129,7 +231,7 @@ def _before(inputs: DecisionInputs, decision: Decision) -> int | None:
     if standing is None or standing.line is None or standing.plan is None:
         return 0
     same_type = {waiting.id for waiting in standing.line.waiting if waiting.gpu_type in {None, inputs.request.gpu_type}}
-    return sum(id_ in same_type for id_ in _before_in(standing.plan, standing.request_id))
+    return sum(id_ in same_type for id_ in standing.plan.waiting_before(standing.request_id))
 
 
 def _draft(caller: Caller, request: LaunchRequest, scene: Scene) -> Allocation:

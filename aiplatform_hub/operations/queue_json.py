@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.policy import ClassReservation, Policy
-from aiplatform_hub.domain.queue_values import Node, PlannerInput, Running, Waiting
+from aiplatform_hub.domain.queue_values import Decision, Node, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Waiting
 from aiplatform_hub.domain.queueing import ExpectedLength, Outlook, QueueEntry, Standing, Takeable, WaitCode, WaitReason, line_id
 
 Json = Mapping[str, Any]
@@ -51,6 +51,28 @@ def line_from_json(content: Json) -> PlannerInput:
         waiting=tuple(Waiting(**row) for row in _rows(content["waiting"], Waiting, people)),
         ranks={Person(project, user): rank for project, user, rank in content["people"]},
         policy=policy_from_json(content["policy"]),
+    )
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return what a plan found."""
+    return {
+        "starts": [[each.request_id, each.node, each.must_end_seconds] for each in plan.starts],
+        "claims": sorted(plan.claims),
+        "reservations": [[each.request_id, each.node, each.gpus, each.from_seconds] for each in plan.reservations],
+        "decisions": [[d.request_id, d.position, d.code.value, d.node, d.until_seconds, list(d.because_of)] for d in plan.decisions],
+    }
+
+
+def plan_from_json(content: Json) -> Plan:
+    """Return what was stored."""
+    return Plan(
+        starts=tuple(Start(*row) for row in content["starts"]),
+        claims=frozenset(content["claims"]),
+        reservations=tuple(Reservation(*row) for row in content["reservations"]),
+        decisions=tuple(
+            Decision(id_, position, ReasonCode(code), node, until, tuple(because_of)) for id_, position, code, node, until, because_of in content["decisions"]
+        ),
     )
 
 
@@ -116,7 +138,14 @@ def _ids(content: Json, name: str) -> frozenset[UUID]:
 
 
 def _wait_reason(content: Json) -> WaitReason:
-    return WaitReason(**{**_known(WaitReason, content), "code": WaitCode(content["code"]), "because_of": tuple(content.get("because_of", ()))})
+    return WaitReason(
+        **{
+            **_known(WaitReason, content),
+            "code": WaitCode(content["code"]),
+            "because_of": tuple(content.get("because_of", ())),
+            "room_of": tuple(content.get("room_of", ())),
+        }
+    )
 
 
 def _table(rows: Sequence[Any], columns: Sequence[str], index: Mapping[Person, int]) -> dict[str, Any]:

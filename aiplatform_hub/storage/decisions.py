@@ -18,7 +18,7 @@ _QUEUED_FIRST = case((decisions.c.outcome == "queue", 0), else_=1)
 """Between decisions of one instant: one cannot leave the queue before entering it."""
 FIND_DECISION = select(decisions).where(decisions.c.allocation_id == bindparam("allocation_id")).order_by(decisions.c.at, _QUEUED_FIRST)
 """The decisions of one allocation, the oldest first."""
-_TUPLES = ("held_by", "remedies", "allowed")
+_TUPLES = ("held_by", "remedies", "allowed", "remedy_codes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from aiplatform_hub.storage.schema import queue_outlooks
 
 BUILT_IN = "built-in"
 """Name of the only queue."""
+WAITS = "waits"
+"""Name of the row with the estimates: they are written apart from the passes of the dispatcher."""
 LATEST_OUTLOOK = select(queue_outlooks.c.outlook).where(queue_outlooks.c.name == BUILT_IN)
 
 
@@ -19,9 +22,16 @@ class QueueOutlookStore:
 
     def write(self, connection: Connection, *, outlook: Any, entries: Any, at: datetime) -> None:
         """Store what replaces what was there. JSON values."""
-        values = {"outlook": outlook, "entries": entries, "at": at}
-        if not connection.execute(update(queue_outlooks).where(queue_outlooks.c.name == BUILT_IN).values(**values)).rowcount:
-            connection.execute(insert(queue_outlooks).values(name=BUILT_IN, **values))
+        self._write(connection, BUILT_IN, {"outlook": outlook, "entries": entries, "at": at})
+
+    def write_waits(self, connection: Connection, *, waits: Any, at: datetime) -> None:
+        """Store the estimates of everybody who waits. A JSON value."""
+        self._write(connection, WAITS, {"outlook": {}, "entries": waits, "at": at})
+
+    @staticmethod
+    def _write(connection: Connection, name: str, values: Mapping[str, Any]) -> None:
+        if not connection.execute(update(queue_outlooks).where(queue_outlooks.c.name == name).values(**values)).rowcount:
+            connection.execute(insert(queue_outlooks).values(name=name, **values))
 
     def outlook(self, connection: Connection) -> Any:
         """Return the outlook as it was stored; None before the first pass."""
@@ -34,3 +44,13 @@ class QueueOutlookStore:
     def entries(self, connection: Connection) -> Any:
         """Return the entries as they were stored; None before the first pass."""
         return connection.execute(select(queue_outlooks.c.entries).where(queue_outlooks.c.name == BUILT_IN)).scalar_one_or_none()
+
+    def waits(self, connection: Connection) -> Row[Any, Any] | None:
+        """Return the estimates as they were stored, ``entries``, and when they were made, ``at``; None before the first."""
+        columns = (queue_outlooks.c.entries, queue_outlooks.c.at)
+        return connection.execute(select(*columns).where(queue_outlooks.c.name == WAITS)).one_or_none()
+
+    def mark(self, connection: Connection) -> Any:
+        """Return what is another whenever the dispatcher or the estimates say something new about those who wait."""
+        statement = select(queue_outlooks.c.entries).where(queue_outlooks.c.name.in_((BUILT_IN, WAITS))).order_by(queue_outlooks.c.name)
+        return connection.execute(statement).scalars().all()

@@ -72,7 +72,7 @@ def test_the_queue_and_what_can_be_done_in_it(full, typed):
     listed = typed("queue", user="user0")
     assert listed.returncode == 0, listed.stderr
     lines = listed.stdout.splitlines()
-    assert lines[0].split() == ["PLACE", "ID", "USER", "SERVER", "GPUS", "WAITING"]
+    assert lines[0].split() == ["PLACE", "ID", "USER", "SERVER", "GPUS", "WAITING", "STARTS", "IN"]
     assert re.search(r"^ +\d+ +[0-9a-f]{8} +user0 +mine +1 ", listed.stdout, re.MULTILINE), listed.stdout
     assert re.search(r"^ +\d+ +- +- +- +2 ", listed.stdout, re.MULTILINE), listed.stdout
     assert "secret" not in listed.stdout
@@ -142,3 +142,17 @@ def test_waiting_for_what_somebody_withdraws_ends_with_the_reason(full, begun):
     out, err = waiting.communicate(timeout=20)
     assert waiting.returncode == 1, out
     assert "gone did not start: stopped_by_admin" in err
+
+
+def test_what_if_and_why_say_what_would_be_quicker(full, typed):
+    typed("launch", "trivial", "--gpus", "2", "--name", "patient", user="user0")
+    asked = typed("what-if", "trivial", "--gpus", "2", user="user1")
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.startswith("Would wait in the queue")
+    assert re.search(r"^(How long, nobody knows yet|About .*)\.$", asked.stdout, re.MULTILINE), asked.stdout
+    assert re.search(r"^With 1 GPU it would wait", asked.stdout, re.MULTILINE), asked.stdout
+    assert re.search(r"^Asked for at 20:00 ", asked.stdout, re.MULTILINE), asked.stdout
+    why = typed("why", "patient", "--what-if", user="user0").stdout
+    assert "Without GPUs you could start now." in why
+    assert json.loads(typed("why", "patient", "--what-if", "--json", user="user0").stdout)["alternatives"][0]["kind"] == "fewer_gpus"
+    assert typed("what-if", "trivial", "--gpus", "9", user="user1").returncode == 2

@@ -305,3 +305,34 @@ def test_places_reach_their_owner_as_events_and_others_only_the_length(full):
         assert "user0" not in json.dumps(other.messages)
         assert "user1" not in json.dumps(mine.messages)
         assert [m for m in mine.messages if m["kind"] == "capacity"][-1]["queue_length"] == 0
+
+
+def test_what_else_could_be_asked_for_is_told(full):
+    queued = full.launch("user0", "patient", gpus=2).json()
+    placed(full, queued, 1)
+    told = full.call("POST", "decisions", user="user1", json={"environment_template": "trivial", "gpus": 2, "alternatives": True}).json()
+    assert told["outcome"] == "queue"
+    assert told["wait"] is None or 0 <= told["wait"]["p10_seconds"] <= told["wait"]["p50_seconds"] <= told["wait"]["p90_seconds"]
+    assert tuple(told["alternatives"][0][name] for name in ("kind", "outcome")) == ("fewer_gpus", "queue")
+    assert told["alternatives"][-1]["kind"] == "evening"
+    assert told["alternatives"][0]["message"].startswith("With 1 GPU ")
+    others = full.call("GET", f"allocations/{queued['id']}/alternatives", user="user0").json()["items"]
+    assert [other["options"].get("gpus") for other in others] == [1, 0]
+    assert others[-1]["message"] == "Without GPUs you could start now."
+    assert full.call("GET", f"allocations/{queued['id']}/alternatives", user="user1").status_code == 404
+
+
+def test_estimate_that_the_keeper_stored_is_sent_with_the_place(full):
+    queued = full.launch("user0", "patient", gpus=2).json()
+    placed(full, queued, 1)
+    factory = full.hub.factory
+    at = factory.clock()
+
+    def told():
+        with factory.database.write() as connection:  # the keeper may write that nobody knows at the same time
+            factory.queue_outlooks.write_waits(connection, waits={"waits": [[queued["id"], 600, 2100, 7200]]}, at=at)
+        return look(full, queued)["queue"]["wait"]
+
+    wait = wait_for(told, "the estimate is there")
+    assert (wait["p10_seconds"], wait["p50_seconds"], wait["p90_seconds"]) == (600, 2100, 7200)
+    assert datetime.fromisoformat(wait["as_of"]) == at

@@ -40,6 +40,7 @@ TABLE = {
     ("GET", "api/v1/policy"): READ_ALL,
     ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
+    ("GET", "api/v1/allocations/{id}/alternatives"): READ_ONE,
     ("GET", "api/v1/usage"): READ_ALL,
     ("GET", "api/v1/costs"): READ_ALL,
     ("GET", "api/v1/events"): READ_ALL,

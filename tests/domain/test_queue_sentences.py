@@ -33,6 +33,14 @@ CASES = [
     ),
     (WaitReason(WaitCode.CAPACITY, requested="2"), "2nd in line. Waiting for 2 h100 GPUs."),
     (
+        WaitReason(WaitCode.CAPACITY, requested="2", free="0", room_by_seconds=SOON, room_of=(THEIRS,)),
+        "2nd in line. Waiting for 2 h100 GPUs: none is free; another session makes room within 35 min, unless extended.",
+    ),
+    (
+        WaitReason(WaitCode.CAPACITY, requested="2", free="0", room_by_seconds=NOW.timestamp(), room_of=(THEIRS, "x")),
+        "2nd in line. Waiting for 2 h100 GPUs: none is free; 2 sessions make room soon, unless extended.",
+    ),
+    (
         WaitReason(WaitCode.CAPACITY, "memory_bytes", requested=str(16 * 1024**3), limit=str(64 * 1024**3), used=str(60 * 1024**3)),
         "2nd in line. Waiting for 16 GiB of memory: 4 GiB are free.",
     ),

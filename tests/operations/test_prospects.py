@@ -23,7 +23,7 @@ def line(chain: Chain) -> Chain:
 
 
 def prospects(chain: Chain) -> Prospects:
-    return Prospects(database=chain.database, allocations=chain.allocations, reader=chain._reader(), clock=chain.clock)
+    return Prospects(database=chain.database, allocations=chain.allocations, reader=chain._reader(), forecaster=chain.forecaster, clock=chain.clock)
 
 
 def test_launch_that_fits_would_start_and_one_that_does_not_would_be_next(line: Chain) -> None:
@@ -49,7 +49,7 @@ def test_own_limit_has_no_place_in_line(line: Chain) -> None:
 def test_fewer_gpus_start_at_once_where_they_fit(line: Chain) -> None:
     queued = line.queue(STAFF, "c", want(4))
     found = prospects(line).of_fewer_gpus(STAFF, queued)
-    assert {gpus: decision.outcome for gpus, decision in found.items()} == {
+    assert {gpus: prospect.decision.outcome for gpus, prospect in found.items()} == {
         0: Outcome.ADMIT,
         1: Outcome.ADMIT,
         2: Outcome.QUEUE,
@@ -63,10 +63,29 @@ def test_fewer_gpus_count_from_the_place_that_the_request_has(line: Chain) -> No
     first = line.queue(STAFF, "c", want(4))
     line.clock.move(minutes=1)
     later = line.queue(person(4), "d", want(2))
-    assert prospects(line).of_fewer_gpus(STAFF, first)[1].is_admitted
+    assert prospects(line).of_fewer_gpus(STAFF, first)[1].decision.is_admitted
     assert prospects(line).of_launch(STAFF, {2: want(2)})[2].before == 2
     line.desk.withdraw(later.id, by="user4")
     assert prospects(line).of_launch(STAFF, {2: want(2)})[2].before == 1
+
+
+def test_alternatives_are_fewer_gpus_other_types_and_the_evening(line: Chain) -> None:
+    found = prospects(line).alternatives(STAFF, want(3), ["h100", "l4"])
+    assert [(each.kind, each.request.gpus, each.request.gpu_type) for each in found] == [
+        ("fewer_gpus", 2, "h100"),
+        ("fewer_gpus", 1, "h100"),
+        ("gpu_type", 3, "l4"),
+        ("evening", 3, "h100"),
+    ]
+    assert [each.prospect.decision.outcome for each in found[:2]] == [Outcome.QUEUE, Outcome.ADMIT]
+    assert found[2].prospect.decision.outcome is Outcome.DENY
+    assert found[3].asked_at is not None
+    assert found[3].asked_at > line.clock()
+    assert line.queued() == ()
+
+
+def test_what_starts_now_is_not_put_off_to_the_evening(line: Chain) -> None:
+    assert [each.kind for each in prospects(line).alternatives(STAFF, want(1), ["h100"])] == []
 
 
 def test_environment_that_left_the_catalogue_offers_no_fewer(line: Chain) -> None:

@@ -22,11 +22,13 @@ from aiplatform_hub.operations.dispatcher import Dispatched, Dispatcher
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
+from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
@@ -38,7 +40,9 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
+from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.usage import UsageStore
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -119,12 +123,22 @@ class Chain:
             clock=self.clock,
             policy=self.current_policy,
         )
+        self.memory = QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
         self.releases = Releases(
             allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.current_policy
         )
         self.dispatcher, self.desk, self.releaser = self._dispatcher(), self._desk(), self.new_releaser()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
+        )
+        self.forecaster = WaitForecaster(
+            database=self.database,
+            allocations=self.allocations,
+            outlooks=QueueOutlookStore(),
+            past=PastRequestStore(),
+            history=DemandHistory(usage=self.usage, policy=self.policy),
+            reader=self._reader(),
+            clock=self.clock,
         )
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
 
@@ -145,6 +159,7 @@ class Chain:
             history=DemandHistory(usage=self.usage, policy=self.current_policy),
             reader=self._reader(),
             releases=self.releases,
+            memory=self.memory,
             interest=self.interest_clock(),
             clock=self.clock,
         )

@@ -20,8 +20,10 @@ from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
+from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
 from aiplatform_hub.operations.cost_reporter import ReportRow
+from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.storage.audit import AuditEvent
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
@@ -45,8 +47,8 @@ ENTRY = QueueEntry(QUEUED.id, 2, WaitReason(WaitCode.CAPACITY, requested="2", fr
 
 
 def waiting(allocation: Allocation = QUEUED, *, reader: str = "ada") -> EnvironmentCard:
-    fewer = {0: Decision(Outcome.ADMIT), 1: Decision(Outcome.ADMIT)} if reader == "ada" else {}
-    line = Line(replace(ENTRY, id=allocation.id), INTEREST, fewer, reader)
+    fewer = {0: Prospect(Decision(Outcome.ADMIT)), 1: Prospect(Decision(Outcome.ADMIT))} if reader == "ada" else {}
+    line = Line(replace(ENTRY, id=allocation.id), INTEREST, fewer, reader, wait=WaitEstimate(600, 2100, 7200))
     return environment_card(allocation, cost=None, catalog=CATALOG, now=NOW, paths=PATHS, line=line)
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from aiplatform_hub.domain import quota_reasons
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, EndCause
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queue_sentences import Reader
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
-from aiplatform_hub.errors import Reason
+from aiplatform_hub.domain.wait_estimates import WaitEstimate
+from aiplatform_hub.errors import QUEUE, TRY_LATER, Reason
+from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, environment_card
 from aiplatform_hub.web.view_models.launch import BY_ITSELF, LaunchForm, Offer, Quote, chip_note, launch_form
-from aiplatform_hub.web.view_models.queue import NO_ADVICE, Line, Wait, position, wait, why
+from aiplatform_hub.web.view_models.queue import Line, Wait, position, wait, why
 from aiplatform_hub.web.view_models.session import steps
 from aiplatform_hub.web.view_models.session import why as verdict_of
 from tests.web.samples import CATALOG, ENDED, INTEREST, NOW, PATHS, QUEUED, STARTING
@@ -71,7 +71,8 @@ def test_owner_is_called_you_and_others_by_their_name() -> None:
 
 
 def waits(fewer: Mapping[int, Decision], said: timedelta = timedelta(), interest: timedelta = INTEREST, *, reader: str = "ada") -> Wait:
-    return wait(replace(QUEUED, confirmed_at=NOW - said), Line(entry(), interest, fewer, reader), NOW)
+    prospects = {gpus: Prospect(decision) for gpus, decision in fewer.items()}
+    return wait(replace(QUEUED, confirmed_at=NOW - said), Line(entry(), interest, prospects, reader), NOW)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_repetition_of_a_failed_start_begins_in_the_queue() -> None:
 
 
 def test_decision_to_queue_is_no_refusal() -> None:
-    reason = Reason("capacity", "All are in use.", remedies=("Choose 1 GPU.", "Try again later."))
+    reason = Reason("capacity", "All are in use.", remedies=("Choose 1 GPU.", "Try again later."), remedy_codes=("", TRY_LATER))
     assert verdict_of("queue", (reason,)) == ("It joined the queue:", ("All are in use.", "Choose 1 GPU."))
     assert verdict_of("deny", (reason,))[1][-1] == "Try again later."
 
@@ -179,6 +180,31 @@ OWN_LIMIT = Decision(
     None,
     (Reason("capacity", "Full.", "gpus", "machine", "4", "4"), Reason("quota_in_use", "Yours.", "gpus", "user:ada", "2", "1", held_by=("a",))),
 )
+
+
+def test_chip_says_about_how_long_where_it_is_known() -> None:
+    assert chip_note(2, LATER, before=3, wait=WaitEstimate(600, 2100, 7200)) == ("queue, about 35 min", "queue")
+
+
+def test_verdict_says_how_long_and_what_would_be_quicker() -> None:
+    choices = choices_of({"environment_template": "pytorch", "gpus": "2"}, catalog=CATALOG, gpu_types=("h100",), projects=(), startable=["pytorch"])
+    quote = Quote({1: LATER, 2: LATER}, before={1: 2, 2: 2}, waits={1: WaitEstimate(0, 300, 900), 2: WaitEstimate(600, 2100, 7200)})
+    form = launch_form(choices, Offer(CATALOG, (), ("h100",), {}), quote)
+    assert form.verdict == "2 wait before you. About 35 min; 80 % between 10 min and 2 h. With 1 GPU about 5 min."
+    free = replace(quote, decisions={1: ADMIT, 2: LATER})
+    assert launch_form(choices, Offer(CATALOG, (), ("h100",), {}), free).verdict.endswith("With 1 GPU you could start now.")
+
+
+def test_card_says_how_long_or_that_nobody_knows() -> None:
+    known = Line(entry(), INTEREST, {1: Prospect(LATER, wait=WaitEstimate(0, 300, 900))}, "ada", wait=WaitEstimate(600, 2100, 7200))
+    assert wait(QUEUED, known, NOW).how_long == "About 35 min; 80 % between 10 min and 2 h."
+    assert wait(QUEUED, known, NOW).advice == "With 1 GPU about 5 min."
+    assert wait(QUEUED, Line(entry(), INTEREST, reader="ada"), NOW).how_long == "How long, nobody knows yet."
+
+
+def test_card_says_nothing_of_how_long_where_that_depends_on_its_owner() -> None:
+    own = WaitReason(WaitCode.QUOTA_IN_USE, "gpus", "user:ada", "2", "1", "2", "1")
+    assert not wait(QUEUED, Line(entry(own), INTEREST, reader="ada"), NOW).how_long
 
 
 @pytest.mark.parametrize(
@@ -201,18 +227,18 @@ def launch(decision: Decision, before: Mapping[int, int], unavailable: Mapping[s
 
 
 @pytest.mark.parametrize(
-    ("before", "verdict"), [({2: 0}, "You would be next in line."), ({2: 2}, "2 wait before you."), ({}, "It waits until your limit has room.")]
+    ("before", "verdict"),
+    [
+        ({2: 0}, "You would be next in line. How long, nobody knows yet."),
+        ({2: 2}, "2 wait before you. How long, nobody knows yet."),
+        ({}, "It waits until your limit has room."),
+    ],
 )
 def test_button_joins_the_queue_and_says_what_will_happen(before: Mapping[int, int], verdict: str) -> None:
     form = launch(LATER, before)
     assert (form.button, form.verdict, form.promise, form.tone) == ("Join the queue", verdict, BY_ITSELF, "queue")
     assert form.chips[2].is_enabled
     assert form.chips[2].is_chosen
-
-
-def test_advice_that_is_left_out_is_what_refusals_say() -> None:
-    source = inspect.getsource(quota_reasons)
-    assert all(words == QUEUE_IT or f'"{words}"' in source for words in NO_ADVICE)
 
 
 def test_button_starts_what_is_free() -> None:
@@ -225,7 +251,8 @@ def test_environment_that_cannot_be_started_cannot_be_queued() -> None:
 
 
 def test_reasons_to_wait_are_told_without_the_advice_to_queue() -> None:
-    reason = Reason("capacity", "All are in use.", "gpus", "machine", "4", "4", "2", (), ("Choose 1 GPU.", "Try again later.", QUEUE_IT))
+    remedies = ("Choose 1 GPU.", "Try again later.", QUEUE_IT)
+    reason = Reason("capacity", "All are in use.", "gpus", "machine", "4", "4", "2", (), remedies, remedy_codes=("", TRY_LATER, QUEUE))
     warning = launch(Decision(Outcome.QUEUE, None, (reason,)), {2: 0}).warning
     assert warning
     assert (warning.detail, warning.remedies) == ("All are in use.", ("Choose 1 GPU.",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +18,7 @@ from aiplatform_hub.domain.twin.people import asks_at, by_user
 from aiplatform_hub.domain.twin.result import EventKind, TwinResult
 from aiplatform_hub.domain.twin.tally import Tally
 from aiplatform_hub.domain.twin.trace import Trace, TraceSession
+from aiplatform_hub.domain.wait_estimates import Forecast, PastRequest
 
 GPU_TYPE = "gpu"
 """What the twin calls the one type of its one node."""
@@ -25,12 +27,21 @@ LOOK_EVERY_SECONDS = 3600.0
 """How often the planner looks while somebody waits, as requests get older without anything else happening."""
 
 
-def simulate(trace: Trace, policy: Policy) -> TwinResult:
+Watcher = Callable[[Forecast, frozenset[str]], None]
+"""Is told what the planner knew whenever somebody has begun to wait, and who."""
+
+
+def simulate(trace: Trace, policy: Policy, watcher: Watcher | None = None) -> TwinResult:
     """Return what a policy does with a trace: event by event, the same twice.
 
     The policy sees what an installation sees: who asks for how many GPUs, and since when a session's GPUs have been idle.
+
+    Parameters
+    ----------
+    watcher
+        Sees the same, and changes nothing.
     """
-    return _Simulation(trace, policy).run()
+    return _Simulation(trace, policy, watcher).run()
 
 
 class _Happens(Enum):
@@ -62,7 +73,7 @@ class _Asked:
 
 
 class _Simulation:
-    def __init__(self, trace: Trace, policy: Policy) -> None:
+    def __init__(self, trace: Trace, policy: Policy, watcher: Watcher | None) -> None:
         self._trace = trace
         self._policy = policy
         self._tally = Tally(trace)
@@ -75,6 +86,8 @@ class _Simulation:
         self._events: list[tuple[float, int, _Happens, TraceSession | None]] = []
         self._pushed = 0
         self._next_look_seconds = 0.0
+        self._watcher = watcher
+        self._past: list[PastRequest] = []
 
     def run(self) -> TwinResult:
         for user in self._to_come:
@@ -85,7 +98,15 @@ class _Simulation:
                 _, _, happens, session = heapq.heappop(self._events)
                 self._happen(now, happens, session)
             self._settle(now)
+            self._tell_watcher(now)
         return self._close()
+
+    def _tell_watcher(self, now: float) -> None:
+        new = frozenset(user for user, asked in self._waiting.items() if asked.at_seconds == now)
+        if self._watcher is not None and new:
+            kinds = {user: _kind(asked.of) for user, asked in self._waiting.items()} | {user: _kind(held.of) for user, held in self._running.items()}
+            started = {user: held.started_seconds for user, held in self._running.items()}
+            self._watcher(Forecast(self._planner_input(now), kinds, started, self._lengths, self._past), new)
 
     def _push(self, at_seconds: float, happens: _Happens, session: TraceSession | None) -> None:
         self._pushed += 1
@@ -101,6 +122,7 @@ class _Simulation:
             return
         if happens is _Happens.ASKS:
             self._waiting[session.user] = _Asked(session, now)
+            self._past.append(PastRequest(now, _person(session), _kind(session), GPU_TYPE))
             self._tally.note(now, EventKind.REQUESTED, session)
             return
         held = self._running.get(session.user)

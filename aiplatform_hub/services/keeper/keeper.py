@@ -22,6 +22,8 @@ from aiplatform_hub.services.keeper.ticks import Duties, Tick
 from aiplatform_hub.storage.database import DatabaseAwayError
 from aiplatform_hub.storage.heartbeats import Heartbeat
 
+ESTIMATE_SECONDS = 3.0
+"""Time between two looks whether estimates of waits are to be made anew."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -66,6 +68,7 @@ class Keeper:
             *(() if self._dispatch is None else (Tick("dispatch", LOOK_SECONDS, self._dispatch.look),)),
             Tick("notices", 1, NoticeDuty(factory=factory).look),
             *(() if hub is None else (Tick("grace", 10, GraceDuty(factory=factory, hub=hub).look),)),
+            Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
             *(tick for tick in of_place if tick.is_slow),
@@ -128,6 +131,11 @@ class Keeper:
         beat = Heartbeat(process="keeper", instance=self._instance, started_at=self._started_at, at=factory.clock(), detail=detail)
         with factory.database.write() as connection:
             factory.heartbeats.beat(connection, beat)
+
+    async def _estimate(self) -> None:
+        """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
+        await asyncio.to_thread(self._factory.queue_memory.store)
+        await asyncio.to_thread(self._factory.wait_forecaster.refresh)
 
     async def _prove(self) -> None:
         await asyncio.to_thread(self._factory.reconciler.prove)

@@ -55,7 +55,7 @@ class EventSource:
     def _look(self, after_id: int | None) -> Look:
         with self._factory.database.read() as connection:
             latest = self._factory.events.latest_id(connection)
-            mark = self._factory.queue_outlooks.entries(connection)
+            mark = self._factory.queue_outlooks.mark(connection)
             notice = self._factory.notifications.latest_id(connection)
             if after_id is None or after_id >= latest:
                 return Look(latest, (), {}, latest_notice=notice, queue_mark=mark)

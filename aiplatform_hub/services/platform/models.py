@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
-from aiplatform_hub.services.platform.queue_models import QueueOut
+from aiplatform_hub.services.platform.queue_models import AlternativeOut, QueueOut, WaitOut
 from aiplatform_hub.services.platform.release_models import ReleaseOut
 from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
 
@@ -31,6 +31,7 @@ class ReasonOut(Output):
     remedies: tuple[str, ...] = ()
     field: str | None = Field(None, description="The option at fault")
     allowed: tuple[str, ...] = ()
+    remedy_codes: tuple[str, ...] = Field((), description="Code of each remedy in turn, such as `try_later`; empty for those without")
 
 
 class Problem(Output):
@@ -188,6 +189,12 @@ class DecisionRequest(Input):
     if_full: Literal["queue", "fail"] = Field("queue", description="What to do when it does not fit now but could later: wait in the queue, or be refused")
 
 
+class WhatIfBody(DecisionRequest):
+    """What someone would launch, and whether to say what else could be asked for."""
+
+    alternatives: bool = Field(default=False, description="Whether to decide on fewer GPUs, other GPU types and the evening, too")
+
+
 class LaunchBody(DecisionRequest):
     """What to launch."""
 
@@ -222,6 +229,8 @@ class DecisionOut(Output):
     options: dict[str, Any] = Field(description="The request with every default filled in")
     position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
     must_end_at: Instant | None = Field(None, description="When a class begins for which it would have to make room. Null unless it would start")
+    wait: WaitOut | None = Field(None, description="How long it would wait in the queue; null unless it would, and where nobody can tell")
+    alternatives: tuple[AlternativeOut, ...] = Field((), description="What else could be asked for, if the request asked to be told")
 
 
 class HistoryOut(Output):

@@ -29,7 +29,7 @@ from aiplatform_hub.errors import (
 )
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
-from aiplatform_hub.operations.prospects import Prospect
+from aiplatform_hub.operations.prospects import Alternative, Prospect
 from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.bodies import SERVER_NAME_RULE, invalid
 from aiplatform_hub.services.platform.models import SLUG
@@ -101,6 +101,16 @@ class Sessions:
         caller = await self.caller(user_name)
         request = await self.resolve(options, caller)
         return request, await self.threads.run(self.factory.prospects.of_one_launch, caller, request, may_wait=may_wait)
+
+    async def alternatives(self, request: LaunchRequest, user_name: str) -> tuple[Alternative, ...]:
+        """Return what else somebody could ask for instead, and what would become of it."""
+        caller = await self.caller(user_name)
+        return await self.threads.run(self._alternatives, caller, request)
+
+    def _alternatives(self, caller: Caller, request: LaunchRequest) -> tuple[Alternative, ...]:
+        template = self.factory.catalog.environment_templates[request.environment_template]
+        here = [entry.name for entry in self.factory.enforcer.capacity()]
+        return self.factory.prospects.alternatives(caller, request, [name for name in here if not template.gpu_types or name in template.gpu_types])
 
     async def launch(self, order: Order, principal: Principal) -> Allocation:
         """Hold, then start through the hub with the caller's token; or queue, and leave the start to the keeper.

@@ -208,8 +208,9 @@ def class_facts(allocation: Allocation, catalog: Catalog, windows: Sequence[Clas
 
 
 def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fact, ...]:
-    """Return since when and until when a request waits."""
-    return Fact("In line since", f"({duration(now - since_when(allocation))})", waiting.since), Fact("Kept until", at=waiting.kept_until)
+    """Return how long a request will wait, since when it does, and until when it may."""
+    estimate = (Fact("Wait", waiting.how_long.removesuffix(".")),) if waiting.how_long else ()
+    return *estimate, Fact("In line since", f"({duration(now - since_when(allocation))})", waiting.since), Fact("Kept until", at=waiting.kept_until)
 
 
 def _why(allocation: Allocation, now: datetime) -> str:

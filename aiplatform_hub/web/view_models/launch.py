@@ -11,11 +11,12 @@ from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, NodePool
 from aiplatform_hub.domain.classes import ClassEnd
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.options import MAX_HOURS
+from aiplatform_hub.domain.wait_estimates import WaitEstimate
+from aiplatform_hub.domain.wait_words import Chance, about, fewer_gpus_advice, how_long
 from aiplatform_hub.errors import AIPlatformError, Reason
 from aiplatform_hub.web.launch_form import Choices, types_of
 from aiplatform_hub.web.view_models.formats import Stamp, amount, count, in_minutes, money, price, stamp
 from aiplatform_hub.web.view_models.labels import class_words, gpu_label
-from aiplatform_hub.web.view_models.queue import NO_ADVICE
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
@@ -157,6 +158,8 @@ class Quote:
     """How many in the queue would come first, by GPU count, where that is known."""
     ends: Mapping[int, ClassEnd] = field(default_factory=dict)
     """When it would have to make room for a class, by GPU count, where it would."""
+    waits: Mapping[int, WaitEstimate] = field(default_factory=dict)
+    """How long it would wait, by GPU count, where that is known."""
 
 
 def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem | None = None) -> LaunchForm:
@@ -232,16 +235,18 @@ def _chip(number: int, choices: Choices, template: EnvironmentTemplate, quote: Q
         )
     if decision is not None and decision.impossible_because:
         return Chip(number, title, decision.impossible_because, "", is_chosen=False, is_enabled=False)
-    note, tone = chip_note(number, decision, node_pools, quote.before.get(number))
+    note, tone = chip_note(number, decision, node_pools, quote.before.get(number), quote.waits.get(number))
     return Chip(number, title, note, tone, is_chosen=number == choices.gpus)
 
 
-def chip_note(number: int, decision: Decision | None, node_pools: Mapping[str, NodePool] = NO_POOLS, before: int | None = None) -> tuple[str, str]:
+def chip_note(
+    number: int, decision: Decision | None, node_pools: Mapping[str, NodePool] = NO_POOLS, before: int | None = None, wait: WaitEstimate | None = None
+) -> tuple[str, str]:
     """Return what a dry run says about a GPU count, in a few words, and its tone."""
     if decision is None:
         return "", ""
     if _waits(decision):
-        return f"queue, {_queue_note(decision, before)}", "queue"
+        return f"queue, {about(wait) if wait else _queue_note(decision, before)}", "queue"
     if decision.node_pool is not None:
         return f"on a new node{_when(decision.node_pool, node_pools)}", "good"
     if not decision.reasons and decision.error_code is None:
@@ -295,7 +300,7 @@ def _verdict(choices: Choices, quote: Quote, unavailable_reason: str, node_pools
     if decision is None:
         return "", ""
     if _waits(decision):
-        return _queue_verdict(quote.before.get(choices.gpus)), "queue"
+        return _queue_verdict(quote.before.get(choices.gpus), quote.waits.get(choices.gpus), quicker(choices, quote)), "queue"
     if decision.node_pool is not None:
         return f"It starts on a new node{_when(decision.node_pool, node_pools)}.", "good"
     if decision.error_code is None:
@@ -303,18 +308,24 @@ def _verdict(choices: Choices, quote: Quote, unavailable_reason: str, node_pools
     return "It would be refused right now.", "warn"
 
 
-def _queue_verdict(before: int | None) -> str:
+def _queue_verdict(before: int | None, wait: WaitEstimate | None, advice: str) -> str:
     if before is None:
         return "It waits until your limit has room."
-    return f"{_before(before)} before you." if before else "You would be next in line."
+    where = f"{_before(before)} before you." if before else "You would be next in line."
+    return " ".join(words for words in (where, how_long(wait), advice) if words)
+
+
+def quicker(choices: Choices, quote: Quote) -> str:
+    """Return with which GPU count it would be quicker; empty if with none."""
+    fewer = {number: Chance(d.is_admitted, quote.waits.get(number)) for number, d in quote.decisions.items() if 0 < number < choices.gpus}
+    return fewer_gpus_advice(fewer, quote.waits.get(choices.gpus))
 
 
 def _warning(decision: Decision | None) -> Problem | None:
     if decision is None or not (decision.error_code or _waits(decision)):
         return None
     lines = tuple(dict.fromkeys(r.message for r in decision.reasons))
-    advice = NO_ADVICE if _waits(decision) else frozenset()
-    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.remedies if remedy not in advice))
+    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.advice(is_waiting=_waits(decision))))
     return Problem(title="", detail=" ".join(lines), remedies=remedies)
 
 

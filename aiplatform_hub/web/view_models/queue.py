@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.interest import asking_period
-from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queue_sentences import Reader, place, waiting_sentence
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
+from aiplatform_hub.domain.wait_estimates import WaitEstimate
+from aiplatform_hub.domain.wait_words import about, fewer_gpus_advice, how_long
 from aiplatform_hub.web.view_models.formats import Stamp, count, stamp
 
 if TYPE_CHECKING:
-    from aiplatform_hub.domain.quota import Decision
+    from aiplatform_hub.operations.prospects import Prospect
 
+_OWN = frozenset({WaitCode.QUOTA_IN_USE, WaitCode.UNKNOWN_OWNER})
+"""What no estimate can tell anything about."""
 _WITHOUT_PLACE = frozenset({WaitCode.NEW, WaitCode.QUOTA_IN_USE, WaitCode.UNKNOWN_OWNER})
 """What is waited for regardless of who is before."""
-
-
-NO_ADVICE = frozenset({QUEUE_IT, "Try again later."})
-"""Remedies of refusals that mean nothing to who waits already, or is about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,14 @@ class Line:
     entry: QueueEntry | None
     interest: timedelta
     """How long a request is kept after its owner last said that they want it."""
-    fewer: Mapping[int, Decision] = field(default_factory=dict)
+    fewer: Mapping[int, Prospect] = field(default_factory=dict)
     """What would happen with fewer GPUs, by their count; empty where the reader may not change it."""
     reader: str = ""
     """User name of whoever reads."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the reader may call others' sessions and requests, by id."""
+    wait: WaitEstimate | None = None
+    """How long it will wait from now; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,19 @@ class Wait:
     fewer: tuple[FewerGpus, ...]
     start_now: FewerGpus | None
     """The most GPUs with which it would start at once; None if there are none."""
+    how_long: str = ""
+    """How long it will wait; empty where that depends on its owner alone."""
+    advice: str = ""
+    """What would be quicker; empty if nothing is known to be."""
 
 
 def wait(allocation: Allocation, line: Line, now: datetime) -> Wait:
     """Return a queued request in words."""
     said = allocation.confirmed_at or allocation.requested_at
     kept_until = said + line.interest
-    at_once = [number for number, decision in line.fewer.items() if decision.is_admitted]
+    at_once = [number for number, prospect in line.fewer.items() if prospect.decision.is_admitted]
+    fewer = {number: _note(prospect) for number, prospect in line.fewer.items()}
+    is_own = line.entry is not None and line.entry.reason.code in _OWN
     return Wait(
         position=position(line.entry),
         why=why(line.entry, allocation, Reader(now, line.reader, line.names)),
@@ -77,8 +84,10 @@ def wait(allocation: Allocation, line: Line, now: datetime) -> Wait:
         kept_until=stamp(kept_until),
         is_soon_over=kept_until - now <= asking_period(line.interest),
         can_change=line.reader == allocation.user_name,
-        fewer=tuple(FewerGpus(number, _fewer(number, is_at_once=number in at_once)) for number in sorted(line.fewer, reverse=True)),
+        fewer=tuple(FewerGpus(number, f"{_gpus(number)}{fewer[number]}") for number in sorted(line.fewer, reverse=True)),
         start_now=FewerGpus(max(at_once), _start_now(max(at_once))) if at_once else None,
+        how_long="" if is_own else how_long(line.wait),
+        advice=fewer_gpus_advice({number: prospect.chance for number, prospect in line.fewer.items() if number}, line.wait),
     )
 
 
@@ -98,8 +107,14 @@ def why(entry: QueueEntry | None, allocation: Allocation, reader: Reader) -> str
     return waiting_sentence(known, allocation.request.gpu_type, reader).removeprefix(f"{place(known.position)}. ")
 
 
-def _fewer(number: int, *, is_at_once: bool) -> str:
-    return ("No GPU" if number == 0 else count(number, "GPU")) + (", starts now" if is_at_once else "")
+def _gpus(number: int) -> str:
+    return "No GPU" if number == 0 else count(number, "GPU")
+
+
+def _note(prospect: Prospect) -> str:
+    if prospect.decision.is_admitted:
+        return ", starts now"
+    return f", {about(prospect.wait)}" if prospect.wait else ""
 
 
 def _start_now(number: int) -> str:

@@ -11,7 +11,6 @@ from aiplatform_hub.errors import Reason
 from aiplatform_hub.web.view_models.activity import ActivityBar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, Fact, resources
 from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, server_label, stamp
-from aiplatform_hub.web.view_models.queue import NO_ADVICE
 
 CAUSES = {
     "admitted": "Asked for and admitted; GPUs and memory held",
@@ -118,7 +117,6 @@ def _cause(event: AllocationEvent, allocation: Allocation) -> str:
 
 def why(outcome: str, reasons: Sequence[Reason]) -> tuple[str, tuple[str, ...]]:
     """Return the decision as a sentence and its reasons."""
-    advice = NO_ADVICE if outcome == "queue" else frozenset()
-    lines = tuple(dict.fromkeys(line for r in reasons for line in (r.message, *r.remedies) if line and line not in advice))
+    lines = tuple(dict.fromkeys(line for r in reasons for line in (r.message, *r.advice(is_waiting=outcome == "queue")) if line))
     verdicts = {"admit": "It was admitted: it fitted every limit and what was free.", "queue": "It joined the queue:"}
     return verdicts.get(outcome, "It was refused:"), lines

@@ -11,10 +11,12 @@ from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.decision_reader import must_end_of
+from aiplatform_hub.services.platform.alternatives import alternative_out
 from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
-from aiplatform_hub.services.platform.models import DecisionOut, DecisionRequest, LimitOut, PriceLine, PriceOut, QuotaOut, reasons_of
+from aiplatform_hub.services.platform.models import DecisionOut, LimitOut, PriceLine, PriceOut, QuotaOut, WhatIfBody, reasons_of
+from aiplatform_hub.services.platform.queue_views import wait_out
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
 
 
@@ -56,11 +58,12 @@ class DecisionsHandler(ApiHandler):
 
     async def post(self) -> None:
         """Answer with what a launch would get now."""
-        body = read_body(DecisionRequest, self.body_object())
+        body = read_body(WhatIfBody, self.body_object())
         user_name = target_user(body, self.principal)
         await self.require(START, user_name)
         request, preview = await self.platform.sessions.decide(options_in(body), user_name, may_wait=body.if_full == "queue")
         factory, decision = self.platform.factory, preview.decision
+        others = await self.platform.sessions.alternatives(request, user_name) if body.alternatives else ()
         self.reply(
             DecisionOut(
                 outcome=decision.outcome.value,
@@ -70,6 +73,8 @@ class DecisionsHandler(ApiHandler):
                 options=options_of(request),
                 position=preview.position,
                 must_end_at=must_end_of(decision),
+                wait=wait_out(preview.wait, factory.clock()),
+                alternatives=tuple(alternative_out(other, factory) for other in others),
             )
         )
 
@@ -105,7 +110,7 @@ RESOURCES = (
                 path="api/v1/decisions",
                 summary="Dry run of a launch; holds and queues nothing",
                 scope=START,
-                body=DecisionRequest,
+                body=WhatIfBody,
                 replies={200: Reply("What a launch would get now", DecisionOut)},
                 errors=(400, 404),
             ),

@@ -15,6 +15,7 @@ from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.operations.decision_reader import must_end_of
+from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.services.platform.sessions import Order, check_server_name
@@ -64,8 +65,10 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     choices = choices_of(fields, catalog=catalog, gpu_types=offer.gpu_types, projects=offer.projects, startable=startable)
     card = card_at(catalog.rate_cards, factory.clock())
     per_hour = price_per_hour(choices.gpus, choices.gpu_type if choices.gpus else None, card)
-    decisions, before = _decisions(factory, caller, choices, offer.gpu_types)
-    quote = Quote(decisions, per_hour, card.currency, before, _class_ends(factory, choices, decisions))
+    decisions, prospects = _decisions(factory, caller, choices, offer.gpu_types)
+    before = {count: prospect.before for count, prospect in prospects.items() if prospect.before is not None}
+    waits = {count: prospect.wait for count, prospect in prospects.items() if prospect.wait is not None}
+    quote = Quote(decisions, per_hour, card.currency, before, _class_ends(factory, choices, decisions), waits)
     return launch_form(choices, offer, quote, problem)
 
 
@@ -82,8 +85,8 @@ def _class_ends(factory: Factory, choices: Choices, decisions: Mapping[int, Deci
     return {count: end for count, at in ends.items() if (end := class_end(at, choices.project, windows)) is not None}
 
 
-def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, int]]:
-    """Return a dry run for each GPU count that the template takes, the other choices as they are; and how many in the queue would come first."""
+def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, Prospect]]:
+    """Return a dry run for each GPU count that the template takes, the other choices as they are; and what is known of those that could be asked for."""
     template = factory.catalog.environment_templates[choices.environment_template]
     has_type = bool(types_of(template, gpu_types))
     requests, decisions = {}, {}
@@ -95,5 +98,4 @@ def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tu
         except AIPlatformError as error:
             decisions[count] = Decision(outcome=Outcome.DENY, error_code=error.code, reasons=error.reasons)
     prospects = factory.prospects.of_launch(caller, requests)
-    before = {count: prospect.before for count, prospect in prospects.items() if prospect.before is not None}
-    return decisions | {count: prospect.decision for count, prospect in prospects.items()}, before
+    return decisions | {count: prospect.decision for count, prospect in prospects.items()}, prospects

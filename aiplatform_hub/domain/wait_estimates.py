@@ -1,0 +1,234 @@
+"""How long those who wait will probably wait: the queue played forward many times. Pure, and the same for the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiplatform_hub.domain.fairshare import Person
+from aiplatform_hub.domain.planner_board import Board
+from aiplatform_hub.domain.policy import DAY_SECONDS
+from aiplatform_hub.domain.queue_facts import EXPECTED_QUANTILE
+from aiplatform_hub.domain.queue_order import in_order, is_overdue, is_promoted
+from aiplatform_hub.domain.queue_values import PlannerInput, Running, Waiting
+from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
+from aiplatform_hub.domain.wait_draws import DRAWS, HORIZON_SECONDS, Course, Held, Job, Stage, line_of
+
+MOST_DAYS = 28
+"""Requests of so many days tell who comes next."""
+MOST_PAST = 600
+"""… and so many of them at most."""
+PLAYED = 8
+"""So many requests from the front are played; behind them only the work before each is added up."""
+DRAWN_QUANTILES = (0.045, 0.5, 0.96)
+"""Which quantiles of the courses are told as the 10, 50 and 90 % quantiles of a wait.
+
+Courses are narrower than life: places in the Fair Tree stay in them as they are, and next month is like the last. The two outer ones
+were set after a first run over traces and made demand, so that 80 % of the waits end between them.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEstimate:
+    """How long a request will wait from now, in seconds."""
+
+    p10_seconds: float
+    p50_seconds: float
+    p90_seconds: float
+    is_known: bool = True
+    """Whether enough finished sessions tell it; otherwise the lengths are assumed."""
+
+    def after(self, seconds: float) -> WaitEstimate:
+        """Return what is left of it some time later."""
+        p10, p50, p90 = (max(0.0, each - seconds) for each in (self.p10_seconds, self.p50_seconds, self.p90_seconds))
+        return WaitEstimate(p10, p50, p90, self.is_known)
+
+
+@dataclass(frozen=True, slots=True)
+class PastRequest:
+    """A request that somebody made for GPUs."""
+
+    at_seconds: float
+    person: Person
+    kind: SessionKind
+    gpu_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What an estimate depends on."""
+
+    line: PlannerInput
+    kinds: Mapping[str, SessionKind]
+    """What is known of each session that runs and each request that waits, by id."""
+    started_seconds: Mapping[str, float]
+    """Since when each session runs, by id."""
+    lengths: SessionLengths
+    past: Sequence[PastRequest] = ()
+    """Requests of the last days, the oldest first."""
+
+
+def estimates(given: Forecast) -> dict[str, WaitEstimate]:
+    """Return when each request that waits will probably start.
+
+    What waits for a limit of its own, or is larger than every node, has no estimate: that depends on what its owner does.
+    """
+    staging = _Staging(given)
+    stage = staging.stage()
+    line = line_of(stage)
+    courses = [Course(stage, line, draw).play() for draw in range(DRAWS)] if stage.waiting else []
+    starts = [[course.starts.get(number, HORIZON_SECONDS) for course in courses] for number in range(len(stage.waiting))]
+    starts += _behind(stage, staging.behind(), courses)
+    return {id_: _estimate(sorted(waits), is_known=staging.is_known) for id_, waits in zip(staging.ids, starts, strict=True)}
+
+
+def _behind(stage: Stage, jobs: Sequence[Job], courses: Sequence[Course]) -> list[list[float]]:
+    """Return in each course when those further back start: the work before them, and what passes it, is shared out over the GPUs."""
+    if not jobs:
+        return []
+    of_queue, of_all = sum(course.of_queue for course in courses), sum(course.of_all for course in courses)
+    at = [max(course.starts.values()) if len(course.starts) == len(stage.waiting) else HORIZON_SECONDS for course in courses]
+    gpus = sum(stage.free) + sum(held.job.gpus for held in stage.held)
+    cap = stage.policy.session_cap_seconds if stage.policy.is_releasing else None
+    starts = []
+    for job in jobs:
+        each = job.gpus * (of_all / of_queue if of_queue else 1.0) / gpus
+        lengths = job.in_turn() if cap is None else [min(cap, length) for length in job.in_turn()]
+        at = [before + each * length for before, length in zip(at, lengths, strict=True)]
+        starts.append(at)
+    return starts
+
+
+def _estimate(ascending: Sequence[float], *, is_known: bool) -> WaitEstimate:
+    p10, p50, p90 = (min(HORIZON_SECONDS, ascending[int(fraction * len(ascending))]) for fraction in DRAWN_QUANTILES)
+    return WaitEstimate(p10, p50, p90, is_known)
+
+
+def in_own_order(ascending: Sequence[float], number: int) -> tuple[float, ...]:
+    """Return strata in an order that is another for each of the first 210 numbers."""
+    step = 1 + number * 73 % (DRAWS - 1)
+    return tuple([ascending[draw * step % DRAWS] for draw in range(DRAWS)])
+
+
+class _Staging:
+    """Makes the stage of all courses from what the planner is told."""
+
+    def __init__(self, given: Forecast) -> None:
+        self._given = given
+        self._line = given.line
+        self._board = Board(given.line)
+        self._people: dict[Person, int] = {}
+        self._ascending: dict[SessionKind, tuple[float, ...]] = {}
+        self._lengths: dict[SessionKind, tuple[float, ...]] = {}
+        self._known_gpus = 0
+        self._asking = [w for w in in_order(given.line, self._board) if not w.blocked_by and self._board.nodes_for(w)]
+
+    @property
+    def ids(self) -> list[str]:
+        """Those who have an estimate, in the planner's order."""
+        return [request.id for request in self._asking]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether finished sessions tell about those who hold half of the GPUs that are held."""
+        return 2 * self._known_gpus >= sum(session.gpus for session in self._line.running)
+
+    def behind(self) -> list[Job]:
+        """Return the requests further back than are played."""
+        first = 10 * len(self._given.past) + len(self._asking)
+        return [self._waiting(first + number, request) for number, request in enumerate(self._asking[PLAYED:])]
+
+    def stage(self) -> Stage:
+        """Return what all courses begin with."""
+        line = self._line
+        waiting = tuple(self._waiting(number, request) for number, request in enumerate(self._asking[:PLAYED]))
+        nodes = {node.name: number for number, node in enumerate(line.nodes)}
+        sessions = [s for s in line.running if s.node in nodes]
+        held = tuple(self._held(number, session, nodes[session.node]) for number, session in enumerate(sessions, len(waiting)))
+        free = [node.gpus for node in line.nodes]
+        for session in held:
+            free[session.node] -= session.job.gpus
+        past = self._past()
+        arrivals = tuple(self._arrival(number, request) for number, request in enumerate(past, len(waiting) + len(held)))
+        days = int((line.now_seconds - past[0].at_seconds) // DAY_SECONDS) if past else 0
+        return Stage(
+            now_seconds=line.now_seconds,
+            policy=line.policy,
+            node_types=tuple(node.gpu_type for node in line.nodes),
+            free=tuple(free),
+            held=held,
+            waiting=waiting,
+            people=len(self._people),
+            arrivals=arrivals if days else (),
+            days=days,
+        )
+
+    def _past(self) -> list[PastRequest]:
+        since = self._line.now_seconds - MOST_DAYS * DAY_SECONDS
+        return [request for request in self._given.past[-MOST_PAST:] if request.at_seconds >= since]
+
+    def _waiting(self, number: int, request: Waiting) -> Job:
+        return Job(
+            number=number,
+            person=self._person(request.person),
+            rank=self._line.ranks.get(request.person, 0),
+            gpus=request.gpus,
+            gpu_type=request.gpu_type,
+            is_whole=self._board.is_whole_node(request),
+            requested_seconds=request.requested_seconds,
+            expected_seconds=request.expected_seconds,
+            safe_seconds=request.safe_seconds,
+            lengths=self._new(self._given.kinds[request.id]),
+            group=0 if is_overdue(request, self._line) else 1 if is_promoted(request, self._line, self._board) else 2,
+        )
+
+    def _held(self, number: int, session: Running, node: int) -> Held:
+        line, started = self._line, self._given.started_seconds[session.id]
+        left, is_known = self._given.lengths.strata(self._given.kinds[session.id], max(0.0, line.now_seconds - started), DRAWS)
+        self._known_gpus += session.gpus if is_known else 0
+        takeable = session.takeable_from_seconds
+        if takeable is not None and abs(session.expected_end_seconds - max(takeable, line.now_seconds)) < 1:  # idle: it goes as soon as it may
+            left = (max(0.0, session.expected_end_seconds - line.now_seconds),) * DRAWS
+        left = in_own_order(left, number)
+        job = Job(
+            number=number,
+            person=self._person(session.person),
+            rank=line.ranks.get(session.person, 0),
+            gpus=session.gpus,
+            gpu_type=None,
+            is_whole=False,
+            requested_seconds=started,
+            expected_seconds=0.0,
+            safe_seconds=0.0,
+            lengths=left,
+        )
+        return Held(job, node, None if takeable is None else max(line.now_seconds, takeable), session.must_end_seconds)
+
+    def _arrival(self, number: int, request: PastRequest) -> Job:
+        lengths = self._new(request.kind)
+        return Job(
+            number=number,
+            person=self._person(request.person),
+            rank=self._line.ranks.get(request.person, 0),
+            gpus=request.kind.gpus,
+            gpu_type=request.gpu_type,
+            is_whole=self._is_whole(request),
+            requested_seconds=request.at_seconds,
+            expected_seconds=self._ascending[request.kind][int(EXPECTED_QUANTILE * DRAWS)],
+            safe_seconds=self._ascending[request.kind][min(DRAWS - 1, int(self._line.policy.backfill_quantile * DRAWS))],
+            lengths=lengths,
+        )
+
+    def _is_whole(self, request: PastRequest) -> bool:
+        sizes = [node.gpus for node in self._line.nodes if request.gpu_type in {None, node.gpu_type}]
+        return request.kind.gpus > 1 and max(sizes, default=0) == request.kind.gpus
+
+    def _new(self, kind: SessionKind) -> tuple[float, ...]:
+        """Return the lengths of a session that has not begun."""
+        if kind not in self._lengths:
+            self._ascending[kind], _ = self._given.lengths.strata(kind, 0.0, DRAWS)
+            self._lengths[kind] = in_own_order(self._ascending[kind], len(self._lengths))
+        return self._lengths[kind]
+
+    def _person(self, person: Person) -> int:
+        return self._people.setdefault(person, len(self._people))
