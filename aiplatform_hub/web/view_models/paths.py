@@ -47,6 +47,10 @@ class Paths:
         """Return where its owner says that a queued request is still wanted."""
         return f"{self.session(allocation_id)}/keep"
 
+    def extend(self, allocation_id: UUID) -> str:
+        """Return where a running session is kept longer."""
+        return f"{self.session(allocation_id)}/extend"
+
     def home_card(self, allocation_id: UUID) -> str:
         """Return Home, at the card of one allocation."""
         return f"{self.platform}home#environment-{allocation_id}"

@@ -17,12 +17,18 @@
     return seconds > 10 ? `in ${Math.round(seconds / 10) * 10} s` : "now";
   };
 
+  const span = (milliseconds) => {
+    const minutes = Math.max(1, Math.round(milliseconds / 60_000));
+    const parts = [Math.floor(minutes / 60) ? `${Math.floor(minutes / 60)} h` : "", minutes % 60 ? `${minutes % 60} min` : ""];
+    return parts.filter(Boolean).join(" ");
+  };
+
   /* What is said of a warning; no longer than the 140 characters that a notification shows. */
   const sentence = (release, now) => {
     const until = Date.parse(release.deadline);
     if (!release.is_if_somebody_waits) return `${release.message} They are given back at ${clock(until)}, ${left(until - now)}.`;
     const from = until > now ? `, from ${clock(until)} on` : "";
-    return `${release.message} They go as soon as somebody does${from}.`;
+    return `${release.message} Nobody needs them now; they go as soon as somebody does${from}.`;
   };
 
   class Watch {
@@ -105,7 +111,8 @@
 
     actions() {
       const actions = [];
-      if (this.last.release.can_extend_until) actions.push({ label: "Keep it 1 h longer", commandId: EXTEND, caption: "Keep these GPUs for another hour", displayType: "accent" });
+      const until = Date.parse(this.last.release.can_extend_until ?? "");
+      if (until) actions.push({ label: `Keep it ${span(until - this.now())} longer`, commandId: EXTEND, caption: `Keep these GPUs until ${clock(until)}`, displayType: "accent" });
       if (this.last.home_url) actions.push({ label: "Open Home", commandId: HOME, caption: "Open the platform's Home in a new tab" });
       return actions;
     }
@@ -157,7 +164,7 @@
     }
 
     start() {
-      this.commands.addCommand(EXTEND, { label: "Keep this session's GPUs 1 h longer", execute: () => this.extend() });
+      this.commands.addCommand(EXTEND, { label: "Keep this session's GPUs longer", execute: () => this.extend() });
       this.commands.addCommand(HOME, { label: "Open the platform's Home", execute: () => void window.open(this.last?.home_url, "_blank", "noopener") });
       document.addEventListener("visibilitychange", () => this.look());
       setInterval(() => this.tick().catch(() => {}), TICK);

@@ -1,0 +1,43 @@
+"""What streams tell people of the release of their sessions. Reads the database: call it in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.release import ReleaseView
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.services.platform.events import OwnPlace
+from aiplatform_hub.services.platform.wire import plain
+
+
+def release_news(factory: Factory, people: frozenset[str]) -> Mapping[str, tuple[OwnPlace, ...]]:
+    """Return, by person, what is said of the release of the sessions that they run."""
+    now = factory.clock()
+    with factory.database.read() as connection:
+        opened = {a.id: a for a in factory.allocations.open(connection) if a.user_name in people}
+        views = factory.releases.of(connection, opened.values(), now) if opened else {}
+    news: dict[str, tuple[OwnPlace, ...]] = {}
+    for id_, view in views.items():
+        session = opened[id_]
+        news[session.user_name] = (*news.get(session.user_name, ()), OwnPlace(session.server_name, _data(session, view)))
+    return news
+
+
+def _data(session: Allocation, view: ReleaseView) -> dict[str, Any]:
+    """Return what does not change while nothing happens: no instant that moves with the clock."""
+    return {
+        "id": session.id,
+        "server_name": session.server_name,
+        "release": plain(
+            {
+                "action": view.action,
+                "why": view.why,
+                "deadline": view.deadline,
+                "is_if_somebody_waits": view.is_if_somebody_waits,
+                "is_somebody_waiting": view.is_somebody_waiting,
+                "extended_until": view.extended_until,
+            }
+        ),
+    }
