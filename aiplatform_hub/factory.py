@@ -6,6 +6,7 @@ it uses.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -32,6 +33,8 @@ from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
+from aiplatform_hub.operations.releaser import Releaser
+from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
@@ -200,8 +203,30 @@ class Factory:
             outlooks=self.queue_outlooks,
             history=DemandHistory(usage=self.usage_store, policy=self.policy),
             reader=self.decision_reader,
+            releases=self.releases,
             interest=timedelta(hours=self.settings.queue_interest_hours),
             clock=self.clock,
+        )
+
+    @cached_property
+    def releases(self) -> Releases:
+        """What becomes of running sessions."""
+        return Releases(allocations=self.allocations, activity=self.activity, events=self.events, outlooks=self.queue_outlooks, policy=self.policy)
+
+    @cached_property
+    def releaser(self) -> Releaser:
+        """Gives GPUs back."""
+        return Releaser(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            heartbeats=self.heartbeats,
+            releases=self.releases,
+            stops=self.stops,
+            audit_trail=self.audit_trail,
+            policy=self.policy,
+            clock=self.clock,
+            uptime_seconds=time.monotonic,
         )
 
     @cached_property

@@ -48,7 +48,9 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-TICKS = ("heartbeat", "proofs", "scan", "dispatch", "reconcile", "state", "storage", "archive", "devices", "namespaces")
+RELEASES_OF = ("idle", "session_cap", "class_begins", "culled")
+"""Why sessions end though nobody asked for it."""
+TICKS = ("heartbeat", "proofs", "scan", "release", "dispatch", "reconcile", "state", "storage", "archive", "devices", "namespaces")
 """The keeper's repeated tasks."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OTHER")
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
@@ -78,6 +80,7 @@ SPAWN_OVERHEAD_SECONDS = Histogram(
 RECONCILE_CORRECTIONS: Counter = _precreate(
     Counter("aiplatform_reconcile_corrections_total", "What the reconciler corrected or found, by kind.", ["kind"]), CORRECTIONS
 )
+RELEASES: Counter = _precreate(Counter("aiplatform_releases_total", "Sessions that the platform decided to end, by cause.", ["cause"]), RELEASES_OF)
 DATABASE_ERRORS = Counter("aiplatform_database_errors_total", "Transactions that failed because the database did not answer, was locked, read-only or full.")
 API_REQUESTS: Counter = _precreate(
     Counter("aiplatform_api_requests_total", "Requests to the REST API and pages, by method and status class.", ["method", "status"]), METHODS, STATUS_CLASSES

@@ -144,6 +144,7 @@ class PolicyModel(_Strict):
     acts_only_while_somebody_waits: bool = SHIPPED.acts_only_while_somebody_waits
     session_cap: Annotated[float | None, Length(LEAST_CAP_SECONDS, can_be_never=True)] = SHIPPED.session_cap_seconds
     session_ceiling: Annotated[float, Length(LEAST_CAP_SECONDS)] = SHIPPED.session_ceiling_seconds
+    extension: Annotated[float, Length(LEAST_WARNING_SECONDS)] = SHIPPED.extension_seconds
     guaranteed: Annotated[float, Length()] = SHIPPED.guaranteed_seconds
     idle_after: Annotated[float | None, Length(LEAST_IDLE_SECONDS, can_be_never=True)] = SHIPPED.idle_after_seconds
     idle_warning: Annotated[float, Length(LEAST_WARNING_SECONDS, 6 * HOUR_SECONDS)] = SHIPPED.idle_warning_seconds

@@ -142,8 +142,8 @@ class HubApiClient:
         body = {"user_options": options}
         return _answer(await self._fetch("POST", _server_path(user_name, server_name), body, token=token, timeout=self._action_timeout_seconds))
 
-    async def stop_server(self, user_name: str, server_name: str, *, token: str) -> HubAnswer:
-        """Ask the hub, with the caller's token, to stop a server.
+    async def stop_server(self, user_name: str, server_name: str, *, token: str = "") -> HubAnswer:
+        """Ask the hub, with the caller's token or else the service's own, to stop a server.
 
         Raises
         ------

@@ -147,6 +147,8 @@ class Allocation:
     """The allocation whose failed start it repeats."""
     must_end_at: datetime | None = None
     """When a class begins for which it was told at its start to make room."""
+    extended_until: datetime | None = None
+    """Until when its owner asked to keep it, idle or over its cap."""
 
     @property
     def is_queued(self) -> bool:

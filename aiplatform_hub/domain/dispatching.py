@@ -34,6 +34,30 @@ class Survey:
         planned = [by_id[start.request_id] for start in self.plan.starts if start.request_id in by_id]
         return tuple((a, verdict) for a in (*free_of_gpus, *planned) if isinstance(verdict := self.judged[a.id], Eligible))
 
+    @property
+    def claims(self) -> Mapping[UUID, frozenset[UUID]]:
+        """Sessions whose GPUs the plan asks for, each with the requests for which it is, by the sessions' ids."""
+        found: dict[UUID, set[UUID]] = {UUID(id_): set() for id_ in self.plan.claims}
+        for decision in self.plan.decisions:
+            if decision.code is ReasonCode.RELEASE:
+                for id_ in decision.because_of:
+                    found.setdefault(UUID(id_), set()).add(UUID(decision.request_id))
+        hopeful = {UUID(decision.request_id) for decision in self.plan.decisions if decision.code in _HOPEFUL}
+        return {id_: frozenset(requests or hopeful) for id_, requests in found.items()}
+
+    @property
+    def promises(self) -> dict[UUID, frozenset[UUID]]:
+        """Requests that start as soon as claimed sessions have ended, each with those."""
+        return {UUID(d.request_id): frozenset(map(UUID, d.because_of)) for d in self.plan.decisions if d.code is ReasonCode.RELEASE and d.because_of}
+
+    @property
+    def wanted(self) -> frozenset[UUID]:
+        """Sessions on nodes that somebody who waits could use, whether they may be taken now or not."""
+        hopeful = {decision.request_id for decision in self.plan.decisions if decision.code in _HOPEFUL}
+        kinds = {(request.gpus, request.gpu_type) for request in self.line.waiting if request.id in hopeful}
+        nodes = {node.name for node in self.line.nodes if any(node.gpus >= gpus and kind in {None, node.gpu_type} for gpus, kind in kinds)}
+        return frozenset(UUID(session.id) for session in self.line.running if session.node in nodes)
+
     def entries(self, gone: frozenset[UUID]) -> tuple[QueueEntry, ...]:
         """Return who still waits and why, in the planner's order; those without GPUs last.
 
@@ -67,6 +91,9 @@ class Survey:
             most[node.gpu_type] = max(most.get(node.gpu_type, 0), free[node.name])
         return most
 
+
+_HOPEFUL = frozenset({ReasonCode.RELEASE, ReasonCode.RESERVED, ReasonCode.BEHIND_RESERVATION, ReasonCode.TAKEN, ReasonCode.CLASS})
+"""What the planner says of those who could use GPUs that come free."""
 
 _CODES = {
     ReasonCode.STARTS: WaitCode.CAPACITY,

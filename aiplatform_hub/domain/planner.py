@@ -34,16 +34,16 @@ class _Planning:
         self._starts: list[Start] = []
         self._reservations: dict[str, tuple[Reservation, Waiting]] = {}
         self._closed: dict[str, str] = {}
+        self._decisions: list[Decision] = []
 
     def run(self) -> Plan:
-        decisions: list[Decision] = []
         for position, request in enumerate(in_order(self._given, self._board), 1):
-            decisions.append(replace(self._decide(request), position=position))
+            self._decisions.append(replace(self._decide(request), position=position))
         return Plan(
             starts=tuple(self._starts),
             claims=frozenset(self._board.claimed | self._idle_wanted()),
             reservations=tuple(reservation for reservation, _ in self._reservations.values()),
-            decisions=tuple(decisions),
+            decisions=tuple(self._decisions),
         )
 
     def _decide(self, request: Waiting) -> Decision:
@@ -141,14 +141,17 @@ class _Planning:
         return _decision(request, ReasonCode.RESERVED, opening.node, opening.at_seconds)
 
     def _idle_wanted(self) -> set[str]:
-        """Return the idle sessions on nodes where somebody could use GPUs and has none yet."""
+        """Return the idle sessions on nodes where somebody could use GPUs, and what is claimed for them so far is not enough."""
         idle = [session for session in self._given.running if session.is_idle]
         if not idle:
             return set()
-        started = {start.request_id for start in self._starts}
-        left = [r for r in self._given.waiting if r.id not in started and not self._refusal(r)]
-        nodes = {node.name for request in left for node in self._board.nodes_for(request)}
+        nodes = {node.name for request in self._left() for node in self._board.nodes_for(request)}
         return {session.id for session in idle if session.node in nodes}
+
+    def _left(self) -> list[Waiting]:
+        """Return who waits for GPUs, and has got neither GPUs nor a claim to those that are coming free."""
+        served = {decision.request_id for decision in self._decisions if decision.code in {ReasonCode.STARTS, ReasonCode.RELEASE}}
+        return [request for request in self._given.waiting if request.id not in served and not self._refusal(request)]
 
 
 _TELLING = (ReasonCode.BEHIND_RESERVATION, ReasonCode.CLASS, ReasonCode.TAKEN)

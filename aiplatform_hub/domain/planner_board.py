@@ -75,13 +75,13 @@ class Board:
         return request.gpus > 1 and max((node.gpus for node in self.nodes_for(request)), default=0) == request.gpus
 
     def takeable(self, request: Waiting, node: str, *, is_overdue: bool) -> list[Running]:
-        """Return the sessions of a node whose GPUs the request may have now: idle ones first, then of those who are least entitled."""
+        """Return the sessions of a node whose GPUs the request may have now: those that end anyway first, then idle ones, then of those who are least entitled."""
         found = [s for s in self._takeable[node] if s.id not in self.claimed and self.may_take(request, s, is_overdue=is_overdue)]
-        return sorted(found, key=lambda s: (not s.is_idle, -self.given.ranks[s.person], s.takeable_from_seconds or 0.0, s.id))
+        return sorted(found, key=lambda s: (not s.is_ending, not s.is_idle, -self.given.ranks[s.person], s.takeable_from_seconds or 0.0, s.id))
 
     def may_take(self, request: Waiting, session: Running, *, is_overdue: bool) -> bool:
-        """Whether a session that is idle or over its cap makes room for this request."""
-        if session.is_idle or is_overdue or self.given.policy.takes_from_equals:
+        """Whether a session that ends, is idle or is over its cap makes room for this request."""
+        if session.is_ending or session.is_idle or is_overdue or self.given.policy.takes_from_equals:
             return True
         return self.given.ranks[request.person] < self.given.ranks[session.person]
 

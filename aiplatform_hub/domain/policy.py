@@ -95,6 +95,8 @@ class Policy:
     """Length after which a session's GPUs may be taken, 6 h or more; None is no cap. In seconds."""
     session_ceiling_seconds: float = 24 * HOUR_SECONDS
     """Length up to which extensions may carry a session. In seconds."""
+    extension_seconds: float = 2 * HOUR_SECONDS
+    """How long its owner keeps a session by one extension, from then on: idle or over its cap. In seconds."""
     guaranteed_seconds: float = 30 * MINUTE_SECONDS
     """Time from a session's start in which nothing takes its GPUs. In seconds."""
     idle_after_seconds: float | None = 10 * MINUTE_SECONDS

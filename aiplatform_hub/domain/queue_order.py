@@ -19,7 +19,7 @@ def is_overdue(request: Waiting, given: PlannerInput) -> bool:
 def in_order(given: PlannerInput, board: Board) -> list[Waiting]:
     """Return the requests, the one that is next first.
 
-    Overdue requests come first, then those for a whole node that are old enough for it or would keep little idle (GPUs that
+    Requests for which sessions are being stopped come first, so that nobody is stopped in vain. Then come overdue ones, then those for a whole node that are old enough for it or would keep little idle (GPUs that
     come free one by one would pass them for ever), each by submit time; then all others by fair share. Those who tie there, by what they
     probably use, the least first, then by submit time. While few wait, those expected to last longest come before the others,
     so that the GPUs have work when nobody is there to ask for more.
@@ -34,6 +34,8 @@ def _asked(waiting: Iterable[Waiting]) -> int:
 
 def _key(request: Waiting, given: PlannerInput, board: Board, *, is_short: bool) -> Key:
     policy = given.policy
+    if request.is_promised:
+        return (-1,)
     if is_overdue(request, given):
         return (0,)
     if is_promoted(request, given, board):

@@ -36,6 +36,8 @@ class Running:
     """Whether it may be taken now because it is idle: nobody's work is lost."""
     must_end_seconds: float | None = None
     """When a class begins for which it was told at its launch to make room."""
+    is_ending: bool = False
+    """Whether it is being stopped: its GPUs come free, and need not be asked for twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Waiting:
     """How long it lasts at most as far as a reservation is concerned, in seconds: the backfill quantile."""
     blocked_by: str = ""
     """Why it may not start whatever is free, in words of the caller's; empty if it may."""
+    is_promised: bool = False
+    """Whether sessions are being stopped, or were, for this very request: it comes before all others."""
 
 
 @dataclass(frozen=True, slots=True)

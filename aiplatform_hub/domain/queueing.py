@@ -98,6 +98,8 @@ class Takeable:
 
     from_seconds: float
     is_idle: bool = False
+    is_ending: bool = False
+    """Whether it is being stopped already."""
 
 
 _UNKNOWN_LENGTH = ExpectedLength(DEFAULT_SECONDS, DEFAULT_SECONDS)
@@ -117,7 +119,13 @@ class Outlook:
     blocked: frozenset[UUID] = frozenset()
     """Queued requests that wait for a limit of their own: they hold nobody up."""
     takeable: Mapping[UUID, Takeable] = field(default_factory=dict)
-    """Running sessions whose GPUs may be taken for somebody who waits; only where somebody carries that out."""
+    """Running sessions whose GPUs may be taken for somebody who waits, or that are being stopped."""
+    promised: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
+    """Queued requests for which sessions are being stopped or were, with those sessions: nobody comes before them."""
+    claims: frozenset[UUID] = frozenset()
+    """Running sessions whose GPUs the last pass asked for."""
+    wanted: frozenset[UUID] = frozenset()
+    """Running sessions whose GPUs somebody who waits could use, whether they may be taken or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +238,7 @@ def _running(allocation: Allocation, node: str, view: View, outlook: Outlook) ->
         takeable_from_seconds=None if takeable is None else takeable.from_seconds,
         is_idle=takeable is not None and takeable.is_idle,
         must_end_seconds=None if allocation.must_end_at is None else _seconds(allocation.must_end_at),
+        is_ending=takeable is not None and takeable.is_ending,
     )
 
 
@@ -246,6 +255,7 @@ def _waiting(allocation: Allocation, outlook: Outlook) -> Waiting:
         expected_seconds=length.expected_seconds,
         safe_seconds=length.safe_seconds,
         blocked_by=BLOCKED if allocation.id in outlook.blocked else "",
+        is_promised=allocation.id in outlook.promised,
     )
 
 

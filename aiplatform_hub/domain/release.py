@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from uuid import UUID
 
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.policy import Policy
 
 
@@ -25,6 +29,14 @@ class Cause(StrEnum):
     IDLE = "idle"
     CAP = "session_cap"
     CLASS = "class_begins"
+    INACTIVE = "inactive"
+    """Nobody has used the server; only servers without GPUs end for that."""
+
+
+END_CAUSES = {Cause.IDLE: EndCause.IDLE, Cause.CAP: EndCause.SESSION_CAP, Cause.CLASS: EndCause.CLASS_BEGINS, Cause.INACTIVE: EndCause.CULLED}
+"""What the ledger says of a session that ended for a cause."""
+KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS})
+"""Ends that the keeper carries out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,12 @@ class SessionFacts:
     """Until when its owner asked to keep it."""
     must_end_seconds: float | None = None
     """When a class begins for which it was told at its launch to make room."""
+    warned_seconds: float = 0.0
+    """Since when its owner can have seen the warning without a break; now if not yet. No deadline is sooner than one warning after it."""
+    inactive_since_seconds: float | None = None
+    """Since when nobody has used a server without GPUs; None where that is not known or does not count."""
+    inactive_after_seconds: float | None = None
+    """Inactivity after which such a server ends; None is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,96 @@ class Verdict:
     """What sets the deadline; None without one."""
     is_if_somebody_waits: bool = False
     """Whether the deadline passes without effect until somebody waits for these GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known beside the row of a session. Instants are aware UTC."""
+
+    now: datetime
+    idle_since: datetime | None = None
+    """Since when all its GPUs have been idle; None while one is busy, and whenever that is not known."""
+    warned_at: datetime | None = None
+    """Since when its owner has been warned; None if not now."""
+    is_claimed: bool = False
+    """Whether the planner asks for its GPUs."""
+    is_wanted: bool = False
+    """Whether somebody waits to whom its GPUs would be of use."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseView:
+    """What a session's owner is told. Instants are aware UTC."""
+
+    action: Action
+    deadline: datetime | None
+    """First instant at which its GPUs may be taken; None if nothing may take them."""
+    why: Cause | None
+    is_if_somebody_waits: bool
+    """Whether the deadline passes without effect until somebody waits for these GPUs."""
+    is_somebody_waiting: bool
+    """Whether somebody waits to whom its GPUs would be of use."""
+    extended_until: datetime | None
+    can_extend_until: datetime | None
+    """Until when its owner can keep it by one click now; None if that would gain nothing."""
+    idle_since: datetime | None
+    guaranteed_until: datetime
+    """Until when nothing takes its GPUs but a class of which it was told."""
+
+
+def facts_of(session: Allocation, around: Surroundings) -> SessionFacts:
+    """Return what the verdict needs to know of an active session; GPUs are all that it may lose."""
+    started = (session.started_at or around.now).timestamp()
+    return SessionFacts(
+        now_seconds=around.now.timestamp(),
+        started_seconds=started,
+        idle_since_seconds=None if around.idle_since is None else around.idle_since.timestamp(),
+        extended_until_seconds=None if session.extended_until is None else session.extended_until.timestamp(),
+        must_end_seconds=None if session.must_end_at is None else session.must_end_at.timestamp(),
+        warned_seconds=(around.warned_at or around.now).timestamp(),
+    )
+
+
+def view_of(session: Allocation, around: Surroundings, policy: Policy) -> ReleaseView | None:
+    """Return what the owner of an active session is told; None for what is not active."""
+    if session.state is not AllocationState.ACTIVE:
+        return None
+    facts = facts_of(session, around)
+    found = verdict(facts, policy, is_somebody_waiting=around.is_claimed) if session.devices else Verdict(Action.KEEP, None, None)
+    can_extend = extension(facts, policy) if session.devices and session.stop_cause is None else None
+    return ReleaseView(
+        action=found.action,
+        deadline=_instant(found.deadline_seconds),
+        why=found.why,
+        is_if_somebody_waits=found.is_if_somebody_waits,
+        is_somebody_waiting=around.is_claimed or around.is_wanted,
+        extended_until=session.extended_until,
+        can_extend_until=_instant(can_extend),
+        idle_since=around.idle_since,
+        guaranteed_until=datetime.fromtimestamp(facts.started_seconds + policy.guaranteed_seconds, UTC),
+    )
+
+
+def extension(facts: SessionFacts, policy: Policy) -> float | None:
+    """Return until when one more period would keep a session, in seconds of the epoch; None if that gains nothing.
+
+    A period counts from now, so nobody keeps GPUs for a whole day by clicking all at once, and then leaves them idle.
+    """
+    if not policy.is_releasing:
+        return None
+    ceiling = facts.started_seconds + policy.session_ceiling_seconds
+    until = min(facts.now_seconds + policy.extension_seconds, ceiling, facts.must_end_seconds or ceiling)
+    has_gained = until > max(facts.now_seconds, _extended(facts, policy))
+    return until if has_gained else None
+
+
+def is_of_use(session: Allocation, waiting: Allocation, blocked: AbstractSet[UUID]) -> bool:
+    """Whether a queued request waits for such GPUs, and not for a limit of its own."""
+    return waiting.is_queued and waiting.id not in blocked and waiting.request.gpus > 0 and waiting.request.gpu_type in {None, session.request.gpu_type}
+
+
+def _instant(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def verdict(facts: SessionFacts, policy: Policy, *, is_somebody_waiting: bool) -> Verdict:
@@ -75,7 +183,7 @@ def verdict(facts: SessionFacts, policy: Policy, *, is_somebody_waiting: bool) -
 
 def _at(deadline_seconds: float, why: Cause, facts: SessionFacts, policy: Policy, is_somebody_waiting: bool) -> Verdict:
     """Return what one deadline alone asks for."""
-    is_conditional = why is not Cause.CLASS and policy.acts_only_while_somebody_waits and not is_somebody_waiting
+    is_conditional = why in {Cause.IDLE, Cause.CAP} and policy.acts_only_while_somebody_waits and not is_somebody_waiting
     if facts.now_seconds < deadline_seconds - policy.idle_warning_seconds:
         action = Action.KEEP
     elif facts.now_seconds < deadline_seconds or is_conditional:
@@ -102,7 +210,10 @@ def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]
             found.append((max(not_before, facts.started_seconds + policy.session_cap_seconds), Cause.CAP))
     if facts.must_end_seconds is not None:
         found.append((facts.must_end_seconds, Cause.CLASS))
-    return found
+    if facts.inactive_since_seconds is not None and facts.inactive_after_seconds is not None:
+        found.append((facts.inactive_since_seconds + facts.inactive_after_seconds, Cause.INACTIVE))
+    seen = facts.warned_seconds + policy.idle_warning_seconds
+    return [(max(deadline, seen), why) for deadline, why in found]
 
 
 def _extended(facts: SessionFacts, policy: Policy) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -15,11 +15,13 @@ from aiplatform_hub.domain.planner import plan
 from aiplatform_hub.domain.queueing import Outlook, QueueEntry, Standing, View, WaitCode, WaitReason, line_id, line_of
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.taking import promised_now, with_takeable
 from aiplatform_hub.errors import QuotaExceededError, QuotaInUseError, Reason
 from aiplatform_hub.operations.decision_inputs import DecisionInputs, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of
 from aiplatform_hub.operations.demand_history import DemandHistory
-from aiplatform_hub.operations.queue_json import entries_to_json, outlook_to_json
+from aiplatform_hub.operations.queue_json import entries_to_json, outlook_from_json, outlook_to_json
+from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.requeueing import is_due_again, put_back
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database, TakenError
@@ -48,8 +50,8 @@ class Dispatched:
     ended: Mapping[UUID, EndCause] = field(default_factory=dict)
     entries: tuple[QueueEntry, ...] = ()
     """Who still waits, in order."""
-    claims: frozenset[UUID] = frozenset()
-    """Running sessions whose GPUs the planner asks for."""
+    claims: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
+    """Running sessions whose GPUs the planner asks for, each with the requests for which it does."""
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Dispatcher:
         outlooks: QueueOutlookStore,
         history: DemandHistory,
         reader: DecisionReader,
+        releases: Releases,
         interest: timedelta,
         clock: Callable[[], datetime],
     ) -> None:
@@ -96,9 +99,11 @@ class Dispatcher:
         self._outlooks = outlooks
         self._history = history
         self._reader = reader
+        self._releases = releases
         self._interest = interest
         self._clock = clock
         self._refusals = _Refusals()
+        self._promised: Mapping[UUID, frozenset[UUID]] | None = None
         self._told: tuple[object, ...] = ()
         self._told_at: datetime | None = None
 
@@ -125,9 +130,11 @@ class Dispatcher:
             held += started
             if not is_refused:
                 break
-        entries = survey.entries(frozenset({*ended, *(allocation.id for allocation in held)}))
-        self._publish(outlook, entries)
-        return Dispatched(tuple(held), ended, entries, frozenset(UUID(id_) for id_ in survey.plan.claims))
+        gone = frozenset({*ended, *(allocation.id for allocation in held)})
+        entries, claims = survey.entries(gone), survey.claims
+        self._promised = {id_: sessions for id_, sessions in survey.promises.items() if id_ not in gone}
+        self._publish(replace(outlook, promised=self._promised, claims=frozenset(claims), wanted=survey.wanted), entries)
+        return Dispatched(tuple(held), ended, entries, claims)
 
     def unstarted(self) -> tuple[Allocation, ...]:
         """Return the holds out of the queue that no start has taken up yet."""
@@ -169,14 +176,25 @@ class Dispatcher:
             pool = self._reader.pool(connection, is_locking=False)
             granted = self._grants.tiers_of_waiting(connection, now) if live.queued else {}
             self._history.refresh(connection, now)
+            sessions = self._releases.around(connection, live.open, now)
+            promised = self._known_promises(connection)
         around = Around(now, self._interest, self._reader.catalog, people, granted, live.open)
         eligibility, refused = Eligibility(around), self._refusals.standing(live, now)
         judged = {a.id: refused.get(a.id) or eligibility.of(a) for a in live.queued}
         blocked = frozenset(id_ for id_, verdict in judged.items() if not isinstance(verdict, Eligible))
-        outlook = self._history.outlook(now, live.open, live.queued, blocked)
+        known = self._history.outlook(now, live.open, live.queued, blocked)
+        kept = promised_now(promised, {a.id: a for a in (*live.open, *live.queued)}, blocked)
+        outlook = replace(with_takeable(known, live.open, sessions, self._reader.policy), promised=kept)
         view = View(now.timestamp(), live.open, live.queued, self._reader.capacity(pool, live.open))
         line = line_of(view, outlook, self._reader.policy)
         return Survey(view, judged, line, plan(line)), outlook
+
+    def _known_promises(self, connection: Connection) -> Mapping[UUID, frozenset[UUID]]:
+        """Return for whom the last pass, this dispatcher's or an earlier one's, had sessions stopped."""
+        if self._promised is None:
+            stored = self._outlooks.outlook(connection)
+            self._promised = {} if stored is None else outlook_from_json(stored).promised
+        return self._promised
 
     def _end(self, over: Sequence[tuple[Allocation, EndCause]]) -> dict[UUID, EndCause]:
         """End requests that can never start, unless their owners changed them since."""
@@ -256,7 +274,9 @@ class Dispatcher:
 
     def _publish(self, outlook: Outlook, entries: tuple[QueueEntry, ...]) -> None:
         """Store what was known and found, if it says something new."""
-        told = (entries, outlook.blocked, self._history.sequence, frozenset(outlook.ends))
+        takeable = frozenset((id_, each.is_idle, each.is_ending) for id_, each in outlook.takeable.items())
+        taken = (takeable, frozenset(outlook.promised.items()), outlook.claims, outlook.wanted)
+        told = (entries, outlook.blocked, self._history.sequence, frozenset(outlook.ends), *taken)
         now = self._clock()
         is_old = self._told_at is None or not timedelta(0) <= now - self._told_at < OUTLOOK_LIFETIME
         if told == self._told and not (is_old and entries):

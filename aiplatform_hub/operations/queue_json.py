@@ -75,7 +75,10 @@ def outlook_to_json(outlook: Outlook) -> dict[str, Any]:
         "ends": {str(id_): at for id_, at in outlook.ends.items()},
         "lengths": [[*key, length.expected_seconds, length.safe_seconds] for key, length in outlook.lengths.items()],
         "blocked": [line_id(id_) for id_ in outlook.blocked],
-        "takeable": [[line_id(id_), each.from_seconds, each.is_idle] for id_, each in outlook.takeable.items()],
+        "takeable": [[line_id(id_), each.from_seconds, each.is_idle, each.is_ending] for id_, each in outlook.takeable.items()],
+        "promised": [[line_id(id_), *map(line_id, sorted(sessions))] for id_, sessions in outlook.promised.items()],
+        "claims": [line_id(id_) for id_ in outlook.claims],
+        "wanted": [line_id(id_) for id_ in outlook.wanted],
     }
 
 
@@ -86,8 +89,11 @@ def outlook_from_json(content: Json) -> Outlook:
         usage={Person(project, user): used for project, user, used in content["usage"]},
         ends={UUID(id_): at for id_, at in content["ends"].items()},
         lengths={(user, template, gpus): ExpectedLength(*length) for user, template, gpus, *length in content["lengths"]},
-        blocked=frozenset(map(UUID, content["blocked"])),
+        blocked=_ids(content, "blocked"),
         takeable={UUID(id_): Takeable(*each) for id_, *each in content["takeable"]},
+        promised={UUID(id_): frozenset(map(UUID, sessions)) for id_, *sessions in content.get("promised", ())},
+        claims=_ids(content, "claims"),
+        wanted=_ids(content, "wanted"),
     )
 
 
@@ -103,6 +109,10 @@ def entries_from_json(content: Json) -> tuple[QueueEntry, ...]:
     """Return what was stored."""
     reasons = [_wait_reason(reason) for reason in content["reasons"]]
     return tuple(QueueEntry(UUID(id_), position, reasons[number]) for position, (id_, number) in enumerate(content["waiting"], 1))
+
+
+def _ids(content: Json, name: str) -> frozenset[UUID]:
+    return frozenset(map(UUID, content.get(name, ())))
 
 
 def _wait_reason(content: Json) -> WaitReason:

@@ -89,6 +89,7 @@ def allocation_of(row: Mapping[str, Any] | RowMapping) -> Allocation:
         requeued=row["requeued"],
         succeeds=row["succeeds"],
         must_end_at=row["must_end_at"],
+        extended_until=row["extended_until"],
     )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, RowMapping, func, select
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, literal_column, select
 
 from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState
-from aiplatform_hub.storage.schema import allocation_events
+from aiplatform_hub.storage.schema import allocation_events, allocations
+
+_IS_OPEN: ColumnElement[bool] = literal_column("allocations.state IN ('held', 'active')")
+"""Written out, so that the partial index is used."""
 
 
 def event_of(row: RowMapping) -> AllocationEvent:
@@ -32,6 +37,16 @@ class EventStore:
         """Return the events after this id, the oldest first."""
         statement = select(allocation_events).where(allocation_events.c.id > event_id).order_by(allocation_events.c.id).limit(limit)
         return tuple(event_of(row) for row in connection.execute(statement).mappings())
+
+    def latest_of_active(self, connection: Connection, causes: frozenset[str]) -> dict[UUID, AllocationEvent]:
+        """Return the newest event of one of these causes of each active allocation that has any."""
+        statement = (
+            select(allocation_events)
+            .join(allocations, allocations.c.id == allocation_events.c.allocation_id)
+            .where(_IS_OPEN, allocations.c.state == "active", allocation_events.c.cause.in_(sorted(causes)))
+            .order_by(allocation_events.c.id)
+        )
+        return {row["allocation_id"]: event_of(row) for row in connection.execute(statement).mappings()}
 
     def latest_id(self, connection: Connection) -> int:
         """Return the id of the newest event; 0 when there is none."""

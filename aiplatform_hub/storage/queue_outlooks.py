@@ -23,6 +23,10 @@ class QueueOutlookStore:
         if not connection.execute(update(queue_outlooks).where(queue_outlooks.c.name == BUILT_IN).values(**values)).rowcount:
             connection.execute(insert(queue_outlooks).values(name=BUILT_IN, **values))
 
+    def outlook(self, connection: Connection) -> Any:
+        """Return the outlook as it was stored; None before the first pass."""
+        return connection.execute(LATEST_OUTLOOK).scalar_one_or_none()
+
     def entries(self, connection: Connection) -> Any:
         """Return the entries as they were stored; None before the first pass."""
         return connection.execute(select(queue_outlooks.c.entries).where(queue_outlooks.c.name == BUILT_IN)).scalar_one_or_none()

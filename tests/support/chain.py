@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,14 +22,20 @@ from aiplatform_hub.operations.dispatcher import Dispatched, Dispatcher
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
+from aiplatform_hub.operations.releaser import Releaser
+from aiplatform_hub.operations.releases import Releases
+from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.usage_meter import UsageMeter
+from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
+from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -110,7 +116,10 @@ class Chain:
             clock=self.clock,
             policy=self.policy,
         )
-        self.dispatcher, self.desk = self._dispatcher(), self._desk()
+        self.releases = Releases(
+            allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.policy
+        )
+        self.dispatcher, self.desk, self.releaser = self._dispatcher(), self._desk(), self.new_releaser()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock
         )
@@ -128,6 +137,7 @@ class Chain:
             outlooks=QueueOutlookStore(),
             history=DemandHistory(usage=self.usage, policy=self.policy),
             reader=self._reader(),
+            releases=self.releases,
             interest=timedelta(hours=24),
             clock=self.clock,
         )
@@ -141,6 +151,22 @@ class Chain:
             reader=self._reader(),
             audit_trail=AuditTrail(database=self.database, audit=AuditStore(), clock=self.clock),
             clock=self.clock,
+        )
+
+    def new_releaser(self, uptime_seconds: Callable[[], float] | None = None) -> Releaser:
+        """Return what a keeper that begins now has."""
+        audit_trail = AuditTrail(database=self.database, audit=AuditStore(), clock=self.clock)
+        return Releaser(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            heartbeats=HeartbeatStore(),
+            releases=self.releases,
+            stops=SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=audit_trail, clock=self.clock),
+            audit_trail=audit_trail,
+            policy=self.policy,
+            clock=self.clock,
+            uptime_seconds=uptime_seconds or (lambda: self.clock().timestamp()),
         )
 
     def register(self, gpus: int = 4, *, memory_gib: int = 256) -> None:

@@ -15,6 +15,7 @@ from aiplatform_hub.domain.options import options_of
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.releaser import Claims
 
 LOOK_SECONDS = 0.2
 """Time between two looks whether anything happened."""
@@ -45,6 +46,11 @@ class DispatchDuty:
         self._passed_at = -PASS_SECONDS
         self._is_empty = False
         self._is_hub_away = False
+        self._claims: Claims = {}
+
+    def claims(self) -> Claims:
+        """Return the sessions whose GPUs the last pass asked for; none while the queue stands still."""
+        return self._claims
 
     async def look(self) -> None:
         """Make a pass if something happened since the last one, or if it is a second ago.
@@ -65,9 +71,10 @@ class DispatchDuty:
             return
         people = await self._known_or_none(owners)
         if people is None:
+            self._claims = {}
             return
         dispatched = await asyncio.to_thread(self._factory.dispatcher.dispatch, people)
-        self._is_empty = not dispatched.entries
+        self._is_empty, self._claims = not dispatched.entries, dispatched.claims
         for id_, cause in dispatched.ended.items():
             _LOG.info("Request %s left the queue: %s", id_, cause)
         self._start(dispatched.held)

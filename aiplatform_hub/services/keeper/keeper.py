@@ -14,6 +14,8 @@ from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.keeper import state
 from aiplatform_hub.services.keeper.dispatch import LOOK_SECONDS, DispatchDuty
+from aiplatform_hub.services.keeper.release import LOOK_SECONDS as RELEASE_SECONDS
+from aiplatform_hub.services.keeper.release import ReleaseDuty
 from aiplatform_hub.services.keeper.ticks import Duties, Tick
 from aiplatform_hub.storage.database import DatabaseAwayError
 from aiplatform_hub.storage.heartbeats import Heartbeat
@@ -29,7 +31,8 @@ class Keeper:
     duties
         What it does at this place alone.
     hub
-        Asked whether unfinished starts go on, and to start those whose turn has come; None never asks: such starts stay, and the queue stands still.
+        Asked whether unfinished starts go on, to start those whose turn has come, and to stop whose GPUs go to others.
+        None never asks: such starts stay, the queue stands still, and nothing is given back.
     pace
         Factor on the time between two runs of a task.
     """
@@ -48,12 +51,14 @@ class Keeper:
         self.is_at_work = False
         """Whether what the tasks need is there."""
         self._dispatch = None if hub is None else DispatchDuty(factory=factory, hub=hub)
+        self._release = None if hub is None or self._dispatch is None else ReleaseDuty(factory=factory, hub=hub, claims=self._dispatch.claims)
         of_place = duties.ticks(self._everybody)
         self.ticks = (
             Tick("heartbeat", 10, self._heartbeat),
             *(tick for tick in of_place if not tick.is_slow),
             Tick("reconcile", 15, self._reconcile),
             Tick("scan", 1.5, self._scan),
+            *(() if self._release is None else (Tick("release", RELEASE_SECONDS, self._release.look),)),
             *(() if self._dispatch is None else (Tick("dispatch", LOOK_SECONDS, self._dispatch.look),)),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
@@ -63,13 +68,16 @@ class Keeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Run every task in its rhythm until the event is set."""
         await self._duties.prepare()
+        if self._release is not None:
+            await self._release.begin()
         self.is_at_work = True
         for tick in self.ticks:
             if not tick.is_slow:
                 await self.once(tick)  # in order: what is counted below was registered above
         await asyncio.gather(*(self._repeat(tick, stop) for tick in self.ticks))
-        if self._dispatch is not None:
-            await self._dispatch.end()
+        for duty in (self._dispatch, self._release):
+            if duty is not None:
+                await duty.end()
 
     async def _repeat(self, tick: Tick, stop: asyncio.Event) -> None:
         if tick.is_slow:
