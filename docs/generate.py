@@ -52,6 +52,8 @@ AUDIT_ACTIONS = {
     "withdraw_request": "Somebody withdrew another person's request from the queue.",
     "change_request": "Somebody changed how many GPUs another person's request in the queue asks for. `detail` holds the new count.",
     "confirm_request": "Somebody renewed the interest in another person's request in the queue.",
+    "release_session": "The keeper decided to end a session, because its GPUs were idle, it was over its cap, or a class began. `detail` holds cause and person.",
+    "extend_session": "Somebody extended another person's session. `detail` holds until when.",
     "METHOD path": "A request to the platform service was refused: the token was wrong, lacked the scope, or the thing is another person's. "
     "`detail` holds the error's code, the address it came from and the request's number. `action` is the method and the path, for example `POST /services/platform/api/v1/allocations`.",
 }

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "show": "aiplatform_hub.cli.user:show",
     "why": "aiplatform_hub.cli.user:why",
     "stop": "aiplatform_hub.cli.user:stop",
+    "extend": "aiplatform_hub.cli.extend:extend",
     "queue": "aiplatform_hub.cli.queue:queue",
     "change": "aiplatform_hub.cli.queue:change",
     "confirm": "aiplatform_hub.cli.queue:confirm",

@@ -155,6 +155,7 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
         ),
         "requested": local(found["requested_at"]),
         "started": local(found["started_at"]),
+        **_kept(found["release"]),
         **({"makes room": f"{local(found['must_end_at'])}, when a class begins"} if found["must_end_at"] else {}),
         "ended": local(found["ended_at"]) + (" (estimated)" if found["estimated"] else ""),
         "cost": f"{cost['amount']} {cost['currency']}" if cost else "-",
@@ -164,6 +165,18 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
         click.echo(f"{name:<10} {value}")
     click.echo()
     print_table([{**step, "at": local(step["at"])} for step in found["history"]], {"at": "when", "to": "state", "cause": "why", "actor": "by"})
+
+
+_WHY = {"idle": "its GPUs are idle", "session_cap": "it is over the longest time of a session", "class_begins": "a class begins"}
+
+
+def _kept(release: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return from when a session's GPUs may be taken; nothing where it is not near."""
+    if release is None or release["action"] == "keep":
+        return {}
+    unless = ", once somebody waits for its GPUs" if release["is_if_somebody_waits"] else ""
+    longer = "; keep it: aiplatform extend" if release["can_extend_until"] else ""
+    return {"may end": f"{local(release['deadline'])}, as {_WHY[release['why']]}{unless}{longer}"}
 
 
 @click.command()

@@ -26,6 +26,7 @@ TABLE = {
     ("DELETE", "api/v1/allocations/{id}"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 204},
     ("PATCH", "api/v1/allocations/{id}"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},  # it is over
     ("POST", "api/v1/allocations/{id}/confirm"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
+    ("POST", "api/v1/allocations/{id}/extend"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
     ("GET", "api/v1/queue"): READ_ALL,
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
     ("GET", "api/v1/usage"): READ_ALL,

@@ -34,6 +34,9 @@ def old_chain(chain: Chain) -> Chain:
         for number, end in enumerate(ends)
     ]
     leases = [{"device_uuid": "GPU-0", "allocation_id": UUID(int=number), "released_at": end} for number, end in enumerate(ends)]
+    steps = [
+        {"allocation_id": UUID(int=n), "at": end, "from_state": "active", "to_state": "ended", "cause": "exited", "actor": "hub"} for n, end in enumerate(ends)
+    ]
     grant = {"tier": "premium", "expires_at": NOON, "reason": "", "granted_by": "boss", "granted_at": common["started_at"]}
     grants = [{**grant, "id": UUID(int=number), "user_name": f"person{number}"} for number in range(HISTORY)]
     sizes = [{"user_name": f"person{number}", "storage_bytes": 1, "measured_at": NOON} for number in range(HISTORY)]
@@ -43,6 +46,7 @@ def old_chain(chain: Chain) -> Chain:
         connection.execute(insert(schema.allocations), rows)
         connection.execute(insert(schema.usage_intervals), chained)
         connection.execute(insert(schema.gpu_leases), leases)
+        connection.execute(insert(schema.allocation_events), steps)
     with chain.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     return chain

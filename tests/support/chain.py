@@ -116,9 +116,7 @@ class Chain:
             clock=self.clock,
             policy=self.policy,
         )
-        self.releases = Releases(
-            allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.policy
-        )
+        self.releases = Releases(allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.policy)
         self.dispatcher, self.desk, self.releaser = self._dispatcher(), self._desk(), self.new_releaser()
         self.meter = UsageMeter(
             database=self.database, allocations=self.allocations, devices=self.devices, usage=self.usage, ledger_head=self.head, clock=self.clock

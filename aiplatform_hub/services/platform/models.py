@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
 from aiplatform_hub.services.platform.queue_models import QueueOut
+from aiplatform_hub.services.platform.release_models import ReleaseOut
 from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
 
 SLUG = r"^[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?$"
@@ -251,6 +252,7 @@ class AllocationOut(Output):
     queue: QueueOut | None = Field(None, description="While it is queued")
     succeeds: UUID | None = Field(None, description="The allocation whose failed start it repeats")
     must_end_at: Instant | None = Field(None, description="When a class begins for which it has to make room")
+    release: ReleaseOut | None = Field(None, description="While it is active: whether and when its GPUs may be taken back")
     is_ready: bool
     requested_at: Instant
     held_at: Instant | None

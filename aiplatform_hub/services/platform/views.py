@@ -16,6 +16,7 @@ from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
+from aiplatform_hub.services.platform.release_models import release_of
 from aiplatform_hub.storage.database import Connection
 
 _MOMENT = timedelta(microseconds=1)
@@ -30,10 +31,13 @@ class AllocationViews:
         self._queue = QueueViews(factory)
 
     def briefs(self, allocations: Sequence[Allocation]) -> tuple[AllocationOut, ...]:
-        """Return allocations with their places in the queue, in one look at it."""
+        """Return allocations with their places in the queue and what becomes of their GPUs, in one look at each."""
         snapshot = self._queue.snapshot() if any(allocation.is_queued for allocation in allocations) else None
         places = {} if snapshot is None else {entry.id: entry for entry in snapshot.entries}
-        return tuple(self.brief(allocation, places.get(allocation.id), snapshot) for allocation in allocations)
+        with self._factory.database.read() as connection:
+            releases = self._factory.releases.of(connection, allocations, self._factory.clock())
+        briefs = (self.brief(allocation, places.get(allocation.id), snapshot) for allocation in allocations)
+        return tuple(b.model_copy(update={"release": release_of(releases[b.id])}) if b.id in releases else b for b in briefs)
 
     def full(self, allocation_id: UUID) -> AllocationOut:
         """Return everything about one allocation.

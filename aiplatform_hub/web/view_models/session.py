@@ -25,6 +25,11 @@ CAUSES = {
     "started": "The program began to run; the meter started",
     "ready": "It answered; ready to use",
     "renamed": "Renamed",
+    "release_warned": "Its owner was warned that its GPUs may be taken back",
+    "release_called_off": "The warning is over",
+    "release_begins": "Its GPUs are taken back: it is being stopped",
+    "extended": "Extended",
+    "stop_withdrawn": "It goes on: the stop could not be carried out, or was not due any more",
     **{cause.value: sentence for cause, sentence in END_CAUSES.items()},
 }
 """Sentence by cause of a transition."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiplatform_hub import metrics
-from aiplatform_hub.services.platform.api import allocations, catalog, events, queue, quota, usage
+from aiplatform_hub.services.platform.api import allocations, catalog, events, queue, quota, releases, usage
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -57,6 +57,7 @@ RESOURCES: tuple[Resource, ...] = (
     *catalog.RESOURCES,
     *quota.RESOURCES,
     *allocations.RESOURCES,
+    *releases.RESOURCES,
     *queue.RESOURCES,
     *usage.RESOURCES,
     *events.RESOURCES,

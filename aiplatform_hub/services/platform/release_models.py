@@ -1,0 +1,29 @@
+"""Body about what becomes of a session's GPUs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from aiplatform_hub.domain.release import ReleaseView
+from aiplatform_hub.services.platform.wire import Instant, Output
+
+
+class ReleaseOut(Output):
+    """What the platform does about a running session, and when its GPUs may be taken."""
+
+    action: Literal["keep", "warn", "release"]
+    deadline: Instant | None = Field(description="First instant at which its GPUs may be taken; null if nothing may take them")
+    why: Literal["idle", "session_cap", "class_begins"] | None = Field(description="What sets the deadline")
+    is_if_somebody_waits: bool = Field(description="Whether the deadline passes without effect until somebody waits for these GPUs and is entitled to them")
+    is_somebody_waiting: bool = Field(description="Whether somebody waits to whom these GPUs would be of use")
+    extended_until: Instant | None
+    can_extend_until: Instant | None = Field(description="Until when extending it now would keep it; null if that would gain nothing")
+    idle_since: Instant | None = Field(description="Since when all its GPUs have been idle; null while one is busy, and when that is not known")
+    guaranteed_until: Instant = Field(description="Until when nothing takes its GPUs, but for a class of which it was told at its start")
+
+
+def release_of(view: ReleaseView) -> ReleaseOut:
+    """Return a view as it is sent."""
+    return ReleaseOut.model_validate({name: getattr(view, name) for name in ReleaseOut.model_fields})
