@@ -34,6 +34,13 @@ class Told:
         return self.session.started_at or self.now
 
     @property
+    def is_looming(self) -> bool:
+        """Whether its GPUs go at an instant: nothing else has to happen, or somebody waits who could use them."""
+        view = self.view
+        is_ahead = view.deadline is not None and view.deadline > self.now
+        return not view.is_if_somebody_waits or (view.is_somebody_waiting and is_ahead)
+
+    @property
     def gpus(self) -> str:
         """What it would lose, as the beginning of a sentence."""
         return "Your GPU has" if self.session.request.gpus == 1 else "Your GPUs have"
@@ -54,7 +61,7 @@ def reason(told: Told) -> str:
     view = told.view
     if view.action is Action.KEEP or view.why is None:
         return ""
-    is_needed = view.is_somebody_waiting and not view.is_if_somebody_waits
+    is_needed = view.is_somebody_waiting and told.is_looming
     waits = f", and somebody waits for {told.them}." if is_needed else "."
     if view.why is Cause.IDLE:
         return f"{told.gpus} been idle for {_since(view.idle_since, told.now)}{waits}"
@@ -75,8 +82,9 @@ def outcome(told: Told) -> Words:
         return ("It is stopped at ", view.deadline, ".")
     if view.action is Action.RELEASE:
         return (f"{told.they} being given back now.",)
-    if not view.is_if_somebody_waits:
-        return (f"{told.they} given back at ", view.deadline, ".")
+    if told.is_looming:
+        is_sure = not view.is_if_somebody_waits or view.why is Cause.IDLE  # over its cap only for who is more entitled
+        return (f"{told.they} given back at " if is_sure else f"{told.they.split()[0]} may be given back at ", view.deadline, ".")
     goes = "it goes" if told.session.request.gpus == 1 else "they go"
     now, then = (
         ("Somebody waits, but does not need yours yet", "that changes") if view.is_somebody_waiting else (f"Nobody waits for {told.them} now", "somebody does")

@@ -41,10 +41,12 @@ def let_idle(visitor: Visitor, name: str, since: timedelta) -> None:
     """Let the GPUs of a session be idle for so long until now."""
     (visitor.trial.folder / "data" / "simulated-utilisation.json").write_text(json.dumps({str(i): {"utilisation_percent": 0} for i in range(4)}))
     now = time.time_ns() // 1000
-    select = "SELECT id FROM allocations WHERE server_name = ? AND state = 'active'"
-    _execute(visitor, f"DELETE FROM activity_intervals WHERE allocation_id IN ({select})", name)
-    insert = "INSERT INTO activity_intervals (allocation_id, activity, started_at, last_seen_at, samples)"
-    _execute(visitor, f"{insert} SELECT id, 'idle', ?, ?, 20 FROM ({select})", now - _microseconds(since), now, name)
+    _execute(visitor, "DELETE FROM activity_intervals WHERE allocation_id IN (SELECT id FROM allocations WHERE server_name = ? AND state = 'active')", name)
+    insert = (
+        "INSERT INTO activity_intervals (allocation_id, activity, started_at, last_seen_at, samples) "
+        "SELECT id, 'idle', ?, ?, 20 FROM allocations WHERE server_name = ? AND state = 'active'"
+    )
+    _execute(visitor, insert, now - _microseconds(since), now, name)
 
 
 def still_idle(visitor: Visitor) -> None:

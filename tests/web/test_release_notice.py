@@ -57,9 +57,18 @@ def test_where_nobody_waits_nothing_counts_down(deadline: datetime, words: str) 
 
 
 def test_who_waits_but_would_not_get_them_is_no_threat() -> None:
-    one = said(replace(IDLE, is_if_somebody_waits=True))
+    one = said(replace(IDLE, is_if_somebody_waits=True, deadline=NOW))
     assert one.reason == "Your GPUs have been idle for 6 min."
-    assert text(one) == "Somebody waits, but does not need yours yet; from 12 Nov 2026 14:04 UTC on they go as soon as that changes."
+    assert text(one) == "Somebody waits, but does not need yours yet; they go as soon as that changes."
+    assert one.countdown is None
+
+
+def test_before_the_deadline_whoever_waits_is_a_threat() -> None:
+    idle = said(replace(IDLE, is_if_somebody_waits=True))
+    assert idle.reason.endswith("and somebody waits for them.")
+    assert text(idle) == "They are given back at 12 Nov 2026 14:04 UTC."
+    assert idle.countdown
+    assert text(said(replace(IDLE, is_if_somebody_waits=True, why=Cause.CAP))) == "They may be given back at 12 Nov 2026 14:04 UTC."
 
 
 def test_over_its_cap_it_says_how_long_it_has_run() -> None:
@@ -112,4 +121,5 @@ def test_state_changes_with_what_is_new_and_not_with_the_minute() -> None:
     later = notice(Told(RUNNING, IDLE, POLICY, NOW + MINUTE))
     assert said(IDLE).state == later.state
     other = replace(IDLE, deadline=NOW + 10 * MINUTE)
-    assert len({said(view).state for view in (KEPT, IDLE, other, replace(IDLE, is_if_somebody_waits=True))}) == 4
+    nobody = replace(IDLE, is_if_somebody_waits=True, is_somebody_waiting=False)
+    assert len({said(view).state for view in (KEPT, IDLE, other, nobody)}) == 4

@@ -1,15 +1,26 @@
-"""What streams tell people of the release of their sessions. Reads the database: call it in a thread."""
+"""What becomes of running sessions: for bodies, pages and streams. Reads the database: call it in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.release import ReleaseView
+from aiplatform_hub.domain.release_sentences import Told
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.events import OwnPlace
 from aiplatform_hub.services.platform.wire import plain
+from aiplatform_hub.storage.database import Connection
+
+
+def told_of(factory: Factory, connection: Connection, allocations: Iterable[Allocation], now: datetime) -> dict[UUID, Told]:
+    """Return the release of those that run, by their ids."""
+    sessions = {a.id: a for a in allocations}
+    views = factory.releases.of(connection, sessions.values(), now)
+    return {id_: Told(sessions[id_], view, factory.policy, now) for id_, view in views.items()}
 
 
 def release_news(factory: Factory, people: frozenset[str]) -> Mapping[str, tuple[OwnPlace, ...]]:

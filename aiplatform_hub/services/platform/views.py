@@ -17,6 +17,7 @@ from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
 from aiplatform_hub.services.platform.release_models import release_of
+from aiplatform_hub.services.platform.release_news import told_of
 from aiplatform_hub.storage.database import Connection
 
 _MOMENT = timedelta(microseconds=1)
@@ -34,8 +35,9 @@ class AllocationViews:
         """Return allocations with their places in the queue and what becomes of their GPUs, in one look at each."""
         snapshot = self._queue.snapshot() if any(allocation.is_queued for allocation in allocations) else None
         places = {} if snapshot is None else {entry.id: entry for entry in snapshot.entries}
+        now = self._factory.clock()
         with self._factory.database.read() as connection:
-            releases = self._factory.releases.of(connection, allocations, self._factory.clock())
+            releases = told_of(self._factory, connection, allocations, now)
         briefs = (self.brief(allocation, places.get(allocation.id), snapshot) for allocation in allocations)
         return tuple(b.model_copy(update={"release": release_of(releases[b.id])}) if b.id in releases else b for b in briefs)
 

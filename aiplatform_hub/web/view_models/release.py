@@ -38,7 +38,7 @@ def notice(told: Told) -> Notice:
     """Return what is said of the release of a session."""
     view = told.view
     is_warning = view.action is not Action.KEEP
-    counts = view.action is Action.WARN and view.deadline is not None and view.deadline > told.now and not view.is_if_somebody_waits
+    counts = view.action is Action.WARN and view.deadline is not None and view.deadline > told.now and told.is_looming
     length = extension_length(told)
     return Notice(
         state=_state(told),
@@ -61,5 +61,5 @@ def _state(told: Told) -> str:
     view = told.view
     if view.action is Action.KEEP or view.deadline is None:
         return "keep"
-    when = "if" if view.is_if_somebody_waits else f"{view.deadline:%H:%M}"
+    when = f"{view.deadline:%H:%M}" if told.is_looming else "if"
     return f"{view.action} {view.why} {when}"

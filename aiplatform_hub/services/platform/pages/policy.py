@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.base import Page
-from aiplatform_hub.services.platform.pages.release import told_of
+from aiplatform_hub.services.platform.release_news import told_of
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.policy import PolicyPage, policy_page, session_row
 

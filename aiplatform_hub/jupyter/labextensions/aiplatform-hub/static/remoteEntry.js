@@ -17,6 +17,9 @@
     return seconds > 10 ? `in ${Math.round(seconds / 10) * 10} s` : "now";
   };
 
+  /* Whether the GPUs go at an instant: nothing else has to happen, or somebody waits who could use them. */
+  const isLooming = (release, now) => !release.is_if_somebody_waits || (release.is_somebody_waiting && Date.parse(release.deadline) > now);
+
   const span = (milliseconds) => {
     const minutes = Math.max(1, Math.round(milliseconds / 60_000));
     const parts = [Math.floor(minutes / 60) ? `${Math.floor(minutes / 60)} h` : "", minutes % 60 ? `${minutes % 60} min` : ""];
@@ -26,7 +29,10 @@
   /* What is said of a warning; no longer than the 140 characters that a notification shows. */
   const sentence = (release, now) => {
     const until = Date.parse(release.deadline);
-    if (!release.is_if_somebody_waits) return `${release.message} They are given back at ${clock(until)}, ${left(until - now)}.`;
+    if (isLooming(release, now)) {
+      const isSure = !release.is_if_somebody_waits || release.why === "idle"; // over its cap only for who is more entitled
+      return `${release.message} They ${isSure ? "are" : "may be"} given back at ${clock(until)}, ${left(until - now)}.`;
+    }
     const from = until > now ? `, from ${clock(until)} on` : "";
     return `${release.message} Nobody needs them now; they go as soon as somebody does${from}.`;
   };
@@ -74,7 +80,7 @@
       if (this.isOver) return;
       const release = this.last?.release;
       const isWarned = release && release.action !== "keep";
-      const toDeadline = isWarned && !release.is_if_somebody_waits ? Date.parse(release.deadline) + LATE - this.now() : Infinity;
+      const toDeadline = isWarned && isLooming(release, this.now()) ? Date.parse(release.deadline) + LATE - this.now() : Infinity;
       this.timer = setTimeout(() => this.look(), Math.max(1000, Math.min(isWarned ? POLL_WARNED : POLL, toDeadline > 0 ? toDeadline : Infinity)));
     }
 
@@ -96,7 +102,7 @@
       const release = session.release;
       if (release.action === "keep") {
         await this.dismiss();
-      } else if (before?.action === release.action && before?.deadline === release.deadline && before?.why === release.why) {
+      } else if (before?.action === release.action && before?.deadline === release.deadline && before?.why === release.why && before?.is_somebody_waiting === release.is_somebody_waiting) {
         await this.tick();
       } else {
         await this.warn();
