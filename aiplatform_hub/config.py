@@ -39,6 +39,7 @@ SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_NAMESPACE = "default"
 DEFAULT_NODE_LOST_SECONDS = 300
 DEFAULT_QUEUE_INTEREST_HOURS = 24
+DEFAULT_STOP_INACTIVE_MINUTES = 240
 DEFAULT_IMAGE_PREFIX = "aiplatform-hub/"
 DEFAULT_CLUSTER_PLATFORM_URL = f"http://aiplatform-platform:{DEFAULT_PLATFORM_PORT}"
 """Where a cluster's hub and proxy find the platform service: the Service of that name in the hub's namespace."""
@@ -91,6 +92,8 @@ class Settings:
     """How many requests one person may have in the queue."""
     queue_interest_hours: int = DEFAULT_QUEUE_INTEREST_HOURS
     """How long a queued request waits for its owner to confirm that they still want it, in hours."""
+    stop_inactive_minutes: int = DEFAULT_STOP_INACTIVE_MINUTES
+    """How long nobody may use a server without GPUs before it is stopped, in minutes; 0 is for ever."""
     platform_url: str = ""
     """Where hub and proxy find the platform service; empty means its port of this machine, or in a cluster its Kubernetes Service."""
 
@@ -165,6 +168,7 @@ class Secrets:
 
     platform_token: str = field(default="", repr=False)
     keeper_token: str = field(default="", repr=False)
+    culler_token: str = field(default="", repr=False)
     supervisor_token: str = field(default="", repr=False)
     proxy_token: str = field(default="", repr=False)
 
@@ -174,6 +178,7 @@ def secrets_from_environment() -> Secrets:
     return Secrets(
         platform_token=os.environ.get("AIPLATFORM_PLATFORM_TOKEN", ""),
         keeper_token=os.environ.get("AIPLATFORM_KEEPER_TOKEN", ""),
+        culler_token=os.environ.get("AIPLATFORM_CULLER_TOKEN", ""),
         supervisor_token=os.environ.get("AIPLATFORM_SUPERVISOR_TOKEN", ""),
         proxy_token=os.environ.get("CONFIGPROXY_AUTH_TOKEN", ""),
     )
@@ -214,6 +219,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=DEFAULT_QUEUE_INTEREST_HOURS,
         metavar="N",
         help=f"time after which a queued request expires unless its owner confirms it, in hours; default: {DEFAULT_QUEUE_INTEREST_HOURS}",
+    )
+    parser.add_argument(
+        "--stop-inactive-minutes",
+        type=int,
+        default=DEFAULT_STOP_INACTIVE_MINUTES,
+        metavar="N",
+        help=f"time after which a server without GPUs that nobody uses is stopped, in minutes; 0 is never; default: {DEFAULT_STOP_INACTIVE_MINUTES}",
     )
     _add_cluster_arguments(parser)
 
@@ -256,6 +268,7 @@ def settings_from(arguments: Namespace) -> Settings:
         service_host=arguments.service_host,
         max_queued_per_user=arguments.max_queued_per_user,
         queue_interest_hours=arguments.queue_interest_hours,
+        stop_inactive_minutes=arguments.stop_inactive_minutes,
     )
 
 
@@ -278,6 +291,7 @@ def arguments_of(settings: Settings) -> list[str]:
         *("--service-host", settings.service_host),
         *("--max-queued-per-user", str(settings.max_queued_per_user)),
         *("--queue-interest-hours", str(settings.queue_interest_hours)),
+        *("--stop-inactive-minutes", str(settings.stop_inactive_minutes)),
         *(_cluster_arguments(settings) if settings.place is Place.CLUSTER else ()),
     ]
 

@@ -35,6 +35,7 @@ from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
+from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
@@ -348,6 +349,19 @@ class Factory:
             heartbeats=self.heartbeats,
             meter=self.meter,
             runtime=self.runtime,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def server_culler(self) -> ServerCuller:
+        """Ends servers without GPUs that nobody uses."""
+        return ServerCuller(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            stops=self.stops,
+            audit_trail=self.audit_trail,
+            policy=self.policy,
             clock=self.clock,
         )
 

@@ -21,6 +21,8 @@ from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.hub.helm_values import traits_of_values
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
+from aiplatform_hub.services.culler.command import MODULE as CULLER_MODULE
+from aiplatform_hub.services.culler.command import asking_us, culler_command
 from aiplatform_hub.web.view_models.formats import notices
 
 HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
@@ -28,6 +30,7 @@ HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
 
 PLATFORM_SCOPES = ("list:users", "read:users", "read:servers", "delete:servers")
 KEEPER_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers")
+CULLER_SCOPES = ("list:users", "read:users:activity", "read:servers", "delete:servers")
 SUPERVISOR_SCOPES = ("proxy",)
 
 SESSION_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers")
@@ -148,6 +151,7 @@ def _set_platform(c: Config, settings: Settings) -> None:
         image_prefix=settings.image_prefix,
         max_queued_per_user=settings.max_queued_per_user,
         queue_interest_hours=settings.queue_interest_hours,
+        stop_inactive_minutes=settings.stop_inactive_minutes,
         platform_url=settings.platform_url,
     )
 
@@ -174,17 +178,46 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
         keeper["api_token"] = secrets.keeper_token
     else:
         platform["command"], keeper["command"] = _command("platform", settings), _command("keeper", settings)
-        if database_url := database_url_from_environment():
-            platform["environment"] = keeper["environment"] = {"AIPLATFORM_DATABASE_URL": database_url}
+        platform, keeper = platform | _database_in_environment(), keeper | _database_in_environment()
     services = [platform, keeper]
     roles = [_role("platform", PLATFORM_SCOPES), _role("keeper", KEEPER_SCOPES)]
+    culler = _culler(settings, secrets, is_external="api_token" in keeper)
+    if culler:
+        services.append(culler)
+        roles.append(_role("culler", CULLER_SCOPES))
     if secrets.supervisor_token:
         services.append({"name": "supervisor", "display": False, "api_token": secrets.supervisor_token})
         roles.append(_role("supervisor", SUPERVISOR_SCOPES))
     if settings.place is Place.CLUSTER:
+        _let_cullers_ask_us(_present(c.JupyterHub, "services"), settings)
         services = [_completed(service, _present(c.JupyterHub, "services")) for service in services]
     _extend(c.JupyterHub, "services", services, key=lambda service: str(service.get("name")))
     _extend(c.JupyterHub, "load_roles", roles, key=lambda role: str(role.get("name")))
+
+
+def _culler(settings: Settings, secrets: Secrets, *, is_external: bool) -> dict[str, Any] | None:
+    """Return the culler's service; None where it is off, or where an entry of the operator's or the chart's runs it."""
+    if not settings.stop_inactive_minutes or settings.place is Place.CLUSTER:
+        return None
+    culler: dict[str, Any] = {"name": "culler", "display": False}
+    if is_external:
+        return {**culler, "api_token": secrets.culler_token} if secrets.culler_token else None
+    return {**culler, "command": list(culler_command(settings)), **_database_in_environment()}
+
+
+def _let_cullers_ask_us(present: Sequence[Any], settings: Settings) -> None:
+    """Give each entry that runs the stock culler our configuration file: it stops servers by what nobody uses, not by what GPUs do."""
+    for service in present:
+        command = service.get("command") or []
+        if CULLER_MODULE in command:
+            service["command"] = list(asking_us(command, settings))
+            service["environment"] = {**_database_in_environment().get("environment", {}), **(service.get("environment") or {})}
+
+
+def _database_in_environment() -> dict[str, dict[str, str]]:
+    """Return what lets a managed service find the database where only the environment says it: the hub hands on nothing else."""
+    database_url = database_url_from_environment()
+    return {"environment": {"AIPLATFORM_DATABASE_URL": database_url}} if database_url else {}
 
 
 def _completed(service: dict[str, Any], present: Sequence[Any]) -> dict[str, Any]:

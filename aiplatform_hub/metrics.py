@@ -48,8 +48,8 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-RELEASES_OF = ("idle", "session_cap", "class_begins", "culled")
-"""Why sessions end though nobody asked for it."""
+RELEASES_OF = ("idle", "session_cap", "class_begins")
+"""Why the keeper ends sessions."""
 TICKS = ("heartbeat", "proofs", "scan", "release", "dispatch", "reconcile", "state", "storage", "archive", "devices", "namespaces")
 """The keeper's repeated tasks."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OTHER")
@@ -80,7 +80,7 @@ SPAWN_OVERHEAD_SECONDS = Histogram(
 RECONCILE_CORRECTIONS: Counter = _precreate(
     Counter("aiplatform_reconcile_corrections_total", "What the reconciler corrected or found, by kind.", ["kind"]), CORRECTIONS
 )
-RELEASES: Counter = _precreate(Counter("aiplatform_releases_total", "Sessions that the platform decided to end, by cause.", ["cause"]), RELEASES_OF)
+RELEASES: Counter = _precreate(Counter("aiplatform_releases_total", "Sessions whose GPUs the keeper decided to take back, by cause.", ["cause"]), RELEASES_OF)
 DATABASE_ERRORS = Counter("aiplatform_database_errors_total", "Transactions that failed because the database did not answer, was locked, read-only or full.")
 API_REQUESTS: Counter = _precreate(
     Counter("aiplatform_api_requests_total", "Requests to the REST API and pages, by method and status class.", ["method", "status"]), METHODS, STATUS_CLASSES

@@ -14,6 +14,7 @@ from aiplatform_hub.config import (
     DEFAULT_NODE_LOST_SECONDS,
     DEFAULT_PLATFORM_PORT,
     DEFAULT_QUEUE_INTEREST_HOURS,
+    DEFAULT_STOP_INACTIVE_MINUTES,
     Place,
     Settings,
     database_url_from_environment,
@@ -136,6 +137,15 @@ class AIPlatform(Configurable):
         Example: ``c.AIPlatform.queue_interest_hours = 72``""",
     ).tag(config=True)
 
+    stop_inactive_minutes = Int(
+        DEFAULT_STOP_INACTIVE_MINUTES,
+        min=0,
+        help="""How long nobody may use a server without GPUs before ``jupyterhub-idle-culler`` stops it, in minutes; 0 never stops one.
+        A kernel that computes counts as use. Sessions with GPUs are a matter of the queue's policy. In a cluster ``cull.timeout`` says it.
+        Default: 240.
+        Example: ``c.AIPlatform.stop_inactive_minutes = 60``""",
+    ).tag(config=True)
+
     image_prefix = Unicode(
         DEFAULT_IMAGE_PREFIX,
         help="""In a cluster: registry and folder of the environments' images, with a slash at its end; no unit.
@@ -183,5 +193,6 @@ class AIPlatform(Configurable):
             image_prefix=self.image_prefix,
             max_queued_per_user=self.max_queued_per_user,
             queue_interest_hours=self.queue_interest_hours,
+            stop_inactive_minutes=self.stop_inactive_minutes,
             platform_url=self.platform_url,
         )

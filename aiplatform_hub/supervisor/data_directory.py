@@ -16,7 +16,7 @@ from aiplatform_hub.clients.identity import Identity, is_alive
 from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ConfigurationError, ConflictError
 
-SECRET_NAMES = ("platform", "keeper", "supervisor", "operator", "proxy", "crypt-key")
+SECRET_NAMES = ("platform", "keeper", "culler", "supervisor", "operator", "proxy", "crypt-key")
 PRIVATE_FILES = ("aiplatform.sqlite", "aiplatform.sqlite.migrate-lock", "jupyterhub.sqlite")
 _FIRST_PORT, _LAST_PORT = 20000, 32000
 """Below the range from which the kernel takes ports of outgoing connections."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from traitlets.config.loader import Config, PyFileConfigLoader
 
-from aiplatform_hub.config import DEFAULT_QUEUE_INTEREST_HOURS
+from aiplatform_hub.config import DEFAULT_QUEUE_INTEREST_HOURS, DEFAULT_STOP_INACTIVE_MINUTES
 from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.supervisor.options import DEFAULT_HOST, DEFAULT_PORT, RunOptions
@@ -40,6 +40,7 @@ class OperatorConfig:
     """Account under which a trial as root runs servers."""
     max_queued_per_user: int = DEFAULT_MAX_QUEUED
     queue_interest_hours: int = DEFAULT_QUEUE_INTEREST_HOURS
+    stop_inactive_minutes: int = DEFAULT_STOP_INACTIVE_MINUTES
 
     @property
     def address(self) -> str:
@@ -86,6 +87,7 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
         server_account=str(own.get("server_account", "nobody")),
         max_queued_per_user=int(own.get("max_queued_per_user", DEFAULT_MAX_QUEUED)),
         queue_interest_hours=int(own.get("queue_interest_hours", DEFAULT_QUEUE_INTEREST_HOURS)),
+        stop_inactive_minutes=int(own.get("stop_inactive_minutes", DEFAULT_STOP_INACTIVE_MINUTES)),
     )
 
 

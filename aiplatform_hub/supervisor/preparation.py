@@ -85,6 +85,7 @@ def prepare(options: RunOptions, operator: OperatorConfig, directory: DataDirect
         keeper_port=ports.keeper,
         max_queued_per_user=operator.max_queued_per_user,
         queue_interest_hours=operator.queue_interest_hours,
+        stop_inactive_minutes=operator.stop_inactive_minutes,
     )
     text = hub_config_text(options=options, operator=operator, settings=settings, ports=ports)
     file = settings.run_dir / "hub_config.py"

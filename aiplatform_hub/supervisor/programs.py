@@ -1,4 +1,4 @@
-"""The four programs that ``aiplatform run`` keeps running: what to start, with which environment."""
+"""The programs that ``aiplatform run`` keeps running: what to start, with which environment."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiplatform_hub
 from aiplatform_hub.config import Settings, arguments_of
+from aiplatform_hub.services.culler.command import culler_command
 from aiplatform_hub.supervisor.data_directory import DataDirectory, Ports
 from aiplatform_hub.supervisor.operator_config import OperatorConfig
 
@@ -50,7 +51,8 @@ class Place:
 
     def programs(self) -> tuple[Program, ...]:
         """Return them in the order in which they start."""
-        return (self._proxy(), self._hub(), self._service("platform", self.ports.platform), self._service("keeper", self.ports.keeper))
+        services = (self._service("platform", self.ports.platform), self._service("keeper", self.ports.keeper))
+        return (self._proxy(), self._hub(), *services, *((self._culler(),) if self.settings.stop_inactive_minutes else ()))
 
     def _log(self, name: str) -> Path:
         return self.settings.logs_dir / f"{name}.log"
@@ -85,6 +87,7 @@ class Place:
             environment={
                 "AIPLATFORM_PLATFORM_TOKEN": secret("platform"),
                 "AIPLATFORM_KEEPER_TOKEN": secret("keeper"),
+                "AIPLATFORM_CULLER_TOKEN": secret("culler"),
                 "AIPLATFORM_SUPERVISOR_TOKEN": secret("supervisor"),
                 "AIPLATFORM_OPERATOR_TOKEN": secret("operator"),
                 "CONFIGPROXY_AUTH_TOKEN": secret("proxy"),
@@ -93,6 +96,14 @@ class Place:
             log_file=self._log("hub"),
             configuration=self.hub_config + self.operator.text,
             ports=(("127.0.0.1", self.ports.hub),),
+        )
+
+    def _culler(self) -> Program:
+        return Program(
+            name="culler",
+            argv=culler_command(self.settings),
+            environment={"JUPYTERHUB_API_TOKEN": self.directory.secret("culler"), "JUPYTERHUB_API_URL": self.settings.hub_api_url},
+            log_file=self._log("culler"),
         )
 
     def _service(self, name: str, port: int) -> Program:

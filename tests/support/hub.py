@@ -190,6 +190,7 @@ class RealHub:
                 Secrets(
                     platform_token={self.service_token + "p"!r},
                     keeper_token={self.service_token + "k"!r},
+                    culler_token={self.service_token + "c"!r},
                     supervisor_token={self.service_token + "s"!r},
                     proxy_token={self.proxy_token!r},
                 ),

@@ -1,4 +1,4 @@
-"""What the keeper asks of a hub, answered over HTTP: who somebody is, and starts of servers, as the spawner does them.
+"""What the keeper asks of a hub, answered over HTTP: who somebody is, and starts and stops of servers, as the spawner does them.
 
 Only for tests that must stop the hub or the keeper at an exact step, which a real hub does not offer.
 """
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from aiplatform_hub.domain.allocations import ServerKey
+from aiplatform_hub.domain.allocations import EndCause, ServerKey
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError
@@ -33,6 +33,7 @@ class HubStandIn:
         self.gone: set[str] = set()
         """People whom it does not know any more."""
         self.starts: list[str] = []
+        self.stops: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.api_url = f"http://127.0.0.1:{self._server.server_port}/hub/api"
@@ -66,6 +67,17 @@ class HubStandIn:
         self.at("started")
         return 201, ""
 
+    def stop(self, user_name: str, server_name: str) -> tuple[int, str]:
+        self.stops.append(user_name)
+        if self.refusal is not None:
+            return self.refusal
+        for allocation in self.machine.open():
+            if (allocation.user_name, allocation.server_name) == (user_name, server_name):
+                self.machine.factory.meter.request_stop(allocation.id, user_name, EndCause.STOPPED)
+                self.machine.factory.runtime.stop(allocation.id, 5)
+                self.machine.factory.reconciler.reconcile({allocation.id})
+        return 202, ""
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
 
@@ -81,6 +93,11 @@ class HubStandIn:
                 status, message = hub.start(parts[0], parts[2] if len(parts) > 2 else "", content["user_options"])
                 self._answer(status, {"message": message})
                 hub.at("answered")
+
+            def do_DELETE(self) -> None:
+                parts = [unquote(part) for part in self.path.split("/users/", 1)[1].split("/")]
+                status, message = hub.stop(parts[0], parts[2] if len(parts) > 2 else "")
+                self._answer(status, {"message": message})
 
             def _answer(self, status: int, content: dict[str, Any]) -> None:
                 body = json.dumps(content).encode()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.queueing import QueueEntry
+from aiplatform_hub.domain.release_sentences import Told
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.factory import Factory
@@ -35,11 +36,9 @@ class AllocationViews:
         """Return allocations with their places in the queue and what becomes of their GPUs, in one look at each."""
         snapshot = self._queue.snapshot() if any(allocation.is_queued for allocation in allocations) else None
         places = {} if snapshot is None else {entry.id: entry for entry in snapshot.entries}
-        now = self._factory.clock()
         with self._factory.database.read() as connection:
-            releases = told_of(self._factory, connection, allocations, now)
-        briefs = (self.brief(allocation, places.get(allocation.id), snapshot) for allocation in allocations)
-        return tuple(b.model_copy(update={"release": release_of(releases[b.id])}) if b.id in releases else b for b in briefs)
+            releases = told_of(self._factory, connection, allocations, self._factory.clock())
+        return tuple(self.brief(a, places.get(a.id), snapshot, releases.get(a.id)) for a in allocations)
 
     def full(self, allocation_id: UUID) -> AllocationOut:
         """Return everything about one allocation.
@@ -59,13 +58,17 @@ class AllocationViews:
         (brief,) = self.briefs((allocation,))
         return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
 
-    def brief(self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None) -> AllocationOut:
+    def brief(
+        self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None, release: Told | None = None
+    ) -> AllocationOut:
         """Return an allocation without what takes further questions to the database.
 
         Parameters
         ----------
         entry, snapshot
             Its place in the queue and the look in which it was found; None for what does not wait.
+        release
+            What becomes of its GPUs; None for what is not active.
         """
         request = allocation.request
         queue = None if entry is None or snapshot is None or not allocation.is_queued else self._queue.body(allocation, entry, snapshot, self._principal)
@@ -86,6 +89,7 @@ class AllocationViews:
             queue=queue,
             succeeds=allocation.succeeds,
             must_end_at=allocation.must_end_at,
+            release=None if release is None else release_of(release),
             is_ready=allocation.is_open and allocation.ready_at is not None,
             requested_at=allocation.requested_at,
             held_at=allocation.held_at,

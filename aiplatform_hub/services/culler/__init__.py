@@ -1,0 +1,1 @@
+"""The stock ``jupyterhub-idle-culler`` with our word on which server it may stop."""
