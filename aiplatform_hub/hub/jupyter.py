@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyterhub import orm
 
@@ -23,7 +24,12 @@ OWN_SERVER_SCOPES = ("read:servers!server", "delete:servers!server")
 
 def service_address(settings: Settings) -> str:
     """Return where a server reaches the platform service, with a slash at its end."""
-    return f"{settings.resolved_platform_url}{settings.api_prefix}"
+    address = urlsplit(settings.resolved_platform_url)
+    host = address.hostname or ""
+    if settings.is_namespace_per_user and "." not in host:
+        # a mere name means another thing in a namespace of the person's own
+        address = address._replace(netloc=address.netloc.replace(host, f"{host}.{settings.namespace}", 1))
+    return f"{address.geturl()}{settings.api_prefix}"
 
 
 def server_scopes(spawner: Any) -> list[str]:
