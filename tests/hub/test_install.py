@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ from traitlets.config import Config
 
 from aiplatform_hub.config import Secrets, Settings
 from aiplatform_hub.install import install
+from aiplatform_hub.services.culler.command import CONFIG_FILE
 from tests.support.hub import REPOSITORY
 
 SETTINGS = Settings(data_dir=Path("/srv/aiplatform"), simulated_gpus=4, base_url="/lab/")
-SECRETS = Secrets(platform_token="p" * 32, keeper_token="k" * 32, supervisor_token="s" * 32, proxy_token="x" * 32)
+SECRETS = Secrets(platform_token="p" * 32, keeper_token="k" * 32, culler_token="c" * 32, supervisor_token="s" * 32, proxy_token="x" * 32)
 RIGHTS = {
     "aiplatform-platform": {"list:users", "read:users", "read:servers", "delete:servers"},
     "aiplatform-keeper": {"list:users", "read:users", "read:servers", "start:servers", "delete:servers"},
+    "aiplatform-culler": {"list:users", "read:users:activity", "read:servers", "delete:servers"},
     "aiplatform-supervisor": {"proxy"},
 }
 
@@ -49,7 +52,7 @@ def test_operators_lists_are_extended() -> None:
     c.JupyterHub.template_paths = ["/etc/mine"]
     c.JupyterHub.extra_user_scopes = {"access:services!service=mine"}
     installed(c)
-    assert [service["name"] for service in c.JupyterHub.services] == ["mine", "platform", "keeper", "supervisor"]
+    assert [service["name"] for service in c.JupyterHub.services] == ["mine", "platform", "keeper", "culler", "supervisor"]
     assert c.JupyterHub.load_roles[0]["name"] == "mine"
     assert c.JupyterHub.template_paths[0] == "/etc/mine"
     assert c.JupyterHub.extra_user_scopes == {"access:services!service=mine", "access:services!service=platform"}
@@ -59,7 +62,7 @@ def test_lists_that_the_operator_appends_to_are_extended() -> None:
     c = Config()
     c.JupyterHub.services.append({"name": "mine"})
     installed(installed(c))
-    assert [service["name"] for service in c.JupyterHub.services.get_value([])] == ["mine", "platform", "keeper", "supervisor"]
+    assert [service["name"] for service in c.JupyterHub.services.get_value([])] == ["mine", "platform", "keeper", "culler", "supervisor"]
 
 
 def test_roles_are_exactly_the_agreed_rights() -> None:
@@ -77,10 +80,19 @@ def test_supervised_services_are_external_and_the_proxy_is_not_started() -> None
 def test_without_secrets_the_hub_manages_the_services() -> None:
     c = installed(secrets=None)
     services = {service["name"]: service for service in c.JupyterHub.services}
-    assert set(services) == {"platform", "keeper"}
+    assert set(services) == {"platform", "keeper", "culler"}
+    assert services["culler"]["command"][1:4] == ["-m", "jupyterhub_idle_culler", "--timeout=14400"]
+    assert f"--config={CONFIG_FILE}" in services["culler"]["command"]
     assert services["keeper"]["command"][1:6] == ["-m", "aiplatform_hub.supervisor.managed_service", "keeper", "--data-dir", "/srv/aiplatform"]
     assert "--hub-api-url" not in services["platform"]["command"]
     assert "should_start" not in c.ConfigurableHTTPProxy
+
+
+@pytest.mark.parametrize("secrets", [None, SECRETS], ids=["managed", "supervised"])
+def test_culler_can_be_off(secrets: Secrets | None) -> None:
+    c = installed(settings=replace(SETTINGS, stop_inactive_minutes=0), secrets=secrets)
+    assert "culler" not in {service["name"] for service in c.JupyterHub.services}
+    assert "aiplatform-culler" not in {role["name"] for role in c.JupyterHub.load_roles}
 
 
 def test_home_follows_the_base_url() -> None:

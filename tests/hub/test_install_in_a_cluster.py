@@ -14,6 +14,7 @@ from traitlets.config import Config
 from aiplatform_hub.config import Place, Secrets, Settings, add_arguments, arguments_of, detect_namespace, detect_place, settings_from
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.install import KUBE_SPAWNER, install, install_from_values
+from aiplatform_hub.services.culler.command import CONFIG_FILE
 
 SETTINGS = Settings(data_dir=Path("/srv/aiplatform"), place=Place.CLUSTER, namespace="jhub")
 SECRETS = Secrets(platform_token="p" * 32, keeper_token="k" * 32)
@@ -93,6 +94,22 @@ def test_services_of_the_chart_are_completed_not_doubled() -> None:
     assert found["jupyterhub-idle-culler"]["command"] == ["python3"]
     assert not any("command" in found[name] for name in ("platform", "keeper"))
     assert {role["name"] for role in c.JupyterHub.load_roles} == {"jupyterhub-idle-culler", "aiplatform-platform", "aiplatform-keeper"}
+
+
+def test_culler_of_the_chart_asks_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIPLATFORM_DATABASE_URL", "postgresql+psycopg://hub:secret@db/hub")
+    c = chart()
+    stock = ["python3", "-m", "jupyterhub_idle_culler", "--timeout=14400"]
+    c.JupyterHub.services[0]["command"] = stock
+    c.JupyterHub.services.append({"name": "own", "command": [*stock, "--config=/etc/mine.py"]})
+    for _ in range(2):
+        install_from_values(c, {"place": "cluster"})
+    found = services(c)["jupyterhub-idle-culler"]
+    assert found["command"][:6] == [*stock, f"--config={CONFIG_FILE}", "--"]
+    assert "secret" not in " ".join(found["command"])
+    assert found["environment"] == {"AIPLATFORM_DATABASE_URL": "postgresql+psycopg://hub:secret@db/hub"}
+    assert services(c)["own"]["command"] == [*stock, "--config=/etc/mine.py"]
+    assert "culler" not in services(c)
 
 
 def test_without_entries_tokens_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

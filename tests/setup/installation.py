@@ -79,7 +79,7 @@ class Installation:
         return None if state == "Z" else pid
 
     def pids(self) -> dict[str, int | None]:
-        return {name: self.pid(name) for name in ("proxy", "hub", "platform", "keeper")}
+        return {name: self.pid(name) for name in ("proxy", "hub", "platform", "keeper", "culler")}
 
     def answers(self, path: str) -> bool:
         try:

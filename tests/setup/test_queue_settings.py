@@ -11,13 +11,15 @@ from aiplatform_hub.supervisor.options import RunOptions
 
 
 def test_bounds_of_the_queue_are_read_from_the_operators_file(tmp_path: Path) -> None:
-    (tmp_path / "jupyterhub_config.py").write_text("c.AIPlatform.max_queued_per_user = 3\nc.AIPlatform.queue_interest_hours = 72\n")
+    (tmp_path / "jupyterhub_config.py").write_text(
+        "c.AIPlatform.max_queued_per_user = 3\nc.AIPlatform.queue_interest_hours = 72\nc.AIPlatform.stop_inactive_minutes = 0\n"
+    )
     operator = read_operator_config(RunOptions(data_dir=tmp_path))
-    assert (operator.max_queued_per_user, operator.queue_interest_hours) == (3, 72)
+    assert (operator.max_queued_per_user, operator.queue_interest_hours, operator.stop_inactive_minutes) == (3, 72, 0)
 
 
 def test_bounds_of_the_queue_reach_the_services(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, hub_api_url="http://hub/hub/api", max_queued_per_user=3, queue_interest_hours=72)
+    settings = Settings(data_dir=tmp_path, hub_api_url="http://hub/hub/api", max_queued_per_user=3, queue_interest_hours=72, stop_inactive_minutes=7)
     parser = ArgumentParser()
     add_arguments(parser)
     assert settings_from(parser.parse_args(arguments_of(settings))) == settings

@@ -25,7 +25,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.factory import Factory
 from tests.support.hub import REPOSITORY, free_port, wait_for
 
-PROGRAMS = ("proxy", "hub", "platform", "keeper")
+PROGRAMS = ("proxy", "hub", "platform", "keeper", "culler")
 
 
 class Stack:
