@@ -39,7 +39,9 @@ def test_a_server_looks_at_itself_and_at_nothing_else(place):
         assert place.call("DELETE", f"allocations/{other['id']}", token=token).status_code == 404
     assert place.call("POST", "allocations", token=token, json={"environment_template": "trivial"}).status_code == 403
     mine = requests.get(f"{place.hub.url}/hub/api/user", headers=headers, timeout=30).json()
-    assert {scope.partition("!")[0] for scope in mine["scopes"]} - OWN_SCOPES <= {scope for scope in ("read:users:name", "read:users:groups", "read:users:activity")}
+    assert {scope.partition("!")[0] for scope in mine["scopes"]} - OWN_SCOPES <= {
+        scope for scope in ("read:users:name", "read:users:groups", "read:users:activity")
+    }
     assert all("!server=user1/own" in scope for scope in mine["scopes"] if scope.partition("!")[0] in {"read:servers", "delete:servers"})
 
     extended = place.call("POST", f"allocations/{own['id']}/extend", token=token)

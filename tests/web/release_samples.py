@@ -60,4 +60,8 @@ def policy() -> str:
     chosen = replace(SHIPPED, reservations=classes, project_limits={"vision": 3, "secret-project": 1})
     sessions = ((RUNNING, IDLE), (OVER, AT_CEILING), (BUSY, KEPT))
     rows = [session_row(Told(session, view, chosen, NOW), CATALOG, PATHS) for session, view in sessions]
-    return render("policy.html", frame("policy"), page=policy_page(chosen, CATALOG, {"vision", "personal"}, rows, NOW))
+    return render(
+        "policy.html",
+        frame("policy"),
+        page=policy_page(chosen, stop_inactive_minutes=180, catalog=CATALOG, projects={"vision", "personal"}, sessions=rows, now=NOW),
+    )

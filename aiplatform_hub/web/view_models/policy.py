@@ -65,17 +65,25 @@ class PolicyPage:
     sessions: tuple[SessionRow, ...]
 
 
-def policy_page(policy: Policy, catalog: Catalog, projects: Collection[str], sessions: Iterable[SessionRow], now: datetime) -> PolicyPage:
+def policy_page(  # noqa: PLR0913  keyword-only
+    policy: Policy, *, stop_inactive_minutes: int, catalog: Catalog, projects: Collection[str], sessions: Iterable[SessionRow], now: datetime
+) -> PolicyPage:
     """Return the page.
 
     Parameters
     ----------
+    stop_inactive_minutes
+        After how long a session without GPUs ends that nobody uses, in minutes; 0 is never.
     projects
         Names of the reader's own projects; others are not named.
     """
     coming = sorted((r for r in policy.reservations if r.end_seconds > now.timestamp()), key=lambda r: r.start_seconds)
     return PolicyPage(
-        sections=(Section("taken", "What is given back, and when", taken(policy)), Section("kept", "What you can rely on", kept(policy)), _order(policy)),
+        sections=(
+            Section("taken", "What is given back, and when", taken(policy, stop_inactive_minutes)),
+            Section("kept", "What you can rely on", kept(policy)),
+            _order(policy),
+        ),
         windows=tuple(_window(reservation, catalog, projects) for reservation in coming),
         limits=tuple(LimitRow(project_label(catalog, name), _limit(number)) for name, number in sorted(policy.project_limits.items()) if name in projects),
         sessions=tuple(sessions),
@@ -94,8 +102,8 @@ def session_row(told: Told, catalog: Catalog, paths: Paths) -> SessionRow:
     )
 
 
-def taken(policy: Policy) -> tuple[str, ...]:
-    """Return what takes GPUs away from a session."""
+def taken(policy: Policy, stop_inactive_minutes: int) -> tuple[str, ...]:
+    """Return what takes GPUs away from a session, or ends it."""
     when = "while somebody waits for them" if policy.acts_only_while_somebody_waits else "whether or not somebody waits"
     sentences = []
     if policy.is_releasing and policy.idle_after_seconds is not None:
@@ -109,6 +117,8 @@ def taken(policy: Policy) -> tuple[str, ...]:
     if not sentences:
         sentences.append("Nothing is taken back: a session keeps its GPUs until its owner stops it.")
     sentences.append("A session that was told at its launch to make room for a class ends when the class begins.")
+    if stop_inactive_minutes:
+        sentences.append(f"A session without GPUs that nobody has used for {length(stop_inactive_minutes * 60)} ends.")
     sentences.append("The session is stopped as if you had stopped it: your files stay, what is only in memory is lost.")
     return tuple(sentences)
 

@@ -29,4 +29,11 @@ def read_page(factory: Factory, caller: Caller, paths: Paths) -> PolicyPage:
         told = told_of(factory, connection, opened, now)
     rows = [session_row(told[a.id], catalog, paths) for a in opened if a.id in told]
     projects = frozenset(project.name for project in catalog.projects_of(caller.groups))
-    return policy_page(factory.policy, catalog, projects, rows, now)
+    return policy_page(
+        factory.policy,
+        stop_inactive_minutes=factory.settings.stop_inactive_minutes,
+        catalog=catalog,
+        projects=projects,
+        sessions=rows,
+        now=now,
+    )
