@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiplatform_hub.config import Place
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.base import Page
@@ -29,9 +30,10 @@ def read_page(factory: Factory, caller: Caller, paths: Paths) -> PolicyPage:
         told = told_of(factory, connection, opened, now)
     rows = [session_row(told[a.id], catalog, paths) for a in opened if a.id in told]
     projects = frozenset(project.name for project in catalog.projects_of(caller.groups))
+    settings = factory.settings
     return policy_page(
         factory.policy,
-        stop_inactive_minutes=factory.settings.stop_inactive_minutes,
+        stop_inactive_minutes=settings.stop_inactive_minutes if settings.place is Place.MACHINE else 0,  # a cluster's culler is the chart's to set
         catalog=catalog,
         projects=projects,
         sessions=rows,
