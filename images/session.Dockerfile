@@ -15,7 +15,9 @@ COPY --from=build /opt/environment /opt/environment
 ARG ENVIRONMENT
 # A terminal is no login shell: /etc/profile would take the environment's programs off the path.
 COPY images/${ENVIRONMENT}/jupyter_server_config.json /opt/environment/etc/jupyter/
-ENV HOME=/home/jovyan LANG=C.UTF-8 PATH=/opt/environment/bin:$PATH SHELL=/bin/bash
+# Says inside JupyterLab when the GPUs of a session are given back.
+COPY aiplatform_hub/jupyter /opt/aiplatform/jupyter
+ENV HOME=/home/jovyan JUPYTER_CONFIG_PATH=/opt/aiplatform/jupyter/config JUPYTER_PATH=/opt/aiplatform/jupyter LANG=C.UTF-8 PATH=/opt/environment/bin:$PATH SHELL=/bin/bash
 USER 1000:1000
 WORKDIR /home/jovyan
 EXPOSE 8888

@@ -19,6 +19,7 @@ from aiplatform_hub.clients.spool import SessionRecord, SessionState
 from aiplatform_hub.errors import ConflictError, Reason, StartFailedError
 from aiplatform_hub.hub.accounts import Account, account_for, check_reach, make_home
 from aiplatform_hub.hub.answers import answers
+from aiplatform_hub.hub.jupyter import with_our_jupyter
 from aiplatform_hub.hub.spawner import AIPlatformSpawner, printable_tail
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class LocalSpawner(AIPlatformSpawner):
         request = allocation.request
         login = {"HOME": str(account.home), "USER": account.login, "LOGNAME": account.login, "SHELL": account.shell, "LC_ALL": "C.UTF-8"}
         chosen = {} if self.default_url else {"JUPYTERHUB_DEFAULT_URL": template.default_url}
-        return {
+        values = {
             "PATH": f"{program.parent}:{SYSTEM_PATH}",
             **login,
             **{key: value for key, value in self.get_env().items() if value is not None},
@@ -132,6 +133,7 @@ class LocalSpawner(AIPlatformSpawner):
             **template.environment,
             **gpu_environment(allocation.devices, request.gpus, request.cpu_cores),
         }
+        return with_our_jupyter(values)
 
     @default("env_keep")
     def _default_env_keep(self) -> list[str]:

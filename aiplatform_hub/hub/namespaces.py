@@ -13,7 +13,7 @@ NAME = "aiplatform"
 """Name of our objects in a person's namespace."""
 PEOPLE_LABEL = "aiplatform-hub/people"
 """Marks the namespaces in which people's pods run: admission and network rules look for it."""
-HUB_PORT, SESSION_PORT, DNS_PORT = 8081, 8888, 53
+HUB_PORT, PLATFORM_PORT, SESSION_PORT, DNS_PORT = 8081, 8090, 8888, 53
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
 """Not the public internet: nodes, pods, the API server, and the cloud's metadata address."""
 NODE_LOCAL_DNS = "169.254.20.10/32"
@@ -59,7 +59,7 @@ def limit_range(limits: Iterable[Limit]) -> dict[str, Any]:
 
 
 def network_policy(hub_namespace: str) -> dict[str, Any]:
-    """Return who a person's pods talk with: hub, proxy, DNS and the public internet; not each other."""
+    """Return who a person's pods talk with: hub, platform, proxy, DNS and the public internet; not each other."""
     hub = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": hub_namespace}}}
     system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
     callers = {**hub, "podSelector": {"matchLabels": {"hub.jupyter.org/network-access-singleuser": "true"}}}
@@ -70,6 +70,7 @@ def network_policy(hub_namespace: str) -> dict[str, Any]:
         "ingress": [{"from": [callers], "ports": [{"port": SESSION_PORT}]}],
         "egress": [
             {"to": [{**hub, "podSelector": {"matchLabels": {"app": "jupyterhub", "component": "hub"}}}], "ports": [{"port": HUB_PORT}]},
+            {"to": [{**hub, "podSelector": {"matchLabels": {"app": "jupyterhub", "component": "platform"}}}], "ports": [{"port": PLATFORM_PORT}]},
             {"to": [system, {"ipBlock": {"cidr": NODE_LOCAL_DNS}}], "ports": dns},
             {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE_NETWORKS)}}]},
         ],

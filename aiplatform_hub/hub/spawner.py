@@ -22,6 +22,7 @@ from aiplatform_hub.domain.allocations import EndCause, ServerKey
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InvalidOptionError, Reason, ServiceUnavailableError, StartFailedError
+from aiplatform_hub.hub.jupyter import SERVICE_URL_VARIABLE, server_scopes, service_address
 from aiplatform_hub.hub.options_form import options_from_strings, render_options_form
 from aiplatform_hub.hub.process import RECORD_SECONDS, HubProcess, process_for
 from aiplatform_hub.hub.refusals import confirm_on_launch, refusal
@@ -116,6 +117,13 @@ class AIPlatformSpawner(Spawner):
     @default("poll_interval")
     def _default_poll_interval(self) -> int:
         return 5
+
+    @default("server_token_scopes")
+    def _default_server_token_scopes(self) -> Callable[[Spawner], list[str]]:
+        return server_scopes
+
+    def get_env(self) -> dict[str, Any]:
+        return {SERVICE_URL_VARIABLE: service_address(self.platform.settings), **super().get_env()}
 
     def enter_stage(self, percent: int, words: str) -> None:
         """Tell whoever watches the start how far it is."""

@@ -63,10 +63,20 @@ class Table:
     async def costs(self, user_name):
         return []
 
+    async def releases(self, people):
+        return {}
+
 
 def stream_of(table: Table) -> EventStream:
     return EventStream(
-        look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, notices=table.notices, poll_seconds=0.005
+        look=table.look,
+        capacity=table.capacity,
+        quota=table.quota,
+        costs=table.costs,
+        places=table.places,
+        releases=table.releases,
+        notices=table.notices,
+        poll_seconds=0.005,
     )
 
 
@@ -153,7 +163,9 @@ def test_a_look_that_fails_does_not_end_the_stream():
 def test_a_stream_that_opens_ahead_of_the_looks_is_told_nothing_twice():
     async def play():
         table = Table()
-        stream = EventStream(look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, poll_seconds=0.1)
+        stream = EventStream(
+            look=table.look, capacity=table.capacity, quota=table.quota, costs=table.costs, places=table.places, releases=table.releases, poll_seconds=0.1
+        )
         early = await stream.subscribe(ALICE, after_id=0)
         table.last = 5
         late = await stream.subscribe(ALICE, after_id=0)  # knows all five before the next look

@@ -18,6 +18,7 @@ PAGES = {
         "/services/platform/launch",
         "/services/platform/launch?gpus=4",
         "/services/platform/usage",
+        "/services/platform/policy",
         "/services/platform/usage?period=week&group_by=project",
         "/hub/spawn",
         "/hub/token",

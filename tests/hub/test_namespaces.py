@@ -55,7 +55,7 @@ def test_namespace_of_another_hub_is_nobodys_here_whatever_its_owners_number() -
     assert not is_owned(None, 7, "jhub")
 
 
-def test_pods_reach_hub_dns_and_internet_alone() -> None:
+def test_pods_reach_hub_platform_dns_and_internet_alone() -> None:
     egress = network_policy("jhub")["spec"]["egress"]
     assert egress[0]["to"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "jhub"}
-    assert "169.254.0.0/16" in egress[2]["to"][0]["ipBlock"]["except"]
+    assert "169.254.0.0/16" in egress[3]["to"][0]["ipBlock"]["except"]

@@ -35,6 +35,7 @@ from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
 
@@ -227,11 +228,14 @@ PAGES = {
     "home": home,
     "first-home": first_home,
     "queued-home": queued_home,
+    "warned-home": warned_home,
     "launch": launch,
     "queueing-launch": queueing_launch,
     "usage": usage_page,
     "session": session,
     "queued-session": queued_session,
+    "warned-session": warned_session,
+    "policy": policy,
     "admin": admin_page,
     "stop": stop,
     "withdraw": withdraw,
@@ -268,8 +272,8 @@ def test_forms_that_change_something_carry_their_token(name: str) -> None:
 
 
 def test_every_page_template_is_shown_here() -> None:
-    names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "components"}
-    assert names == set(PAGES) - {"first-home", "queued-home", "queueing-launch", "queued-session", "withdraw"}
+    names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "components", "release"}
+    assert names == set(PAGES) - {"first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"}
 
 
 def test_stylesheet_can_be_inlined_in_the_hubs_pages() -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,10 +25,11 @@ from aiplatform_hub.services.platform.api.catalog import capacity_out
 from aiplatform_hub.services.platform.api.quota import quota_out
 from aiplatform_hub.services.platform.api.resources import RESOURCES
 from aiplatform_hub.services.platform.base import AUTH_CACHE_SECONDS, Platform, UnknownPath
-from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look, QueueNews
+from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look, OwnPlace, QueueNews
 from aiplatform_hub.services.platform.pages import page_handlers
 from aiplatform_hub.services.platform.queue_views import queue_news
 from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE, RateLimiter, allowances_of
+from aiplatform_hub.services.platform.release_news import release_news
 from aiplatform_hub.services.platform.sessions import Sessions
 from aiplatform_hub.services.platform.threads import Threads
 from aiplatform_hub.storage.heartbeats import Heartbeat
@@ -69,6 +71,10 @@ class EventSource:
     async def places(self, people: frozenset[str]) -> QueueNews:
         """Return how many wait, and the places of these people's requests."""
         return await self._threads.run(queue_news, self._factory, people)
+
+    async def releases(self, people: frozenset[str]) -> Mapping[str, tuple[OwnPlace, ...]]:
+        """Return what is said of the release of these people's sessions."""
+        return await self._threads.run(release_news, self._factory, people)
 
     async def notices(self, people: frozenset[str]) -> dict[str, int]:
         """Return the id of the newest notice of each of these people who has one."""
@@ -122,7 +128,15 @@ def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: 
         threads=threads,
         sessions=sessions,
         limiter=RateLimiter(allowances=allowances_of(requests_per_minute)),
-        events=EventStream(look=source.look, capacity=source.capacity, quota=source.quota, costs=source.costs, places=source.places, notices=source.notices),
+        events=EventStream(
+            look=source.look,
+            capacity=source.capacity,
+            quota=source.quota,
+            costs=source.costs,
+            places=source.places,
+            releases=source.releases,
+            notices=source.notices,
+        ),
     )
 
 

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 COST_EVERY_SECONDS = 10.0
+RELEASE_EVERY_SECONDS = 2.0
 MAX_AGAIN = 300
 """So many transitions are sent again to a browser that comes back; after more it has to read the lists."""
 MAX_WAITING = 500
@@ -33,7 +34,7 @@ class Message:
     """One event of a stream."""
 
     kind: str
-    """``allocation``, ``capacity``, ``quota``, ``queue``, ``cost``, ``notification`` or ``reset``."""
+    """``allocation``, ``capacity``, ``quota``, ``queue``, ``release``, ``cost``, ``notification`` or ``reset``."""
     data: Any
     id: int
 
@@ -59,7 +60,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class OwnPlace:
-    """One queued request as its owner is told of it."""
+    """One queued request, or the release of one running session, as its owner is told of it."""
 
     server_name: str
     data: Mapping[str, Any]
@@ -85,6 +86,8 @@ class Subscriber:
     """Id of the newest notice that was told; None before the first word on it."""
     told_queue: Any = None
     """What was told last of the queue, without words that only time changes."""
+    told_release: Any = None
+    """What was told last of the release of its owner's sessions."""
 
     def put(self, message: Message | None) -> None:
         """Add a message; None ends the stream, as does a queue that is full."""
@@ -117,6 +120,8 @@ class EventStream:
         Return the data of the other kinds of event; ``costs`` as one entry per active allocation of a person.
     places
         Returns how many wait, and the places of these people's requests.
+    releases
+        Returns what is said of the release of these people's sessions.
     notices
         Returns the id of the newest notice of each of these people who has one.
     """
@@ -126,8 +131,10 @@ class EventStream:
     quota: Callable[[str], Awaitable[Any]]
     costs: Callable[[str], Awaitable[list[Any]]]
     places: Callable[[frozenset[str]], Awaitable[QueueNews]]
+    releases: Callable[[frozenset[str]], Awaitable[Mapping[str, tuple[OwnPlace, ...]]]]
     notices: Callable[[frozenset[str]], Awaitable[Mapping[str, int]]] = no_notices
     poll_seconds: float = POLL_SECONDS
+    release_seconds: float = RELEASE_EVERY_SECONDS
     _subscribers: set[Subscriber] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
     _latest_id: int = 0
@@ -148,7 +155,8 @@ class EventStream:
             messages.insert(0, Message("reset", {"reason": "Too much happened since; read the lists again."}, look.latest_id))
         if principal.is_user:
             messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
-        news, notices = await self.places(_people((principal,))), await self.notices(_people((principal,)))
+        people = _people((principal,))
+        news, releases, notices = await self.places(people), await self.releases(people), await self.notices(people)
         while self._is_looking and look.latest_id < self._latest_id:
             look = await self.look(look.latest_id)
             messages.extend(self._messages(look, principal))
@@ -157,6 +165,7 @@ class EventStream:
         for message in messages:
             subscriber.put(message)
         self._tell_places(subscriber, news, look.latest_id)
+        self._tell_releases(subscriber, releases, look.latest_id)
         self._tell_notice(subscriber, notices, look.latest_id)
         if not self._is_looking:
             self._latest_id = look.latest_id
@@ -181,11 +190,14 @@ class EventStream:
             subscriber.put(None)
 
     async def _run(self) -> None:
-        costs_at = time.monotonic() + COST_EVERY_SECONDS
+        costs_at, releases_at = time.monotonic() + COST_EVERY_SECONDS, time.monotonic() + self.release_seconds
         while True:
             await asyncio.sleep(self.poll_seconds)
             try:
                 await self._pass_on()
+                if time.monotonic() >= releases_at:
+                    releases_at = time.monotonic() + self.release_seconds
+                    await self._pass_releases_on()
                 if time.monotonic() >= costs_at:
                     costs_at = time.monotonic() + COST_EVERY_SECONDS
                     await self._pass_costs_on()
@@ -249,6 +261,21 @@ class EventStream:
         if newest != subscriber.told_notice:
             subscriber.told_notice = newest
             subscriber.put(Message("notification", {"newest_id": newest}, latest_id))
+
+    async def _pass_releases_on(self) -> None:
+        """Tell whose sessions are warned of, or not any more, or for another time: who else waits changes that too."""
+        releases = await self.releases(_people(subscriber.principal for subscriber in self._subscribers))
+        for subscriber in tuple(self._subscribers):
+            self._tell_releases(subscriber, releases, self._latest_id)
+
+    @staticmethod
+    def _tell_releases(subscriber: Subscriber, releases: Mapping[str, tuple[OwnPlace, ...]], latest_id: int) -> None:
+        principal = subscriber.principal
+        mine = releases.get(principal.name, ()) if principal.is_user else ()
+        items = [session.data for session in mine if principal.may(READ, principal.name, server_name=session.server_name)]
+        if items != (subscriber.told_release or []):
+            subscriber.told_release = items
+            subscriber.put(Message("release", {"items": items}, latest_id))
 
     async def _pass_costs_on(self) -> None:
         for name in {s.principal.name for s in self._subscribers if s.principal.is_user}:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from aiplatform_hub.domain.release import ReleaseView
+from aiplatform_hub.domain.release_sentences import Told, reason
 from aiplatform_hub.services.platform.wire import Instant, Output
 
 
@@ -14,6 +14,7 @@ class ReleaseOut(Output):
     """What the platform does about a running session, and when its GPUs may be taken."""
 
     action: Literal["keep", "warn", "release"]
+    message: str = Field(description="Why its owner is warned, in a sentence without the deadline; empty while it is kept")
     deadline: Instant | None = Field(description="First instant at which its GPUs may be taken; null if nothing may take them")
     why: Literal["idle", "session_cap", "class_begins"] | None = Field(description="What sets the deadline")
     is_if_somebody_waits: bool = Field(description="Whether the deadline passes without effect until somebody waits for these GPUs and is entitled to them")
@@ -24,6 +25,7 @@ class ReleaseOut(Output):
     guaranteed_until: Instant = Field(description="Until when nothing takes its GPUs, but for a class of which it was told at its start")
 
 
-def release_of(view: ReleaseView) -> ReleaseOut:
-    """Return a view as it is sent."""
-    return ReleaseOut.model_validate({name: getattr(view, name) for name in ReleaseOut.model_fields})
+def release_of(told: Told) -> ReleaseOut:
+    """Return what becomes of a session as it is sent."""
+    values = {name: getattr(told.view, name) for name in ReleaseOut.model_fields if name != "message"}
+    return ReleaseOut.model_validate({**values, "message": reason(told)})

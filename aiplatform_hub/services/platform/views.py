@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.queueing import QueueEntry
-from aiplatform_hub.domain.release import ReleaseView
+from aiplatform_hub.domain.release_sentences import Told
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.factory import Factory
@@ -18,6 +18,7 @@ from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
 from aiplatform_hub.services.platform.release_models import release_of
+from aiplatform_hub.services.platform.release_news import told_of
 from aiplatform_hub.storage.database import Connection
 
 _MOMENT = timedelta(microseconds=1)
@@ -36,7 +37,7 @@ class AllocationViews:
         snapshot = self._queue.snapshot() if any(allocation.is_queued for allocation in allocations) else None
         places = {} if snapshot is None else {entry.id: entry for entry in snapshot.entries}
         with self._factory.database.read() as connection:
-            releases = self._factory.releases.of(connection, allocations, self._factory.clock())
+            releases = told_of(self._factory, connection, allocations, self._factory.clock())
         return tuple(self.brief(a, places.get(a.id), snapshot, releases.get(a.id)) for a in allocations)
 
     def full(self, allocation_id: UUID) -> AllocationOut:
@@ -58,7 +59,7 @@ class AllocationViews:
         return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
 
     def brief(
-        self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None, release: ReleaseView | None = None
+        self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None, release: Told | None = None
     ) -> AllocationOut:
         """Return an allocation without what takes further questions to the database.
 

@@ -10,7 +10,24 @@
     for (const element of root.querySelectorAll("time[datetime]")) {
       const at = new Date(element.dateTime);
       element.title = `${at.toLocaleString([], { dateStyle: "full", timeStyle: "long" })}`;
-      element.textContent = at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      const isToday = at.toDateString() === new Date().toDateString();
+      const isShort = "short" in element.dataset && isToday;
+      element.textContent = isShort ? at.toLocaleTimeString([], { timeStyle: "short" }) : at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    }
+  };
+
+  // Counts down by the server's clock, without asking it.
+  const ahead = new WeakMap();
+  const countDown = () => {
+    for (const element of document.querySelectorAll("[data-countdown]")) {
+      if (!ahead.has(element)) ahead.set(element, Date.parse(element.dataset.now) - Date.now());
+      const left = Math.round((Date.parse(element.dataset.countdown) - Date.now() - ahead.get(element)) / 1000);
+      const minutes = Math.floor(left / 60);
+      element.textContent = left <= 0 ? "now" : `in ${minutes ? `${minutes} min ` : ""}${String(left % 60).padStart(minutes ? 2 : 1, "0")} s`;
+      if (left <= -2 && !("isOver" in element.dataset)) {
+        element.dataset.isOver = "";
+        refresh();
+      }
     }
   };
 
@@ -157,6 +174,7 @@
     const fold = document.getElementById("advanced");
     if (fold && isFoldOpen) fold.open = true;
     showTimes(document);
+    countDown();
     after();
   });
 
@@ -167,7 +185,8 @@
   let lists = new Map();
   let hadFocus = false;
   const environments = () => new Map([...document.querySelectorAll("#live [data-state]")].map((card) => [card.id, card]));
-  const statesOf = (cards) => new Map([...cards].map(([id, card]) => [id, card.dataset.state]));
+  const stateOf = ({ dataset }) => ({ state: dataset.state, release: dataset.release ?? "" });
+  const statesOf = (cards) => new Map([...cards].map(([id, card]) => [id, stateOf(card)]));
   const before = () => {
     lists = new Map([...document.querySelectorAll("#live select")].map((list) => [list.id, list.value]));
     hadFocus = Boolean(document.activeElement?.closest("#live"));
@@ -182,13 +201,26 @@
     tell();
     if (title) document.title = title;
   };
-  const sentenceOf = (card, was) => {
+  // A card has its words in itself, the page of one session beside its head.
+  const wordsOf = (card, what) => (card.matches("li") ? card : document.getElementById("live")).querySelector(what)?.textContent.trim();
+  const whyOf = (card) => wordsOf(card, "[data-why]") ?? "it has ended.";
+  const releaseOf = ({ release: was }, card) => {
+    const { release, name } = card.dataset;
+    const words = wordsOf(card, "[data-release-words] p, p[data-release-words]");
+    if (!words || !was || !release || release === was) return null;
+    if (release !== "keep") return ["Warning", `${name}: ${words}`];
+    return ["", `${name}: ${words.startsWith("You keep") ? words : "the warning is over, it goes on."}`];
+  };
+  const sentenceOf = (card, before) => {
     const { state, name } = card.dataset;
+    const was = before.state;
+    if (state === was) return releaseOf(before, card);
     const moved = `${was} ${state}`;
+    if (state === "ended" && "released" in card.dataset) return ["Given back", `${name}: ${whyOf(card)}`];
     if (moved === "queued starting") return ["Starting", `${name}: its turn has come, it is starting.`];
     if (moved === "starting queued") return ["Waiting", `${name} could not be started and is back in the queue.`];
     if (state === "running" && ["queued", "starting"].includes(was)) return ["Ready", `${name} is ready.`];
-    if (moved === "queued ended" && !card.id.endsWith(stopping || "-")) return ["Left the queue", `${name}: ${card.querySelector("[data-why]")?.textContent ?? "it left the queue."}`];
+    if (moved === "queued ended" && !card.id.endsWith(stopping || "-")) return ["Left the queue", `${name}: ${whyOf(card)}`];
     return null;
   };
   const tell = () => {
@@ -196,12 +228,13 @@
     let isNew = false;
     for (const [id, card] of cards) {
       const was = shown.get(id);
-      if (was === undefined || was === card.dataset.state) continue;
+      const is = stateOf(card);
+      if (was === undefined || (was.state === is.state && was.release === is.release)) continue;
       news.delete(id);
       const told = sentenceOf(card, was);
       if (!told) continue;
       news.set(id, told[1]);
-      title = `${told[0]}: ${card.dataset.name}`;
+      if (told[0]) title = `${told[0]}: ${card.dataset.name}`;
       isNew = true;
     }
     for (const id of [...news.keys()]) if (!cards.has(id)) news.delete(id);
@@ -273,7 +306,7 @@
       if (form && !isTyping() && !form.hasAttribute("aria-busy")) globalThis.htmx?.trigger(form, "fresh");
     }, 300);
   };
-  const KINDS = ["allocation", "capacity", "quota", "cost", "queue"];
+  const KINDS = ["allocation", "capacity", "quota", "cost", "queue", "release"];
   const offline = document.getElementById("offline");
   const listen = () => {
     if (stream || document.hidden || !document.querySelector(LIVE)) return;
@@ -309,11 +342,14 @@
     }
   });
   // A hidden page has no stream; while something of its reader waits, it looks by itself, so that its title can say when the turn has come.
-  setInterval(() => {
-    if (document.hidden && document.querySelector("#live [data-state=queued], #live [data-state=starting]")) refresh();
-  }, WATCH);
+  // What runs may be taken back: that is looked at less often, since the warning comes minutes before.
+  const watch = (what, every) => setInterval(() => document.hidden && document.querySelector(what) && refresh(), every);
+  watch("#live [data-state=queued], #live [data-state=starting]", WATCH);
+  watch("#live [data-release]", 4 * WATCH);
+  setInterval(countDown, 1000);
 
   showTimes(document);
+  countDown();
   shown = statesOf(environments());
   listen();
 })();

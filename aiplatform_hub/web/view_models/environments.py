@@ -33,6 +33,7 @@ from aiplatform_hub.web.view_models.formats import (
 from aiplatform_hub.web.view_models.labels import class_words, gpu_label, project_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.queue import Line, Wait, since_when, wait
+from aiplatform_hub.web.view_models.release import Notice
 
 SLOW_START = timedelta(seconds=60)
 """After this a start is called slow."""
@@ -49,6 +50,8 @@ _BAD_ENDS = frozenset(
         EndCause.NODE_LOST,
     }
 )
+_RELEASES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.CULLED, EndCause.NOT_OPENED})
+"""Ends that its owner did not ask for, and may not have seen coming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,10 @@ class EnvironmentCard:
     """Why it ended or waits, or what a start is doing."""
     wait: Wait | None = None
     """How it waits in the queue; None if it does not."""
+    release: Notice | None = None
+    """When and why its GPUs are given back; None if it does not run."""
+    was_released: bool = False
+    """Whether it ended because its GPUs were given back."""
     again: Mapping[str, object] = field(default_factory=dict)
     """The fields that launch the same choice again."""
     again_url: str = ""
@@ -141,8 +148,19 @@ def environment_card(  # noqa: PLR0913  keyword-only
     paths: Paths,
     line: Line | None = None,
     windows: Sequence[ClassReservation] = (),
+    release: Notice | None = None,
 ) -> EnvironmentCard:
-    """Return the card of one allocation; ``line`` is for those that wait in the queue, ``windows`` name the class for which a session makes room."""
+    """Return the card of one allocation.
+
+    Parameters
+    ----------
+    line
+        For those that wait in the queue.
+    windows
+        Name the class for which a session makes room.
+    release
+        For those that run.
+    """
     state, badge, tone = _state(allocation)
     waiting = wait(allocation, line, now) if line and allocation.is_queued else None
     again = options_fields(allocation.request, allocation.server_name) if state == "ended" else {}
@@ -161,6 +179,8 @@ def environment_card(  # noqa: PLR0913  keyword-only
         ending=WITHDRAW if state == "queued" else STOP,
         why=waiting.why if waiting else _why(allocation, now),
         wait=waiting,
+        release=release if state == "running" else None,
+        was_released=allocation.end_cause in _RELEASES,
         again=again,
         again_url=paths.launch(**again) if again else "",
     )

@@ -47,6 +47,10 @@ class Paths:
         """Return where its owner says that a queued request is still wanted."""
         return f"{self.session(allocation_id)}/keep"
 
+    def extend(self, allocation_id: UUID) -> str:
+        """Return where a running session is kept longer."""
+        return f"{self.session(allocation_id)}/extend"
+
     @property
     def inbox(self) -> str:
         """Where what the reader is told is read again."""

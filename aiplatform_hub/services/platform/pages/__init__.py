@@ -11,7 +11,8 @@ from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
 from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
-from aiplatform_hub.services.platform.pages.session import FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
+from aiplatform_hub.services.platform.pages.policy import PolicyHandler
+from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
 from aiplatform_hub.web.rendering import STATIC_DIR
 
@@ -34,11 +35,13 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}home", HomeHandler, {}),
         (f"{prefix}launch", LaunchHandler, {}),
         (f"{prefix}usage", UsageHandler, {}),
+        (f"{prefix}policy", PolicyHandler, {}),
         (f"{prefix}usage\\.csv", UsageCsvHandler, {}),
         (f"{prefix}sessions/{_ID}", SessionHandler, {}),
         (f"{prefix}sessions/{_ID}/stop", StopHandler, {}),
         (f"{prefix}sessions/{_ID}/gpus", FewerGpusHandler, {}),
         (f"{prefix}sessions/{_ID}/keep", KeepHandler, {}),
+        (f"{prefix}sessions/{_ID}/extend", ExtendHandler, {}),
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
         (f"{prefix}admin", AdminHandler, {}),

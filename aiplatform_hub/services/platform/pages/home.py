@@ -7,6 +7,7 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.queue import own_lines
+from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.storage.allocations import AllocationFilter
 from aiplatform_hub.web.view_models.environments import GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
@@ -37,11 +38,18 @@ def home_page(factory: Factory, caller: Caller, paths: Paths) -> HomePage:
         opened = factory.allocations.open_of(connection, caller.user_id)
         queued = factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_QUEUED), limit=MOST_QUEUED)
         ended = factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_OVER), limit=RECENT)
-    now, catalog = factory.clock(), factory.catalog
+        now = factory.clock()
+        releases = notices_of(factory, connection, opened, now)
+    catalog = factory.catalog
     costs, lines = costs_of(factory, [*opened, *ended]), own_lines(factory, caller, queued, opened)
     every = (*opened, *queued, *ended)
     windows = factory.policies.current().reservations
-    cards = {a.id: environment_card(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths, line=lines.get(a.id), windows=windows) for a in every}
+    cards = {
+        a.id: environment_card(
+            a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths, line=lines.get(a.id), release=releases.get(a.id), windows=windows
+        )
+        for a in every
+    }
     last = next((a for a in ended if a.server_name not in {o.server_name for o in (*opened, *queued)}), None)
     tier = factory.enforcer.tier_name(caller)
     return HomePage(

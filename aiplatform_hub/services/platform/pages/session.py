@@ -16,6 +16,7 @@ from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.home import home_page
 from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
+from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.environments import class_facts, environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import gpus, hours, money, price, stamp
@@ -68,21 +69,18 @@ class SessionHandler(_OneAllocation):
         await self.show_session(await self.allocation(allocation_id))
 
 
-class _QueuedHandler(_OneAllocation):
-    """Changes a queued request of the reader's own, then shows the page that it was asked from."""
+class _ChangeHandler(_OneAllocation):
+    """Changes something about an allocation, then shows the page that it was asked from."""
 
     async def get(self, allocation_id: str) -> None:
-        """Lead to the request, for a browser that opens the address again."""
+        """Lead to the session, for a browser that opens the address again."""
         self.redirect(self.paths.session(UUID(allocation_id)), status=303)
 
     async def post(self, allocation_id: str) -> None:
         allocation = await self.allocation(allocation_id)
         is_on_home = self.fields().get("back") == "home"
         try:
-            if self.principal.name != allocation.user_name:
-                raise ForbiddenError("Here only its owner changes a request. An admin withdraws it, or changes it through the REST API.")
-            if not self.principal.may(START, allocation.user_name, server_name=allocation.server_name):
-                raise InsufficientScopeError(f"This needs the scope {START}!user={allocation.user_name}.")
+            self.check(allocation)
             await self.act(allocation)
         except AIPlatformError as error:
             self.set_status(error.status)
@@ -101,9 +99,23 @@ class _QueuedHandler(_OneAllocation):
         self.here = self.paths.session(allocation.id)
         await self.show_session(allocation, error)
 
-    async def act(self, allocation: Allocation) -> None:
-        """Change the request."""
+    def check(self, allocation: Allocation) -> None:
+        """Refuse who may not do this."""
         raise NotImplementedError
+
+    async def act(self, allocation: Allocation) -> None:
+        """Change it."""
+        raise NotImplementedError
+
+
+class _QueuedHandler(_ChangeHandler):
+    """Changes a queued request of the reader's own."""
+
+    def check(self, allocation: Allocation) -> None:
+        if self.principal.name != allocation.user_name:
+            raise ForbiddenError("Here only its owner changes a request. An admin withdraws it, or changes it through the REST API.")
+        if not self.principal.may(START, allocation.user_name, server_name=allocation.server_name):
+            raise InsufficientScopeError(f"This needs the scope {START}!user={allocation.user_name}.")
 
 
 class FewerGpusHandler(_QueuedHandler):
@@ -122,6 +134,17 @@ class KeepHandler(_QueuedHandler):
 
     async def act(self, allocation: Allocation) -> None:
         await self.platform.run(self.factory.queue_desk.confirm, allocation.id, by=self.principal.name)
+
+
+class ExtendHandler(_ChangeHandler):
+    """``POST sessions/ID/extend``: a running session is kept longer, by its owner or an admin."""
+
+    def check(self, allocation: Allocation) -> None:
+        if not self.principal.may(STOP, allocation.user_name, server_name=allocation.server_name):
+            raise InsufficientScopeError(f"This needs the scope {STOP}!user={allocation.user_name}.")
+
+    async def act(self, allocation: Allocation) -> None:
+        await self.platform.run(self.factory.releaser.extend, allocation.id, by=self.principal.name)
 
 
 class StopHandler(_OneAllocation):
@@ -164,11 +187,12 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         history = factory.allocations.history(connection, allocation.id)
         intervals = factory.usage_store.of_allocation(connection, allocation.id)
         decision = factory.decisions.of_allocation(connection, allocation.id)
+        release = notices_of(factory, connection, [allocation], now).get(allocation.id)
     lines = [line for interval in intervals for line in cost_lines(interval, catalog.rate_cards, now)]
     cost = costs_of(factory, [allocation]).get(allocation.id)
     verdict, reasons = why(decision.outcome, decision.reasons) if decision else ("The decision is not stored.", ())
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
-    card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line)
+    card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line, release=release)
     ends = class_facts(allocation, catalog, factory.policies.current().reservations)
     return SessionPage(
         card=card,
