@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from aiplatform_hub import metrics
 from aiplatform_hub.catalog.loader import load_catalog
@@ -17,6 +17,7 @@ from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.audit_trail import AuditTrail
@@ -27,6 +28,7 @@ from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.queue_desk import QueueDesk
@@ -75,6 +77,8 @@ class Factory:
         self.clock = clock
         self.pod_source: PodSource | None = None
         """Where a cluster's pods are known from; whoever watches them sets it before it asks for :attr:`runtime`."""
+        self.kueue: Kueue | None = None
+        """Where Kueue is asked; whoever does sets it before it asks for :attr:`dispatcher`."""
         self.is_cluster_confirmed = False
         """Whether this process made sure that the database belongs to the cluster: only then is a session without a pod gone."""
 
@@ -186,13 +190,30 @@ class Factory:
     def decision_reader(self) -> DecisionReader:
         """Gathers what a decision depends on."""
         return DecisionReader(
-            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policy, max_queued_per_user=self.settings.max_queued_per_user
+            catalog=self.catalog,
+            devices=self.devices,
+            facts=self.facts,
+            policy=self.policy,
+            max_queued_per_user=self.settings.max_queued_per_user,
+            is_kueue=self.settings.is_kueue,
         )
 
     @cached_property
     def dispatcher(self) -> Dispatcher:
-        """Moves requests out of the queue."""
-        return Dispatcher(
+        """Moves requests out of the queue.
+
+        Raises
+        ------
+        ConfigurationError
+            Where Kueue gives out the GPUs, before :attr:`kueue` is set.
+        """
+        make: Callable[..., Dispatcher] = Dispatcher
+        if self.settings.is_kueue:
+            if self.kueue is None:
+                raise ConfigurationError("This process does not speak to Kueue.")
+            terms = KueueTerms(partial(queue_name, self.settings.kueue_queue), self.settings.kueue_priority)
+            make = partial(KueueDispatcher, kueue=self.kueue, terms=terms)
+        return make(
             database=self.database,
             allocations=self.allocations,
             decisions=self.decisions,
@@ -231,6 +252,7 @@ class Factory:
             clock=self.clock,
             policy=self.policy,
             max_queued_per_user=self.settings.max_queued_per_user,
+            is_kueue=self.settings.is_kueue,
         )
 
     @cached_property

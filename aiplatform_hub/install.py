@@ -148,6 +148,9 @@ def _set_platform(c: Config, settings: Settings) -> None:
         image_prefix=settings.image_prefix,
         max_queued_per_user=settings.max_queued_per_user,
         queue_interest_hours=settings.queue_interest_hours,
+        queue_backend=settings.queue_backend.value,
+        kueue_queue=settings.kueue_queue,
+        kueue_priority=settings.kueue_priority,
         platform_url=settings.platform_url,
     )
 

@@ -39,12 +39,15 @@ class Scene:
 class DecisionReader:
     """Reads facts and makes decision inputs of them."""
 
-    def __init__(self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Policy, max_queued_per_user: int) -> None:
+    def __init__(  # noqa: PLR0913  keyword-only
+        self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Policy, max_queued_per_user: int, is_kueue: bool = False
+    ) -> None:
         self.catalog = catalog
         self.policy = policy
         self._devices = devices
         self._facts = facts
         self._max_queued = max_queued_per_user
+        self._is_kueue = is_kueue
         self._free: tuple[tuple[GpuDevice, ...], tuple[tuple[GpuDevice, DeviceState], ...]] = ((), ())
 
     def lock(self, connection: Connection) -> None:
@@ -112,7 +115,7 @@ class DecisionReader:
             Whether whoever asks wants to wait.
         """
         capacity = self.capacity(scene.pool, scene.live.open)
-        is_alone = not (may_wait or scene.live.queued or self.policy.reservations or self.policy.project_limits)
+        is_alone = not (may_wait or self._is_kueue or scene.live.queued or self.policy.reservations or self.policy.project_limits)
         standing = None if is_alone else self._standing(draft, scene, capacity, facts, may_wait=may_wait)
         return self.inputs_with(caller, draft, scene, facts, standing, capacity)
 
@@ -141,11 +144,12 @@ class DecisionReader:
             outlook = self.outlook(facts)
             if self._may_be_behind(draft, queued, outlook):
                 line = line_of(View(scene.now.timestamp(), scene.live.open, (*queued, draft), capacity), outlook, self.policy)
-        if line is None and not may_wait:
+        is_kueue = self._is_kueue and bool(draft.request.gpus)
+        if line is None and not may_wait and not is_kueue:
             return None
         mine = sum(a.user_id == draft.user_id for a in queued)
         is_queued = len(queued) < len(scene.live.queued)
-        return Standing(line_id(draft.id), may_wait=may_wait, is_queued=is_queued, owner_queued=mine, max_queued=self._max_queued, line=line)
+        return Standing(line_id(draft.id), may_wait=may_wait, is_queued=is_queued, owner_queued=mine, max_queued=self._max_queued, line=line, is_kueue=is_kueue)
 
     def _may_be_behind(self, draft: Allocation, queued: Sequence[Allocation], outlook: Outlook) -> bool:
         """Return whether the planner has a say: somebody waits for such GPUs, or the policy keeps some."""

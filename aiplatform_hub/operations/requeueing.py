@@ -1,4 +1,4 @@
-"""Back to the front of the queue: what becomes of a dispatched request whose start failed."""
+"""Back to the queue: what becomes of a dispatched request whose start failed, and of a session that was preempted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _FAILURES = frozenset({EndCause.START_FAILED, EndCause.HOLD_EXPIRED})
 
 
 def is_due_again(allocation: Allocation, cause: EndCause) -> bool:
-    """Return whether a request that ends so goes back to the front of the queue."""
+    """Return whether a request that ends so goes back to the queue."""
+    if cause is EndCause.PREEMPTED and allocation.stop_cause is EndCause.PREEMPTED:
+        return True  # we stopped it for somebody else; a pod that the scheduler put out is another matter
     came_from_queue = allocation.queued_at is not None and allocation.stop_requested_by is None
     return came_from_queue and cause in _FAILURES and allocation.requeued < MOST_FAILURES
 
@@ -43,7 +45,11 @@ def put_back(  # noqa: PLR0913  one of them by keyword
 
 
 def queue_again(store: AllocationStore, connection: Connection, failed: Allocation, at: datetime) -> Allocation:
-    """Queue what repeats a start that has failed and ended: an id stands for one start alone."""
+    """Queue what repeats a start that has failed, or a session that was preempted: an id stands for one start alone.
+
+    A failed start goes to the front; a preempted session keeps its submit time, or those for whom it was stopped would be passed.
+    """
+    has_failed = failed.stop_cause is not EndCause.PREEMPTED
     again = replace(
         failed,
         id=uuid4(),
@@ -58,9 +64,12 @@ def queue_again(store: AllocationStore, connection: Connection, failed: Allocati
         end_cause=None,
         estimated=False,
         hub_instance=None,
+        stop_requested_by=None,
+        stop_cause=None,
         must_end_at=None,
+        queued_at=failed.queued_at or at,
         confirmed_at=max(at, failed.confirmed_at or at),
-        requeued=failed.requeued + 1,
+        requeued=failed.requeued + has_failed,
         succeeds=failed.id,
     )
     store.insert(connection, again)
