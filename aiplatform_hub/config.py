@@ -58,6 +58,10 @@ DEFAULT_IMAGE_PREFIX = "aiplatform-hub/"
 DEFAULT_CLUSTER_PLATFORM_URL = f"http://aiplatform-platform:{DEFAULT_PLATFORM_PORT}"
 """Where a cluster's hub and proxy find the platform service: the Service of that name in the hub's namespace."""
 LOOPBACK = "127.0.0.1"
+NO_KUEUE_HERE = (
+    "queue_backend is kueue, but people's servers run on this machine: Kueue gives out the GPUs of a cluster. "
+    'Set c.AIPlatform.queue_backend to "built-in", or place to "cluster".'
+)
 
 
 def detect_place(service_account_dir: Path = SERVICE_ACCOUNT_DIR) -> Place:
@@ -124,10 +128,7 @@ class Settings:
             If Kueue should give out the GPUs of a single machine.
         """
         if self.is_kueue and self.place is Place.MACHINE:
-            raise ConfigurationError(
-                "queue_backend is kueue, but people's servers run on this machine: Kueue gives out the GPUs of a cluster. "
-                'Set queue_backend to "built-in", or place to "cluster".'
-            )
+            raise ConfigurationError(NO_KUEUE_HERE)
 
     @property
     def is_kueue(self) -> bool:

@@ -95,7 +95,7 @@ class KueueClient:
         except (MissingError, MissingRightError, RefusedError) as error:
             self._tell_once(str(error), "Places in Kueue's queue are not known: %s", error)
             return {}
-        return positions_of(summaries, {work.uid: work.id for work in works.values()})
+        return positions_of(summaries, works)
 
     async def _warn(self, queue: str) -> None:
         """Say once what of a queue's set-up works against people."""

@@ -33,6 +33,7 @@ class HubStandIn:
         self.gone: set[str] = set()
         """People whom it does not know any more."""
         self.starts: list[str] = []
+        self.stops: list[tuple[str, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.api_url = f"http://127.0.0.1:{self._server.server_port}/hub/api"
@@ -81,6 +82,11 @@ class HubStandIn:
                 status, message = hub.start(parts[0], parts[2] if len(parts) > 2 else "", content["user_options"])
                 self._answer(status, {"message": message})
                 hub.at("answered")
+
+            def do_DELETE(self) -> None:
+                parts = [unquote(part) for part in self.path.split("/users/", 1)[1].split("/")]
+                hub.stops.append((parts[0], parts[2] if len(parts) > 2 else ""))
+                self._answer(202, {})
 
             def _answer(self, status: int, content: dict[str, Any]) -> None:
                 body = json.dumps(content).encode()

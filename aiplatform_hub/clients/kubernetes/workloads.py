@@ -74,10 +74,10 @@ def work_of(item: Json) -> Work | None:
     )
 
 
-def positions_of(summaries: Iterable[Json], by_uid: Mapping[str, UUID]) -> dict[UUID, int]:
+def positions_of(summaries: Iterable[Json], ids: Iterable[UUID]) -> dict[UUID, int]:
     """Return the places in their ClusterQueue of those that wait, from 0, by allocation."""
     items = (item for summary in summaries for item in summary.get("items") or ())
-    names = {workload_name(id_): id_ for id_ in by_uid.values()}
+    names = {workload_name(id_): id_ for id_ in ids}
     return {names[name]: item.get("positionInClusterQueue") or 0 for item in items if (name := item["metadata"]["name"]) in names}
 
 
