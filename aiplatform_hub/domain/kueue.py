@@ -133,6 +133,8 @@ def queue_name(pattern: str, project: str) -> str:
 def changes(wishes: Sequence[Wish], answer: Answer, floor: int) -> tuple[Change, ...]:
     """Return what makes Kueue's Workloads what they should be: deletions first, then in order of the wishes.
 
+    Where a running session has none, it gets it before anybody who waits is told to Kueue: who comes first is admitted first.
+
     A Workload that holds quota is left as it is, or deleted and made anew: its pods cannot be changed.
 
     Parameters
@@ -149,8 +151,10 @@ def changes(wishes: Sequence[Wish], answer: Answer, floor: int) -> tuple[Change,
     placed = priorities(waiting, {id_: answer.works[id_].priority for id_ in waiting if id_ in answer.works}, floor)
     gone = [Change(ChangeKind.DELETE, w.id, uid=w.uid) for w in answer.works.values() if not w.is_going and _is_to_go(w, wanted.get(w.id))]
     going = {change.id for change in gone}
-    found = (_change(wish, answer.works.get(wish.id), placed.get(wish.id, floor + SPAN + 1)) for wish in wishes if wish.id not in going)
-    return (*gone, *(change for change in found if change is not None))
+    found = [_change(wish, answer.works.get(wish.id), placed.get(wish.id, floor + SPAN + 1)) for wish in wishes if wish.id not in going]
+    wanting = [change for change in found if change is not None]
+    of_running = [change for change in wanting if change.wish is not None and not change.wish.is_waiting]
+    return (*gone, *(of_running or wanting))
 
 
 def priorities(order: Sequence[UUID], known: Mapping[UUID, int], floor: int) -> dict[UUID, int]:

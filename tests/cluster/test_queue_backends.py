@@ -15,6 +15,7 @@ import yaml
 from aiplatform_hub.clients.kubernetes.workloads import SELECTOR, workload_name
 from aiplatform_hub.config import QueueBackend
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.queueing import QueueEntry
 from tests.cluster.machinery.kueue import set_manager
 from tests.cluster.platform_stack import ClusterStack
 from tests.cluster.small_account import SmallAccount
@@ -59,18 +60,17 @@ class Place:
 
         return wait_for(lambda: (a := self.find(id_)).ready_at and a, told, seconds)  # type: ignore[no-any-return]
 
-    def waiting(self) -> dict[str, dict[str, Any]]:
+    def waiting(self) -> dict[str, QueueEntry]:
         """Return who waits, by name, with place and reason."""
-        items = self.ask("GET", "queue", "admin").json()["items"]
-        return {row["allocation"]["user"]: row["allocation"]["queue"] for row in items}
+        return {self.find(entry.id).user_name: entry for entry in self.stack.factory.queue_desk.entries()}
 
     def await_waiting(self, codes: Mapping[str, AbstractSet[str]]) -> list[str]:
         """Wait until just these wait with one of these reasons; return them in order."""
 
         def found() -> list[str] | None:
             now = self.waiting()
-            is_so = now.keys() == codes.keys() and all(now[name]["reason"]["code"] in codes[name] for name in codes)
-            return sorted(now, key=lambda name: now[name]["position"]) if is_so else None
+            is_so = now.keys() == codes.keys() and all(now[name].reason.code in codes[name] for name in codes)
+            return sorted(now, key=lambda name: now[name].position) if is_so else None
 
         return wait_for(found, lambda: f"{codes}; it is {self.waiting()}\n{self.works()}\n{self.stack.log('keeper')[-3000:]}", 30)  # type: ignore[no-any-return]
 
@@ -218,7 +218,8 @@ def test_kueue_that_dies_stops_nobody_and_starts_nobody_until_it_is_back(kueue_p
     try:
         waiting = place.launch("cem")
         place.await_waiting({"cem": {"kueue_away"}})
-        assert "Kueue does not answer" in place.waiting()["cem"]["reason"]["message"]
+        told = place.ask("GET", f"allocations/{waiting}", "cem").json()
+        assert "Kueue does not answer. Running sessions go on" in told["queue"]["reason"]["message"]
         place.await_ready(place.launch("dan", gpus=0))
         assert all(place.stack.answers(user, "s/") for user in full)
         place.stop("ana", full["ana"])

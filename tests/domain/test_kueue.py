@@ -77,9 +77,11 @@ def test_workloads_are_made_what_they_should_be(wishes: list[Wish], works: list[
 
 
 def test_a_running_session_is_before_all_who_wait() -> None:
-    by_id = {change.id: change for change in changes([holds(A), waits(B)], Answer(), 100)}
-    assert by_id[A].priority > by_id[B].priority > 100
-    assert by_id[A].priority == 100 + SPAN + 1
+    (running,) = changes([holds(A), waits(B)], Answer(), 100)
+    (waiting,) = changes([holds(A), waits(B)], Answer({A: work(A, 100 + SPAN + 1, Phase.ADMITTED)}), 100)
+    assert (running.id, running.priority) == (A, 100 + SPAN + 1)
+    assert waiting.id == B
+    assert running.priority > waiting.priority > 100
 
 
 def test_the_workload_that_is_meant_is_named_by_its_uid() -> None:

@@ -53,8 +53,8 @@ def set_manager(cluster: Cluster, *, is_there: bool) -> None:
     """Kill the manager and keep it away, or let it come back; return when its webhook is so."""
     cluster.kubectl("scale", "deployment", DEPLOYMENT, "-n", NAMESPACE, f"--replicas={int(is_there)}")
     if is_there:
-        wait_for(lambda: cluster.kubectl("get", "--raw", "/apis/visibility.kueue.x-k8s.io/v1beta2"), 90, "Kueue's visibility API", 0.3)
-        wait_for(lambda: cluster.kubectl("get", "workloads.v1beta2.kueue.x-k8s.io", "-A"), 60, "Kueue reads Workloads", 0.3)
+        wait_for(lambda: cluster.kubectl("get", "--raw", "/apis/visibility.kueue.x-k8s.io/v1beta2"), 240, "Kueue's visibility API", 0.3)
+        wait_for(lambda: cluster.get("workloads.v1beta2.kueue.x-k8s.io", "-A"), 120, "Kueue reads Workloads", 0.3)
     else:
         cluster.kubectl("delete", "pods", "-n", NAMESPACE, "--all", "--grace-period=0", "--force", "--wait=false")
         wait_for(lambda: not cluster.get("pods", "-n", NAMESPACE)["items"], 30, "the manager is gone")
