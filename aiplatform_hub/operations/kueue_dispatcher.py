@@ -76,8 +76,8 @@ class KueueDispatcher(Dispatcher):
         goes_on = False
         if is_known:
             wishes = self._wishes(survey, frozenset(ended))
-            given_back = self._give_back_evicted(survey)
-            goes_on = self._make_so(wishes) or given_back
+            self._give_back_evicted(survey)
+            goes_on = self._make_so(wishes)
             held += self._start(self._admitted(survey, wishes), survey)[0]
             preempted = self._preempt(survey)
         entries = self._entries(survey, frozenset({*ended, *(allocation.id for allocation in held)}), is_known=is_known)
@@ -148,10 +148,11 @@ class KueueDispatcher(Dispatcher):
         devices = tuple(d for d in scene.pool.devices if d.gpu_type != gpu_type or is_of_flavour(d, flavour, pools))
         return replace(scene, pool=replace(scene.pool, devices=devices))
 
-    def _give_back_evicted(self, survey: Survey) -> bool:
+    def _give_back_evicted(self, survey: Survey) -> None:
         """Put holds that no start has taken up back into the queue if Kueue takes their quota away."""
-        untaken = [a for a in survey.view.open if a.state is AllocationState.HELD and a.starting_at is None and self._is_evicted(a)]
-        return sum(self.give_back(a.id) for a in untaken) > 0  # each of them, not the first alone
+        for allocation in survey.view.open:
+            if allocation.state is AllocationState.HELD and allocation.starting_at is None and self._is_evicted(allocation):
+                self.give_back(allocation.id)
 
     def _preempt(self, survey: Survey) -> tuple[Allocation, ...]:
         """Record and return which sessions are to be stopped for Kueue: those past the time that the policy guarantees them."""

@@ -175,6 +175,14 @@ def test_admitted_request_waits_for_a_node_that_kueue_knows_nothing_of(chain: Ku
     assert (entry.id, entry.reason.code) == (left, WaitCode.KUEUE_NODE)
 
 
+def test_gpus_of_another_flavours_nodes_are_not_taken(chain: KueueChain) -> None:
+    chain.register(4, node="n2")  # the flavour's node is gone, and one of another quota is there
+    waiting = chain.queue(person(1), "q", want(1))
+    assert passes(chain) == ()
+    assert chain.kueue.works[waiting.id].phase is Phase.ADMITTED
+    assert codes(chain) == [WaitCode.KUEUE_NODE]
+
+
 def test_preempted_session_is_stopped_after_its_guaranteed_time_and_queued_again(chain: KueueChain) -> None:
     running = started(chain, 1)
     chain.kueue.evict(running.id)

@@ -108,9 +108,9 @@ class KueueChain(Chain):
             clock=self.clock,
         )
 
-    def register(self, gpus: int = 4, *, memory_gib: int = 256) -> None:
-        """Let the node have so many GPUs."""
-        slots = [GpuDevice(f"n1/nvidia.com/gpu/{number}", "h100", 80 * GIB, index=number, node="n1", product_name="NVIDIA-H100") for number in range(gpus)]
+    def register(self, gpus: int = 4, *, memory_gib: int = 256, node: str = "n1") -> None:
+        """Let the one node have so many GPUs."""
+        slots = [GpuDevice(f"{node}/nvidia.com/gpu/{number}", "h100", 80 * GIB, index=number, node=node, product_name="NVIDIA-H100") for number in range(gpus)]
         with self.database.write() as connection:
             self.devices.lock(connection)
             self.devices.register_cluster(connection, slots, (), memory_bytes=memory_gib * GIB, cpu_cores=32, at=self.clock())
