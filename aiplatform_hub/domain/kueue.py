@@ -212,8 +212,8 @@ def reason_of(work: Work | None, asked: Asked, position: int | None) -> WaitReas
         Its place in Kueue's queue, from 0; None if that is not known.
     """
     requested = str(asked.gpus)
-    if work is None or work.is_going or not (work.why or work.phase is not Phase.PENDING):
-        return WaitReason(WaitCode.NEW, requested=requested)
+    if work is None or work.is_going or (work.phase is Phase.PENDING and not work.why and position is None):
+        return WaitReason(WaitCode.NEW, requested=requested)  # who is not first has a place, but no reason: Kueue looks at the first alone
     if work.phase is not Phase.PENDING:
         return WaitReason(WaitCode.KUEUE_NODE if work.phase is Phase.ADMITTED else WaitCode.KUEUE_CHECK, requested=requested)
     code = next((code for pattern, code in _CODES if pattern.search(work.why)), WaitCode.KUEUE)
