@@ -38,6 +38,19 @@ class Place(StrEnum):
         return f"Place.{self.name}"
 
 
+class QueueBackend(StrEnum):
+    """Who gives out a place's GPUs to those who wait."""
+
+    BUILT_IN = "built-in"
+    """Our own planner."""
+    KUEUE = "kueue"
+    """Kueue, in a cluster that has it."""
+
+    def __repr__(self) -> str:
+        """As Python reads it: the hub's generated configuration file holds settings."""
+        return f"QueueBackend.{self.name}"
+
+
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its token, its cluster's certificate and its namespace."""
 DEFAULT_NAMESPACE = "default"
@@ -47,10 +60,15 @@ DEFAULT_STOP_INACTIVE_MINUTES = 240
 DEFAULT_GRANT_GRACE_MINUTES = 15
 PAGE_NOTIFIER = "page"
 """What is always there."""
+DEFAULT_KUEUE_QUEUE = "{project}"
 DEFAULT_IMAGE_PREFIX = "aiplatform-hub/"
 DEFAULT_CLUSTER_PLATFORM_URL = f"http://aiplatform-platform:{DEFAULT_PLATFORM_PORT}"
 """Where a cluster's hub and proxy find the platform service: the Service of that name in the hub's namespace."""
 LOOPBACK = "127.0.0.1"
+NO_KUEUE_HERE = (
+    "queue_backend is kueue, but people's servers run on this machine: Kueue gives out the GPUs of a cluster. "
+    'Set c.AIPlatform.queue_backend to "built-in", or place to "cluster".'
+)
 
 
 def detect_place(service_account_dir: Path = SERVICE_ACCOUNT_DIR) -> Place:
@@ -107,8 +125,30 @@ class Settings:
     """Options by notifier, as JSON text; empty means that notices are shown on pages alone."""
     public_url: str = ""
     """Where people find the hub, for links in mails and webhooks; empty leaves the links out."""
+    queue_backend: QueueBackend = QueueBackend.BUILT_IN
+    """Who gives out the GPUs."""
+    kueue_queue: str = DEFAULT_KUEUE_QUEUE
+    """With Kueue: name of a project's LocalQueue; ``{project}`` stands for the project's name."""
+    kueue_priority: int = 0
+    """With Kueue: the priority below those of all our Workloads."""
     platform_url: str = ""
     """Where hub and proxy find the platform service; empty means its port of this machine, or in a cluster its Kubernetes Service."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises
+        ------
+        ConfigurationError
+            If Kueue should give out the GPUs of a single machine.
+        """
+        if self.is_kueue and self.place is Place.MACHINE:
+            raise ConfigurationError(NO_KUEUE_HERE)
+
+    @property
+    def is_kueue(self) -> bool:
+        """Whether Kueue gives out the GPUs."""
+        return self.queue_backend is QueueBackend.KUEUE
 
     @property
     def resolved_database_url(self) -> str:
@@ -330,6 +370,14 @@ def _add_cluster_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--image-prefix", default=DEFAULT_IMAGE_PREFIX, help=f"registry and folder of the environments' images; default: {DEFAULT_IMAGE_PREFIX}"
     )
+    parser.add_argument(
+        "--queue-backend",
+        choices=[backend.value for backend in QueueBackend],
+        default=QueueBackend.BUILT_IN.value,
+        help="who gives out a cluster's GPUs to those who wait; default: built-in",
+    )
+    parser.add_argument("--kueue-queue", default=DEFAULT_KUEUE_QUEUE, help="name of a project's LocalQueue; default: the project's")
+    parser.add_argument("--kueue-priority", type=int, default=0, metavar="N", help="priority below those of all our Workloads; default: 0")
 
 
 def settings_from(arguments: Namespace) -> Settings:
@@ -349,6 +397,9 @@ def settings_from(arguments: Namespace) -> Settings:
         is_namespace_per_user=arguments.namespace_per_user,
         node_lost_seconds=arguments.node_lost_seconds,
         image_prefix=arguments.image_prefix,
+        queue_backend=QueueBackend(arguments.queue_backend),
+        kueue_queue=arguments.kueue_queue,
+        kueue_priority=arguments.kueue_priority,
         service_host=arguments.service_host,
         max_queued_per_user=arguments.max_queued_per_user,
         queue_interest_hours=arguments.queue_interest_hours,
@@ -392,4 +443,7 @@ def _cluster_arguments(settings: Settings) -> list[str]:
         *(("--namespace-per-user",) if settings.is_namespace_per_user else ()),
         *("--node-lost-seconds", str(settings.node_lost_seconds)),
         *("--image-prefix", settings.image_prefix),
+        *("--queue-backend", settings.queue_backend.value),
+        *("--kueue-queue", settings.kueue_queue),
+        *("--kueue-priority", str(settings.kueue_priority)),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from aiplatform_hub import metrics
 from aiplatform_hub.catalog.loader import load_catalog
@@ -20,6 +20,7 @@ from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, notifier_secret
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
@@ -33,6 +34,7 @@ from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.interest import InterestClock
+from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
@@ -95,6 +97,8 @@ class Factory:
         self.clock = clock
         self.pod_source: PodSource | None = None
         """Where a cluster's pods are known from; whoever watches them sets it before it asks for :attr:`runtime`."""
+        self.kueue: Kueue | None = None
+        """Where Kueue is asked; whoever does sets it before it asks for :attr:`dispatcher`."""
         self.is_cluster_confirmed = False
         """Whether this process made sure that the database belongs to the cluster: only then is a session without a pod gone."""
 
@@ -206,13 +210,30 @@ class Factory:
     def decision_reader(self) -> DecisionReader:
         """Gathers what a decision depends on."""
         return DecisionReader(
-            catalog=self.catalog, devices=self.devices, facts=self.facts, policy=self.policies.current, max_queued_per_user=self.settings.max_queued_per_user
+            catalog=self.catalog,
+            devices=self.devices,
+            facts=self.facts,
+            policy=self.policies.current,
+            max_queued_per_user=self.settings.max_queued_per_user,
+            is_kueue=self.settings.is_kueue,
         )
 
     @cached_property
     def dispatcher(self) -> Dispatcher:
-        """Moves requests out of the queue."""
-        return Dispatcher(
+        """Moves requests out of the queue.
+
+        Raises
+        ------
+        ConfigurationError
+            Where Kueue gives out the GPUs, before :attr:`kueue` is set.
+        """
+        make: Callable[..., Dispatcher] = Dispatcher
+        if self.settings.is_kueue:
+            if self.kueue is None:
+                raise ConfigurationError("This process does not speak to Kueue.")
+            terms = KueueTerms(partial(queue_name, self.settings.kueue_queue), self.settings.kueue_priority)
+            make = partial(KueueDispatcher, kueue=self.kueue, terms=terms)
+        return make(
             database=self.database,
             allocations=self.allocations,
             decisions=self.decisions,
@@ -289,6 +310,7 @@ class Factory:
             clock=self.clock,
             policy=self.policies.current,
             max_queued_per_user=self.settings.max_queued_per_user,
+            is_kueue=self.settings.is_kueue,
         )
 
     @cached_property
@@ -455,6 +477,7 @@ class Factory:
             notices=self.notices,
             interest=timedelta(hours=self.settings.queue_interest_hours),
             grace=timedelta(minutes=self.settings.grant_grace_minutes),
+            warned=self.releases.warned,
             clock=self.clock,
         )
 

@@ -164,6 +164,9 @@ def _set_platform(c: Config, settings: Settings) -> None:
         grant_grace_minutes=settings.grant_grace_minutes,
         notifiers=json.loads(settings.notifiers or "{}"),
         public_url=settings.public_url,
+        queue_backend=settings.queue_backend.value,
+        kueue_queue=settings.kueue_queue,
+        kueue_priority=settings.kueue_priority,
         platform_url=settings.platform_url,
     )
 

@@ -47,6 +47,13 @@ _KEPT: dict[ReasonCode | None, Callable[[LaunchRequest, PlannerInput, str], str]
 """What the planner says of requests that wait for nobody; all others stand behind somebody."""
 
 
+def kueue_first(request: LaunchRequest) -> Reason:
+    """Return the reason that GPUs are never given out at a door where Kueue gives them out."""
+    asked = quantity("gpus", Decimal(request.gpus), request.gpu_type)
+    message = f"Kueue gives out this cluster's GPUs and has to admit the {asked} first; what is queued starts as soon as it does."
+    return Reason(CapacityError.code, message, dimension="gpus", scope="machine", requested=str(request.gpus), remedies=(QUEUE_IT,))
+
+
 def queue_full(standing: Standing) -> Reason:
     """Return the reason that nobody may have more in the queue."""
     most, mine = standing.max_queued, standing.owner_queued

@@ -49,7 +49,13 @@ def waiting_sentence(entry: QueueEntry, gpu_type: str | None, reader: Reader) ->
         Who reads it, and when.
     """
     why = _WORDS[entry.reason.code](entry.reason, gpu_type, reader)
-    return why if entry.reason.code in _WITHOUT_PLACE else f"{place(entry.position)}. {why}"
+    return why if entry.reason.code in _WITHOUT_PLACE else f"{place(entry.position)}. {why}{_with_others(entry)}"
+
+
+def _with_others(entry: QueueEntry) -> str:
+    """Say where it stands in Kueue's queue, if others of the cluster are before it."""
+    ahead = entry.reason.ahead
+    return "" if ahead is None or ahead < entry.position else f" With others of the cluster it is {ordinal(ahead + 1)} in Kueue's queue."
 
 
 def place(position: int) -> str:
@@ -175,6 +181,39 @@ def _new(_reason: WaitReason, _gpu_type: str | None, _reader: Reader) -> str:
     return "It has just joined the queue; in a moment it has its place."
 
 
+def _kueue(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    return f"Waiting for {_wanted(reason, gpu_type)}: Kueue has not admitted it yet."
+
+
+def _kueue_quota(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    free = _is_free(reason)
+    return f"Waiting for {_wanted(reason, gpu_type)} of Kueue's quota{f': {free}' if free else ''}."
+
+
+def _kueue_limit(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    return f"Kueue's whole quota is less than {_wanted(reason, gpu_type)}; it waits until an administrator raises it."
+
+
+def _kueue_queue(_reason: WaitReason, _gpu_type: str | None, _reader: Reader) -> str:
+    return "Its project's queue is missing or stopped in Kueue; it waits until an administrator sets that right."
+
+
+def _kueue_flavour(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    return f"Kueue has no quota for {_wanted(reason, gpu_type)}; it waits until an administrator adds some."
+
+
+def _kueue_check(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    return f"Kueue keeps {_wanted(reason, gpu_type)} for it, and still checks whether it may start."
+
+
+def _kueue_node(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    return f"Kueue has admitted it. Waiting for a node with {_wanted(reason, gpu_type)} free together."
+
+
+def _kueue_away(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    return f"Kueue does not answer. Running sessions go on; this one waits for {_wanted(reason, gpu_type)} until it does."
+
+
 def _named(reason: WaitReason, reader: Reader) -> str:
     """Return what stands in the way by name, if the reader may know all of it."""
     names = [reader.names.get(id_, "") for id_ in reason.because_of]
@@ -200,4 +239,12 @@ _WORDS: dict[WaitCode, Callable[[WaitReason, str | None, Reader], str]] = {
     WaitCode.QUOTA_IN_USE: _own_limit,
     WaitCode.UNKNOWN_OWNER: _unknown_owner,
     WaitCode.NEW: _new,
+    WaitCode.KUEUE: _kueue,
+    WaitCode.KUEUE_QUOTA: _kueue_quota,
+    WaitCode.KUEUE_LIMIT: _kueue_limit,
+    WaitCode.KUEUE_QUEUE: _kueue_queue,
+    WaitCode.KUEUE_FLAVOUR: _kueue_flavour,
+    WaitCode.KUEUE_CHECK: _kueue_check,
+    WaitCode.KUEUE_NODE: _kueue_node,
+    WaitCode.KUEUE_AWAY: _kueue_away,
 }

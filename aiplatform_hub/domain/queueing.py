@@ -47,6 +47,22 @@ class WaitCode(StrEnum):
     """The hub has not told yet who its owner is."""
     NEW = "new"
     """The dispatcher has not looked at it yet."""
+    KUEUE = "kueue"
+    """Kueue gives out the GPUs, and has not admitted it for a reason of its own."""
+    KUEUE_QUOTA = "kueue_quota"
+    """Kueue's quota is in use."""
+    KUEUE_LIMIT = "kueue_limit"
+    """It asks for more than Kueue's whole quota."""
+    KUEUE_QUEUE = "kueue_queue"
+    """Its project's queue is missing or stopped in Kueue."""
+    KUEUE_FLAVOUR = "kueue_flavour"
+    """Kueue has no quota for its kind of GPU."""
+    KUEUE_CHECK = "kueue_check"
+    """Kueue keeps quota for it, and waits for an admission check."""
+    KUEUE_NODE = "kueue_node"
+    """Kueue has admitted it, and no node has so many GPUs free together."""
+    KUEUE_AWAY = "kueue_away"
+    """Kueue does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,8 @@ class WaitReason:
     """When the sessions in its way make room at the latest, in seconds of the epoch, unless they are extended; None if nothing bounds them."""
     room_of: tuple[str, ...] = ()
     """The ids of those sessions."""
+    ahead: int | None = None
+    """How many stand before it in Kueue's queue, others of the cluster included; None if Kueue does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +167,10 @@ class Standing:
     """Everybody who waits for GPUs, this request among them; None if nobody else does."""
     plan: Plan | None = None
     """The plan of that line, where it is made already."""
+    is_kueue: bool = False
+    """Whether Kueue gives out the GPUs."""
+    is_admitted: bool = False
+    """Whether Kueue has given it its share."""
 
 
 @dataclass(frozen=True, slots=True)

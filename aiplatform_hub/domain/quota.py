@@ -25,7 +25,7 @@ from aiplatform_hub.domain.limits import (
 )
 from aiplatform_hub.domain.node_shapes import Oversize
 from aiplatform_hub.domain.planner import plan
-from aiplatform_hub.domain.queue_reasons import behind, queue_full
+from aiplatform_hub.domain.queue_reasons import behind, kueue_first, queue_full
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota_reasons import Situation, Violation, is_none_ready, reason_of
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
@@ -134,7 +134,9 @@ def decide(  # noqa: PLR0913, PLR0917  a decision has seven inputs, all of them 
 
 
 def _in_turn(request: LaunchRequest, capacity: Capacity, standing: Standing) -> Decision:
-    """Admit what fits, unless somebody who waits is entitled to those GPUs."""
+    """Admit what fits, unless somebody who waits is entitled to those GPUs, or Kueue has to be asked first."""
+    if request.gpus and standing.is_kueue and not standing.is_admitted:
+        return _not_now((kueue_first(request),), standing)
     devices, must_end = capacity.devices_for(request.gpu_type, request.gpus) if request.gpus else [], None
     if request.gpus and standing.line is not None:
         planned = standing.plan or plan(standing.line)

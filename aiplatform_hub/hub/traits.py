@@ -13,11 +13,13 @@ from aiplatform_hub.config import (
     DEFAULT_GRANT_GRACE_MINUTES,
     DEFAULT_IMAGE_PREFIX,
     DEFAULT_KEEPER_PORT,
+    DEFAULT_KUEUE_QUEUE,
     DEFAULT_NODE_LOST_SECONDS,
     DEFAULT_PLATFORM_PORT,
     DEFAULT_QUEUE_INTEREST_HOURS,
     DEFAULT_STOP_INACTIVE_MINUTES,
     Place,
+    QueueBackend,
     Settings,
     database_url_from_environment,
     detect_namespace,
@@ -173,6 +175,30 @@ class AIPlatform(Configurable):
         Example: ``c.AIPlatform.public_url = "https://gpu.example.org"``""",
     ).tag(config=True)
 
+    queue_backend = CaselessStrEnum(
+        [backend.value for backend in QueueBackend],
+        default_value=QueueBackend.BUILT_IN.value,
+        help="""Who gives out the GPUs to those who wait: ``built-in``, the platform's own planner, or, in a cluster that has it, ``kueue``; no unit.
+        Default: ``built-in``.
+        Example: ``c.AIPlatform.queue_backend = "kueue"``""",
+    ).tag(config=True)
+
+    kueue_queue = Unicode(
+        DEFAULT_KUEUE_QUEUE,
+        help="""With Kueue: name of the LocalQueue of a project, in the namespace of people's pods; ``{project}`` stands for the project's name; no unit.
+        Default: ``{project}``. A name without it is the queue of all projects.
+        Example: ``c.AIPlatform.kueue_queue = "hub-{project}"``""",
+    ).tag(config=True)
+
+    kueue_priority = Int(
+        0,
+        min=-1_000_000_000,
+        max=1_000_000_000,
+        help="""With Kueue: the priority below those of all sessions; they have up to a million and one more, by fair share; unit: Kueue's priorities.
+        Default: 0.
+        Example: ``c.AIPlatform.kueue_priority = -2_000_000``, for sessions that give way to jobs of priority 0""",
+    ).tag(config=True)
+
     image_prefix = Unicode(
         DEFAULT_IMAGE_PREFIX,
         help="""In a cluster: registry and folder of the environments' images, with a slash at its end; no unit.
@@ -224,5 +250,8 @@ class AIPlatform(Configurable):
             grant_grace_minutes=self.grant_grace_minutes,
             notifiers=json.dumps(self.notifiers, sort_keys=True) if self.notifiers else "",
             public_url=self.public_url,
+            queue_backend=QueueBackend(self.queue_backend),
+            kueue_queue=self.kueue_queue,
+            kueue_priority=self.kueue_priority,
             platform_url=self.platform_url,
         )

@@ -45,12 +45,15 @@ class DecisionReader:
         Gives the policy that counts now.
     """
 
-    def __init__(self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Callable[[], Policy], max_queued_per_user: int) -> None:
+    def __init__(  # noqa: PLR0913  keyword-only
+        self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Callable[[], Policy], max_queued_per_user: int, is_kueue: bool = False
+    ) -> None:
         self.catalog = catalog
         self._policy = policy
         self._devices = devices
         self._facts = facts
         self._max_queued = max_queued_per_user
+        self._is_kueue = is_kueue
         self._free: tuple[tuple[GpuDevice, ...], tuple[tuple[GpuDevice, DeviceState], ...]] = ((), ())
 
     @property
@@ -123,7 +126,7 @@ class DecisionReader:
             Whether whoever asks wants to wait.
         """
         capacity, policy = self.capacity(scene.pool, scene.live.open), self.policy
-        is_alone = not (may_wait or scene.live.queued or policy.reservations or policy.project_limits)
+        is_alone = not (may_wait or self._is_kueue or scene.live.queued or policy.reservations or policy.project_limits)
         standing = None if is_alone else self._standing(draft, scene, capacity, facts, policy, may_wait=may_wait)
         return self.inputs_with(caller, draft, scene, facts, standing, capacity)
 
@@ -154,11 +157,12 @@ class DecisionReader:
             outlook = self.outlook(facts)
             if _may_be_behind(draft, queued, outlook, policy):
                 line = line_of(View(scene.now.timestamp(), scene.live.open, (*queued, draft), capacity), outlook, policy)
-        if line is None and not may_wait:
+        is_kueue = self._is_kueue and bool(draft.request.gpus)
+        if line is None and not may_wait and not is_kueue:
             return None
         mine = sum(a.user_id == draft.user_id for a in queued)
         is_queued = len(queued) < len(scene.live.queued)
-        return Standing(line_id(draft.id), may_wait=may_wait, is_queued=is_queued, owner_queued=mine, max_queued=self._max_queued, line=line)
+        return Standing(line_id(draft.id), may_wait=may_wait, is_queued=is_queued, owner_queued=mine, max_queued=self._max_queued, line=line, is_kueue=is_kueue)
 
     def _project(self, name: str | None) -> Project | None:
         return None if name is None else self.catalog.projects.get(name)

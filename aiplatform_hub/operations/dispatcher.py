@@ -54,6 +54,10 @@ class Dispatched:
     """Who still waits, in order."""
     claims: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
     """Running sessions whose GPUs the planner asks for, each with the requests for which it does."""
+    preempted: tuple[Allocation, ...] = ()
+    """Running sessions that are to be stopped now; that is recorded already."""
+    goes_on: bool = False
+    """Whether another pass soon would find more to do."""
 
 
 @dataclass(slots=True)
@@ -79,6 +83,9 @@ class _Refusals:
 
 class Dispatcher:
     """Moves requests out of the queue. Several may run at once; each step is one transaction that checks everything again."""
+
+    looks_when_empty = False
+    """Whether there is something to do though nobody waits."""
 
     def __init__(  # noqa: PLR0913  keyword-only
         self,
@@ -141,7 +148,7 @@ class Dispatcher:
             survey, outlook = self._survey(people)
             self._memory.note(survey)
             ended |= self._end(survey.over[:ENDS_AT_ONCE])
-            started, is_refused = self._start(survey)
+            started, is_refused = self._start(survey.starts, survey)
             held += started
             if not is_refused:
                 break
@@ -228,11 +235,11 @@ class Dispatcher:
     def _expire(self, connection: Connection, allocation: Allocation, cause: EndCause, now: datetime) -> None:
         self._allocations.change(connection, allocation, to=AllocationState.EXPIRED, at=now, cause=cause.value, actor=ACTOR, ended_at=now, end_cause=cause)
 
-    def _start(self, survey: Survey) -> tuple[list[Allocation], bool]:
-        """Hold for everybody whom the plan starts; return whether somebody was refused, so that another plan is needed."""
+    def _start(self, starts: Sequence[tuple[Allocation, Eligible]], survey: Survey) -> tuple[list[Allocation], bool]:
+        """Hold for everybody whose turn it is; return whether somebody was refused, so that another plan is needed."""
         held: list[Allocation] = []
         is_refused = False
-        for allocation, eligible in survey.starts:
+        for allocation, eligible in starts:
             result = self._hold(allocation, eligible, survey)
             if isinstance(result, WaitReason):
                 self._refusals.reasons[allocation.id] = allocation, result
@@ -251,12 +258,19 @@ class Dispatcher:
                 if self._allocations.find(connection, seen.id) != seen:
                     return None
                 facts = self._reader.facts(connection, eligible.caller, seen.request.project, scene.now)
-                line = survey.line if seen.request.gpus else None
-                standing = Standing(line_id(seen.id), may_wait=True, is_queued=True, line=line, plan=survey.plan)
-                inputs = self._reader.inputs_with(eligible.caller, seen, scene, facts, standing)
+                inputs = self._reader.inputs_with(eligible.caller, seen, self._around(seen, scene), facts, self._standing(seen, survey))
                 return self._decide(connection, seen, eligible, inputs, scene.now)
         except TakenError:
             return None  # another one of the same server, or the same GPUs, was faster: the next pass sees it
+
+    def _standing(self, seen: Allocation, survey: Survey) -> Standing:
+        """Return how a request whose turn it is stands to the queue."""
+        line = survey.line if seen.request.gpus else None
+        return Standing(line_id(seen.id), may_wait=True, is_queued=True, line=line, plan=survey.plan)
+
+    def _around(self, seen: Allocation, scene: Scene) -> Scene:  # noqa: ARG002 - others give a part of the place to each
+        """Return what of the place a request may take."""
+        return scene
 
     def _decide(self, connection: Connection, seen: Allocation, eligible: Eligible, inputs: DecisionInputs, now: datetime) -> Allocation | WaitReason | None:
         decision = inputs.decide()

@@ -55,8 +55,8 @@ class NoticeWatch:
         notices: Notices,
         interest: timedelta,
         grace: timedelta,
+        warned: Warned,
         clock: Callable[[], datetime],
-        warned: Warned | None = None,
     ) -> None:
         self._database = database
         self._allocations = allocations
@@ -118,7 +118,7 @@ class NoticeWatch:
             if now >= warned_from(since, self._interest):
                 detail = self._notices.about(allocation, until=since + self._interest)
                 yield Due(f"interest_expires:{allocation.id}:{since.timestamp():.0f}", NoticeKind.INTEREST_EXPIRES, allocation, detail)
-        for allocation, until, cause in self._warned(connection, now) if self._warned else ():
+        for allocation, until, cause in self._warned(connection, now):
             key = f"release_warning:{allocation.id}:{cause}:{until.timestamp():.0f}"
             yield Due(key, NoticeKind.RELEASE_WARNING, allocation, self._notices.about(allocation, until=until, cause=cause))
 

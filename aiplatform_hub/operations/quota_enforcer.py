@@ -72,6 +72,7 @@ class QuotaEnforcer:
         clock: Callable[[], datetime],
         policy: Callable[[], Policy] = lambda: SHIPPED,
         max_queued_per_user: int = DEFAULT_MAX_QUEUED,
+        is_kueue: bool = False,
     ) -> None:
         self._database = database
         self._catalog = catalog
@@ -80,7 +81,7 @@ class QuotaEnforcer:
         self._devices = devices
         self._audit = audit
         self._clock = clock
-        self._reader = DecisionReader(catalog=catalog, devices=devices, facts=facts, policy=policy, max_queued_per_user=max_queued_per_user)
+        self._reader = DecisionReader(catalog=catalog, devices=devices, facts=facts, policy=policy, max_queued_per_user=max_queued_per_user, is_kueue=is_kueue)
 
     def register_devices(self, devices: Sequence[GpuDevice], memory_bytes: int, cpu_cores: int) -> None:
         """Store what the machine has; a device that vanished becomes unhealthy."""

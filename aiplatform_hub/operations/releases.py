@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook
-from aiplatform_hub.domain.release import ReleaseView, Surroundings, is_of_use, view_of
+from aiplatform_hub.domain.release import Action, ReleaseView, Surroundings, is_of_use, view_of
 from aiplatform_hub.operations.queue_json import outlook_from_json
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -57,6 +57,13 @@ class Releases:
         around = self._with_waiting(connection, active, self.around(connection, active, now))
         views = {session.id: view_of(session, around[session.id], self._policy()) for session in active}
         return {id_: view for id_, view in views.items() if view is not None}
+
+    def warned(self, connection: Connection, now: datetime) -> Iterator[tuple[Allocation, datetime, str]]:
+        """Yield the sessions whose owners are warned now, each with the first instant at which its GPUs may go, and why."""
+        sessions = {allocation.id: allocation for allocation in self._allocations.open(connection)}
+        for id_, view in self.of(connection, sessions.values(), now).items():
+            if view.action is Action.WARN and view.deadline is not None and view.why is not None:
+                yield sessions[id_], view.deadline, view.why.value
 
     def _with_waiting(self, connection: Connection, active: Iterable[Allocation], around: Mapping[UUID, Surroundings]) -> dict[UUID, Surroundings]:
         queued = self._allocations.queued(connection)

@@ -1,4 +1,4 @@
-"""Back into the queue: what becomes of a dispatched request whose start failed, or which nobody opened."""
+"""Back into the queue: what becomes of a dispatched request whose start failed, or which nobody opened, and of a session that was preempted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _FAILURES = frozenset({EndCause.START_FAILED, EndCause.HOLD_EXPIRED})
 
 
 def is_due_again(allocation: Allocation, cause: EndCause) -> bool:
-    """Return whether a request that ends so goes back into the queue: to the front after a failed start, to the back if nobody opened it."""
+    """Return whether a request that ends so goes back into the queue."""
     if cause is EndCause.NOT_OPENED:
         return allocation.queued_at is not None and allocation.succeeds is None and not allocation.requeued
+    if cause is EndCause.PREEMPTED and allocation.stop_cause is EndCause.PREEMPTED:
+        return True  # we stopped it for somebody else; a pod that the scheduler put out is another matter
     came_from_queue = allocation.queued_at is not None and allocation.stop_requested_by is None
     return came_from_queue and cause in _FAILURES and allocation.requeued < MOST_FAILURES
 
@@ -45,8 +47,13 @@ def put_back(  # noqa: PLR0913  one of them by keyword
 
 
 def queue_again(store: AllocationStore, connection: Connection, failed: Allocation, cause: EndCause, at: datetime) -> Allocation:
-    """Queue what repeats a start that has ended: an id stands for one start alone."""
-    has_failed = cause is not EndCause.NOT_OPENED
+    """Queue what repeats a start that failed or that nobody opened, or a session that was preempted: an id stands for one start alone.
+
+    A failed start goes to the front, what nobody opened to the back. A preempted session keeps its submit time, or those for whom it was stopped
+    would be passed.
+    """
+    is_unopened = cause is EndCause.NOT_OPENED
+    has_failed = not is_unopened and failed.stop_cause is not EndCause.PREEMPTED
     again = replace(
         failed,
         id=uuid4(),
@@ -61,11 +68,11 @@ def queue_again(store: AllocationStore, connection: Connection, failed: Allocati
         end_cause=None,
         estimated=False,
         hub_instance=None,
-        must_end_at=None,
-        opened_at=None,
         stop_requested_by=None,
         stop_cause=None,
-        queued_at=failed.queued_at if has_failed else at,
+        must_end_at=None,
+        opened_at=None,
+        queued_at=at if is_unopened else failed.queued_at or at,
         confirmed_at=max(at, failed.confirmed_at or at),
         requeued=failed.requeued + has_failed,
         succeeds=failed.id,

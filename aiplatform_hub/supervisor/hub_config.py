@@ -18,7 +18,7 @@ _HEAD = '''"""Written by `aiplatform run` at each start: changes made here are l
 import os
 from pathlib import Path, PosixPath
 
-from aiplatform_hub.config import Place, Settings, secrets_from_environment
+from aiplatform_hub.config import Place, QueueBackend, Settings, secrets_from_environment
 from aiplatform_hub.install import install
 
 c = get_config()

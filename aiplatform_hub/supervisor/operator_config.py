@@ -10,7 +10,13 @@ from urllib.parse import urlsplit
 
 from traitlets.config.loader import Config, PyFileConfigLoader
 
-from aiplatform_hub.config import DEFAULT_GRANT_GRACE_MINUTES, DEFAULT_QUEUE_INTEREST_HOURS, DEFAULT_STOP_INACTIVE_MINUTES
+from aiplatform_hub.config import (
+    DEFAULT_GRANT_GRACE_MINUTES,
+    DEFAULT_QUEUE_INTEREST_HOURS,
+    DEFAULT_STOP_INACTIVE_MINUTES,
+    NO_KUEUE_HERE,
+    QueueBackend,
+)
 from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.supervisor.options import DEFAULT_HOST, DEFAULT_PORT, RunOptions
@@ -66,12 +72,14 @@ def read_operator_config(options: RunOptions) -> OperatorConfig:
     Raises
     ------
     ConfigurationError
-        If the file is missing or does not load.
+        If the file is missing or does not load, or wants the GPUs of this machine to be given out by Kueue.
     """
     file = _file_of(options)
     config = _load(file) if file else Config()
     hub = config.get("JupyterHub", {})
     own = config.get("AIPlatform", {})
+    if own.get("queue_backend") == QueueBackend.KUEUE:
+        raise ConfigurationError(NO_KUEUE_HERE)
     bind = urlsplit(str(hub.get("bind_url", "")))
     base_url = str(hub.get("base_url", "")) or bind.path
     return OperatorConfig(

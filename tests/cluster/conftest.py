@@ -16,6 +16,7 @@ import pytest
 from tests.cluster.machinery.client import ClusterClient, ClusterError, ForeignCluster, wait_for
 from tests.cluster.machinery.cluster import Cluster
 from tests.cluster.machinery.images import IMAGES
+from tests.cluster.machinery.kueue import build_kueue, start_kueue
 from tests.cluster.machinery.layout import DEFAULT_RUN, RunFolder
 from tests.cluster.machinery.leftovers import refuse_foreign_kubelet
 from tests.cluster.machinery.requirements import missing_requirements
@@ -58,6 +59,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         session.config.stash[CLUSTER] = _open(session.config)
     except (ClusterError, RuntimeError, OSError) as error:
         pytest.exit(f"no cluster: {error}", returncode=2)
+    if FOREIGN is None and any("kueue" in getattr(item, "fixturenames", ()) for item in session.items):
+        build_kueue(session.config.get_terminal_writer().line)
     os.environ["PATH"] = f"{Path(session.config.stash[CLUSTER].program_path).parent}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -114,6 +117,13 @@ def cluster(request: pytest.FixtureRequest) -> Any:
 def images(cluster: Any) -> tuple[str, ...]:
     """Return the names of the images that the node has; nothing is ever pulled."""
     return IMAGES
+
+
+@pytest.fixture(scope="session")
+def kueue(cluster: Any) -> Any:
+    """Return the cluster with a Kueue whose manager answers; it stays until the cluster is taken down."""
+    start_kueue(cluster)
+    return cluster
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import requests
 
-from aiplatform_hub.config import Place, Settings, arguments_of
+from aiplatform_hub.config import Place, QueueBackend, Settings, arguments_of
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.pods import ALLOCATION_LABEL
 from aiplatform_hub.factory import Factory
@@ -46,6 +46,7 @@ class ClusterStack(RealHub):
     namespace: str = "default"
     database_url: str = ""
     node_lost_seconds: int = 8
+    queue_backend: QueueBackend = QueueBackend.BUILT_IN
     people: tuple[str, ...] = ()
     is_namespace_per_user: bool = False
     tiers: Mapping[str, Any] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class ClusterStack(RealHub):
             namespace=self.namespace,
             node_lost_seconds=self.node_lost_seconds,
             is_namespace_per_user=self.is_namespace_per_user,
+            queue_backend=self.queue_backend,
         )
 
     @property
@@ -111,7 +113,7 @@ class ClusterStack(RealHub):
         base = textwrap.dedent(
             f"""
             from pathlib import Path
-            from aiplatform_hub.config import Place, Secrets, Settings
+            from aiplatform_hub.config import Place, QueueBackend, Secrets, Settings
             from aiplatform_hub.install import install
 
             c = get_config()

@@ -21,6 +21,25 @@ def said(reason: WaitReason, position: int = 2, gpu_type: str | None = "h100", r
 
 
 CASES = [
+    (WaitReason(WaitCode.KUEUE_QUOTA, requested="2", free="1"), "2nd in line. Waiting for 2 h100 GPUs of Kueue's quota: 1 is free."),
+    (WaitReason(WaitCode.KUEUE_QUOTA, requested="2", ahead=1), "2nd in line. Waiting for 2 h100 GPUs of Kueue's quota."),
+    (
+        WaitReason(WaitCode.KUEUE_QUOTA, requested="2", ahead=4),
+        "2nd in line. Waiting for 2 h100 GPUs of Kueue's quota. With others of the cluster it is 5th in Kueue's queue.",
+    ),
+    (WaitReason(WaitCode.KUEUE_LIMIT, requested="8"), "2nd in line. Kueue's whole quota is less than 8 h100 GPUs; it waits until an administrator raises it."),
+    (
+        WaitReason(WaitCode.KUEUE_QUEUE, requested="1"),
+        "2nd in line. Its project's queue is missing or stopped in Kueue; it waits until an administrator sets that right.",
+    ),
+    (WaitReason(WaitCode.KUEUE_FLAVOUR, requested="1"), "2nd in line. Kueue has no quota for 1 h100 GPU; it waits until an administrator adds some."),
+    (WaitReason(WaitCode.KUEUE_CHECK, requested="1"), "2nd in line. Kueue keeps 1 h100 GPU for it, and still checks whether it may start."),
+    (WaitReason(WaitCode.KUEUE_NODE, requested="2"), "2nd in line. Kueue has admitted it. Waiting for a node with 2 h100 GPUs free together."),
+    (
+        WaitReason(WaitCode.KUEUE_AWAY, requested="1"),
+        "2nd in line. Kueue does not answer. Running sessions go on; this one waits for 1 h100 GPU until it does.",
+    ),
+    (WaitReason(WaitCode.KUEUE, requested="1"), "2nd in line. Waiting for 1 h100 GPU: Kueue has not admitted it yet."),
     (WaitReason(WaitCode.CAPACITY, requested="2", free="1"), "2nd in line. Waiting for 2 h100 GPUs: 1 is free."),
     (WaitReason(WaitCode.CAPACITY, requested="1", free="0"), "2nd in line. Waiting for 1 h100 GPU: none is free."),
     (

@@ -145,7 +145,7 @@ def test_stop_that_the_hub_refuses_is_asked_for_again(machine, hub, due):
 
 def test_hub_that_stops_slowly_is_not_asked_at_each_look(machine, hub, due, monkeypatch):
     queue(machine)
-    monkeypatch.setattr(hub, "stop", lambda user, _server: (hub.stops.append(user), (202, ""))[1])
+    monkeypatch.setattr(hub, "stop", lambda user, server: (hub.stops.append((user, server)), (202, ""))[1])
     keeper = Keeper(machine, hub.api_url)
     for _ in range(3):
         keeper.look()

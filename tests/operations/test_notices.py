@@ -63,7 +63,7 @@ class Telling:
             interest=timedelta(hours=24),
             grace=timedelta(minutes=15),
             clock=chain.clock,
-            **how,
+            **({"warned": chain.releases.warned} | how),
         )
 
     def kinds(self, user: int = 3) -> list[str]:

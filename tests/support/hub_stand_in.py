@@ -35,7 +35,7 @@ class HubStandIn:
         self.names: dict[int, str] = {}
         """New names by id, of those who were renamed."""
         self.starts: list[str] = []
-        self.stops: list[str] = []
+        self.stops: list[tuple[str, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.api_url = f"http://127.0.0.1:{self._server.server_port}/hub/api"
@@ -77,7 +77,7 @@ class HubStandIn:
         return 201, ""
 
     def stop(self, user_name: str, server_name: str) -> tuple[int, str]:
-        self.stops.append(user_name)
+        self.stops.append((user_name, server_name))
         if self.refusal is not None:
             return self.refusal
         for allocation in self.machine.open():

@@ -35,10 +35,10 @@ def main() -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     parser = ArgumentParser(prog="python -m aiplatform_hub.services.keeper", description="Keeps the ledger equal to what runs.")
     add_arguments(parser)
-    settings = settings_from(parser.parse_args())
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="[%(levelname)1.1s %(asctime)s keeper] %(message)s")
     try:
-        return asyncio.run(_run(settings))
+        return asyncio.run(_run(settings_from(options)))
     except AIPlatformError as error:
         print(f"keeper: {error}", file=sys.stderr)  # noqa: T201 - to whoever started it
         return EXIT_CONFIGURATION

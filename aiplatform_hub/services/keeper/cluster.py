@@ -12,6 +12,7 @@ from aiplatform_hub.clients.kubernetes.access import KubernetesApi
 from aiplatform_hub.clients.kubernetes.identity import cluster_identity
 from aiplatform_hub.clients.kubernetes.pods import node_of
 from aiplatform_hub.clients.kubernetes.source import WatchedPods
+from aiplatform_hub.clients.kueue import KueueClient
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.cluster import slot_of
 from aiplatform_hub.domain.clusters import ClusterIdentity, elsewhere
@@ -74,6 +75,8 @@ class ClusterDuties:
         is_known = await _answered(self._belongs_here)
         self._source = WatchedPods(api=self._api, namespace=settings.namespace, is_namespace_per_user=settings.is_namespace_per_user, before_list=self._confirm)
         self._factory.pod_source = self._source
+        if settings.is_kueue:
+            self._factory.kueue = KueueClient(api=self._api, namespace=settings.namespace, nodes=self._source.nodes)
         self._watching = asyncio.create_task(self._source.run())
         await self._source.until_listed()
         if not is_known:

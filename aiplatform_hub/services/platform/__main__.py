@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = settings_from(options)
-    factory = Factory(settings)
     try:
+        settings = settings_from(options)
+        factory = Factory(settings)
         _ = factory.catalog, settings.notifier_options  # what is wrong is told now
         service = Service(make_platform(settings, factory, requests_per_minute=options.requests_per_minute), address=settings.service_host)
         asyncio.run(serve(service))

@@ -50,6 +50,8 @@ CLUSTER = (
 )
 KWOK = Module("kwok", ("sigs.k8s.io/kwok/cmd/kwok",))
 """Nodes that are not there, for benchmarks."""
+KUEUE = Module("kueue", ("sigs.k8s.io/kueue/cmd/kueue",))
+"""The other queue."""
 
 
 def build(module: Module, cache: Path, say: Callable[[str], None] = print) -> Path:

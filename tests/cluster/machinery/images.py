@@ -44,15 +44,15 @@ def build_images(pause: Path, folder: Path, say: Callable[[str], None] = print) 
     folder.mkdir(parents=True, exist_ok=True)
     base_layer = cached(folder, "base", "layer", _base_inputs(), lambda path: _make_base_layer(path, say))
     user_layer = cached(folder, "singleuser", "layer", (*_base_inputs(), *_pins()), lambda path: _make_user_layer(base_layer, path, say))
-    pause_layer = _file_layer(folder, "pause", pause, "pause")
-    trivial_layer = _file_layer(folder, "trivial", TRIVIAL_SERVER, "opt/trivial_server.py")
+    pause_layer = file_layer(folder, "pause", pause, "pause")
+    trivial_layer = file_layer(folder, "trivial", TRIVIAL_SERVER, "opt/trivial_server.py")
     images = (
         Image(PAUSE_IMAGE, [pause_layer], {"Entrypoint": ["/pause"], "User": "65535:65535"}),
         Image(BASE_IMAGE, [base_layer], {"Cmd": ["/bin/bash"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}),
         Image(SINGLEUSER_IMAGE, [base_layer, user_layer], SINGLEUSER),
         Image(TRIVIAL_IMAGE, [base_layer, trivial_layer], {"Cmd": ["/usr/bin/python3", "/opt/trivial_server.py"], "User": "1000:1000"}),
     )
-    return {image.name: _archive(image, folder) for image in images}
+    return {image.name: archive_of(image, folder) for image in images}
 
 
 SINGLEUSER = {
@@ -76,7 +76,8 @@ def cached(folder: Path, name: str, suffix: str, inputs: tuple[str, ...], make: 
     return target
 
 
-def _archive(image: Image, folder: Path) -> Path:
+def archive_of(image: Image, folder: Path) -> Path:
+    """Return the archive of an image."""
     inputs = (*(layer.name for layer in image.layers), repr(image.settings))
     name = image.name.rpartition("/")[2].partition(":")[0]
     return cached(folder, name, "tar", inputs, lambda path: write_archive(image, path))
@@ -128,7 +129,7 @@ def _make_user_layer(base: Path, target: Path, say: Callable[[str], None]) -> No
         tar(root, ["etc/passwd", "etc/group", "etc/shadow", "etc/subuid", "etc/subgid", "home", "opt/venv"], target)
 
 
-def _file_layer(folder: Path, name: str, source: Path, place: str) -> Path:
+def file_layer(folder: Path, name: str, source: Path, place: str) -> Path:
     """Return a layer with one file that everybody may run."""
     content = source.read_bytes()
 

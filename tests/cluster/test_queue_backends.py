@@ -1,0 +1,286 @@
+"""The same queue with either backend on a real cluster: our own planner, and a real Kueue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import requests
+import yaml
+
+from aiplatform_hub.clients.kubernetes.workloads import SELECTOR, workload_name
+from aiplatform_hub.config import QueueBackend
+from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.queueing import QueueEntry
+from tests.cluster.machinery.kueue import set_manager
+from tests.cluster.platform_stack import ClusterStack
+from tests.cluster.small_account import SmallAccount
+from tests.support.database import _execute
+from tests.support.hub import wait_for
+
+pytestmark = pytest.mark.own_cluster  # Kueue is installed and killed
+DEPLOYMENT = Path(__file__).parents[2] / "deployment"
+PEOPLE = ("ana", "ben", "cem", "dan", "eve")
+QUEUE = "personal"
+MANY = 10**8
+"""A priority above those of all sessions."""
+
+
+class Place:
+    """One installation whose GPUs one backend gives out."""
+
+    def __init__(self, stack: ClusterStack, cluster: Any) -> None:
+        self.stack, self.cluster = stack, cluster
+        self.is_kueue = stack.queue_backend is QueueBackend.KUEUE
+
+    def ask(self, method: str, path: str, user: str, body: Any = None) -> requests.Response:
+        headers = {"Authorization": f"token {self.stack.tokens[user]}"}
+        return requests.request(method, f"{self.stack.url}/services/platform/api/v1/{path}", json=body, headers=headers, timeout=30)
+
+    def launch(self, user: str, gpus: int = 2) -> UUID:
+        body = {"environment_template": "trivial", "gpus": gpus, "server_name": "s", "if_full": "queue"}
+        answer = self.ask("POST", "allocations", user, body)
+        assert answer.status_code in {201, 202}, answer.text
+        return UUID(answer.json()["id"])
+
+    def stop(self, user: str, id_: UUID) -> None:
+        answer = self.ask("DELETE", f"allocations/{id_}", user)
+        assert answer.status_code in {200, 202, 204}, answer.text
+
+    def find(self, id_: UUID) -> Allocation:
+        return self.stack.find(id_)
+
+    def await_ready(self, id_: UUID, seconds: float = 60) -> Allocation:
+        def told() -> str:
+            return f"{id_} is ready; it is {self.find(id_)}\n{self.stack.log('keeper')[-3000:]}\n{self.works()}"
+
+        return wait_for(lambda: (a := self.find(id_)).ready_at and a, told, seconds)  # type: ignore[no-any-return]
+
+    def waiting(self) -> dict[str, QueueEntry]:
+        """Return who waits, by name, with place and reason."""
+        return {self.find(entry.id).user_name: entry for entry in self.stack.factory.queue_desk.entries()}
+
+    def await_waiting(self, codes: Mapping[str, AbstractSet[str]]) -> list[str]:
+        """Wait until just these wait with one of these reasons; return them in order."""
+
+        def found() -> list[str] | None:
+            now = self.waiting()
+            is_so = now.keys() == codes.keys() and all(now[name].reason.code in codes[name] for name in codes)
+            return sorted(now, key=lambda name: now[name].position) if is_so else None
+
+        return wait_for(found, lambda: f"{codes}; it is {self.waiting()}\n{self.works()}\n{self.stack.log('keeper')[-3000:]}", 30)  # type: ignore[no-any-return]
+
+    def works(self) -> dict[UUID, dict[str, Any]]:
+        """Return our Workloads by allocation, as Kueue has them."""
+        if not self.is_kueue:
+            return {}
+        items = self.cluster.get("workloads.v1beta2.kueue.x-k8s.io", "-n", self.stack.namespace, "-l", SELECTOR)["items"]
+        return {UUID(item["metadata"]["labels"]["aiplatform-hub/allocation"]): item for item in items}
+
+    def has_quota(self, id_: UUID) -> bool:
+        """Whether Kueue has admitted an allocation; where there is no Kueue nobody need ask."""
+        if not self.is_kueue:
+            return True
+        conditions = self.works()[id_].get("status", {}).get("conditions", ())
+        return any(each["type"] == "Admitted" and each["status"] == "True" for each in conditions)
+
+    def restart_keeper(self) -> None:
+        self.stack.kill("keeper")
+        self.stack.start_program("keeper")
+
+    def clear(self) -> None:
+        """Let nothing be open or queued, and no Workload stay."""
+        if self.stack.processes["keeper"].poll() is not None:
+            self.stack.start_program("keeper")
+
+        def nothing() -> bool:
+            with self.stack.factory.database.read() as connection:
+                live = self.stack.factory.allocations.live(connection)
+            for allocation in (*live.queued, *(a for a in live.open if a.stop_requested_by is None)):
+                self.ask("DELETE", f"allocations/{allocation.id}", allocation.user_name)
+            return not live.open and not live.queued and not self.stack.pods()
+
+        wait_for(nothing, lambda: f"nothing is open\n{self.stack.log('keeper')[-3000:]}", 60, 0.5)
+        wait_for(lambda: not self.works(), lambda: f"no Workload without an allocation\n{self.works()}", 30)
+
+
+@pytest.fixture(scope="module")
+def account(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallAccount]:
+    """Return an account with the rights that the manifests give the keeper, with Kueue."""
+    made = SmallAccount(cluster, "queue-backends", tmp_path_factory.mktemp("account") / "kubeconfig")
+    rules = [
+        rule
+        for file in ("base/access/keeper.yaml", "base/access/nodes.yaml", "kueue/access/access.yaml")
+        for one in yaml.safe_load_all((DEPLOYMENT / file).read_text())
+        if one and one["kind"] in {"Role", "ClusterRole"}
+        for rule in one["rules"]
+    ]
+    made.may(rules)
+    yield made
+    made.remove()
+
+
+def queues(namespace: str) -> list[dict[str, Any]]:
+    """Return the shipped flavour and queues, the LocalQueue in a namespace of ours."""
+    found = [one for file in ("cluster", "local") for one in yaml.safe_load_all((DEPLOYMENT / "kueue" / file / "queues.yaml").read_text())]
+    for one in found:
+        if one["kind"] == "LocalQueue":
+            one["metadata"]["namespace"] = namespace
+    return found
+
+
+@pytest.fixture(scope="module", params=QueueBackend, ids=lambda backend: backend.value)
+def installation(request: pytest.FixtureRequest, cluster: Any, make_stack: Any, account: SmallAccount) -> Iterator[Place]:
+    if request.param is QueueBackend.KUEUE:
+        request.getfixturevalue("kueue")
+    stack = make_stack(people=PEOPLE, queue_backend=request.param, kubeconfigs={"keeper": account.kubeconfig})
+    if request.param is QueueBackend.KUEUE:
+        cluster.kubectl("label", "namespace", stack.namespace, "aiplatform-hub/people=true")
+        for one in queues(stack.namespace):  # in order: each names the one before
+            cluster.apply(one)
+    yield Place(stack, cluster)
+    if request.param is QueueBackend.KUEUE:
+        for one in reversed(queues(stack.namespace)):
+            scope = ("-n", stack.namespace) if "namespace" in one["metadata"] else ()
+            cluster.kubectl("delete", one["kind"], one["metadata"]["name"], *scope, "--wait=false")
+
+
+@pytest.fixture
+def place(installation: Place) -> Iterator[Place]:
+    installation.clear()
+    yield installation
+    installation.clear()
+
+
+@pytest.fixture
+def kueue_place(place: Place) -> Place:
+    if not place.is_kueue:
+        pytest.skip("a scene of Kueue's alone")
+    return place
+
+
+TAKEN = frozenset({"capacity", "kueue_quota"})
+BEHIND = TAKEN | {"behind_reservation", "kueue"}
+
+
+@pytest.fixture
+def full(place: Place) -> dict[str, UUID]:
+    """Ana and Ben hold two GPUs each."""
+    held = {user: place.launch(user) for user in ("ana", "ben")}
+    for id_ in held.values():
+        place.await_ready(id_)
+    return held
+
+
+def test_queue_order_withdrawal_change_and_start_when_freed(place, full):
+    waiting = {user: place.launch(user) for user in ("cem", "dan", "eve")}
+    order = place.await_waiting(dict.fromkeys(waiting, BEHIND))
+    if place.is_kueue:
+        assert place.works().keys() == {*full.values(), *waiting.values()}
+    first, second, third = order
+    place.stop(second, waiting[second])
+    assert place.ask("PATCH", f"allocations/{waiting[third]}", third, {"gpus": 1}).status_code == 200
+    place.await_waiting(dict.fromkeys((first, third), BEHIND))
+    place.stop("ana", full["ana"])
+    assert len(place.await_ready(waiting[first]).devices) == 2
+    assert place.find(waiting[third]).is_queued
+    assert place.find(waiting[second]).state is AllocationState.WITHDRAWN
+    place.stop("ben", full["ben"])
+    assert len(place.await_ready(waiting[third]).devices) == 1
+    if place.is_kueue:
+        wait_for(lambda: place.works().keys() == {waiting[first], waiting[third]}, "a Workload for each that is open", 20)
+
+
+def test_keeper_that_dies_between_admission_hold_and_start_loses_nobody(place, full):
+    waiting = place.launch("cem")
+    place.await_waiting({"cem": TAKEN})
+    place.stack.kill("keeper")
+    place.stop("ana", full["ana"])
+    wait_for(lambda: not place.find(full["ana"]).is_open, "Ana's session is over", 30)
+    if place.is_kueue:
+        place.cluster.kubectl("delete", "workload", workload_name(full["ana"]), "-n", place.stack.namespace)
+        wait_for(lambda: place.has_quota(waiting), "Kueue admits while no keeper is there", 20)
+    assert place.find(waiting).is_queued
+    place.stack.start_program("keeper")
+    wait_for(lambda: not place.find(waiting).is_queued, "it is held", 40, 0.01)
+    place.restart_keeper()
+    assert place.await_ready(waiting).requeued == 0
+    assert len({device for a in place.stack.open_allocations() for device in a.devices}) == 4
+
+
+def test_kueue_that_dies_stops_nobody_and_starts_nobody_until_it_is_back(kueue_place, full):
+    place = kueue_place
+    set_manager(place.cluster, is_there=False)
+    try:
+        waiting = place.launch("cem")
+        place.await_waiting({"cem": {"kueue_away"}})
+        told = place.ask("GET", f"allocations/{waiting}", "cem").json()
+        assert "Kueue does not answer. Running sessions go on" in told["queue"]["reason"]["message"]
+        place.await_ready(place.launch("dan", gpus=0))
+        assert all(place.stack.answers(user, "s/") for user in full)
+        place.stop("ana", full["ana"])
+        wait_for(lambda: not place.find(full["ana"]).is_open, "Ana's session is over", 30)
+        assert place.find(waiting).is_queued
+    finally:
+        set_manager(place.cluster, is_there=True)
+    place.await_ready(waiting)
+    wait_for(lambda: full["ana"] not in place.works(), "no Workload without an allocation", 20)
+    assert place.find(full["ben"]).state is AllocationState.ACTIVE
+
+
+def test_workloads_deleted_behind_our_back_are_made_again(kueue_place, full):
+    place = kueue_place
+    waiting = place.launch("cem")
+    place.await_waiting({"cem": TAKEN})
+    before = {id_: item["metadata"]["uid"] for id_, item in place.works().items()}
+    place.cluster.kubectl("delete", "workloads", "--all", "-n", place.stack.namespace)
+
+    def are_made_again() -> bool:
+        now = {id_: item["metadata"]["uid"] for id_, item in place.works().items()}
+        return now.keys() == before.keys() and not set(now.values()) & set(before.values())
+
+    wait_for(are_made_again, lambda: f"they are made again: {place.works()}", 20)
+    wait_for(lambda: all(place.has_quota(id_) for id_ in full.values()), lambda: f"those that run come first: {place.works()}", 20)
+    assert not place.has_quota(waiting)
+    assert all(place.find(id_).state is AllocationState.ACTIVE for id_ in full.values())
+
+
+def test_preempted_session_stops_and_waits_and_comes_back(kueue_place, full):
+    place = kueue_place
+    place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"LowerPriority"}}}')
+    _execute(place.stack.database_url, "UPDATE allocations SET started_at = started_at - 3600000000")  # past what the policy guarantees
+    try:
+        place.cluster.apply(foreign(place.stack.namespace))
+        victim = wait_for(lambda: next((id_ for id_ in full.values() if not place.find(id_).is_open), None), f"one gives way\n{place.works()}", 40)
+        assert place.find(victim).end_cause is EndCause.PREEMPTED
+        (again,) = place.waiting()
+        assert full[again] == victim
+        wait_for(lambda: is_admitted(place.cluster.get("workload", "foreign", "-n", place.stack.namespace)), "who preempted is admitted", 20)
+    finally:
+        place.cluster.kubectl("delete", "workload", "foreign", "-n", place.stack.namespace)
+        place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"Never"}}}')
+    returned = wait_for(lambda: next((a for a in place.stack.open_allocations() if a.succeeds == victim), None), "it comes back", 30)
+    place.await_ready(returned.id)
+
+
+PATCH = ("patch", "clusterqueue", "aiplatform", "--type=merge", "-p")
+
+
+def foreign(namespace: str) -> dict[str, Any]:
+    """Return somebody's Workload that is more important than all sessions."""
+    amounts = {"nvidia.com/gpu": "2"}
+    pod = {"restartPolicy": "Never", "containers": [{"name": "job", "image": "job", "resources": {"requests": amounts, "limits": amounts}}]}
+    return {
+        "apiVersion": "kueue.x-k8s.io/v1beta2",
+        "kind": "Workload",
+        "metadata": {"name": "foreign", "namespace": namespace},
+        "spec": {"queueName": QUEUE, "priority": MANY, "podSets": [{"name": "main", "count": 1, "template": {"spec": pod}}]},
+    }
+
+
+def is_admitted(item: Mapping[str, Any]) -> bool:
+    return any(each["type"] == "Admitted" and each["status"] == "True" for each in item.get("status", {}).get("conditions", ()))
