@@ -12,14 +12,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 
 from aiplatform_hub import metrics
-from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
 from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
 from aiplatform_hub.clients.notifiers.loading import load_notifiers
-from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, notifier_secret
-from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
@@ -53,27 +50,11 @@ from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
-from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.activity_sums import ActivitySums
-from aiplatform_hub.storage.allocations import AllocationStore
-from aiplatform_hub.storage.audit import AuditStore
-from aiplatform_hub.storage.clusters import ClusterStore
-from aiplatform_hub.storage.database import Database
-from aiplatform_hub.storage.decisions import DecisionStore
-from aiplatform_hub.storage.devices import DeviceStore
-from aiplatform_hub.storage.events import EventStore
-from aiplatform_hub.storage.facts import FactStore
-from aiplatform_hub.storage.grants import GrantStore
-from aiplatform_hub.storage.heartbeats import HeartbeatStore
-from aiplatform_hub.storage.ledger_head import LedgerHead
-from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
-from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
-from aiplatform_hub.storage.storage_usage import StorageUsageStore
-from aiplatform_hub.storage.usage import UsageStore
-from aiplatform_hub.storage.usage_sums import UsageSums
+from aiplatform_hub.stores import Stores
 
 
 def utc_now() -> datetime:
@@ -81,7 +62,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Factory:
+class Factory(Stores):
     """Makes every object of one process.
 
     Parameters
@@ -93,8 +74,7 @@ class Factory:
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
-        self.settings = settings
-        self.clock = clock
+        super().__init__(settings, clock)
         self.pod_source: PodSource | None = None
         """Where a cluster's pods are known from; whoever watches them sets it before it asks for :attr:`runtime`."""
         self.kueue: Kueue | None = None
@@ -103,108 +83,9 @@ class Factory:
         """Whether this process made sure that the database belongs to the cluster: only then is a session without a pod gone."""
 
     @cached_property
-    def database(self) -> Database:
-        """The one engine of this process."""
-        return Database(url=self.settings.resolved_database_url, on_unavailable=metrics.DATABASE_ERRORS.inc)
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """The catalogue as it was when first asked for.
-
-        Raises
-        ------
-        CatalogError
-            If a file of it is wrong.
-        """
-        catalog = load_catalog(self.settings.resolved_catalog_dirs)
-        for gpu_type in catalog.gpu_types:
-            metrics.know_gpu_type(gpu_type)
-        return catalog
-
-    @cached_property
-    def ledger_head(self) -> LedgerHead:
-        """Hash and count of the ledger, kept outside the database."""
-        return LedgerHead(self.settings.ledger_head_file)
-
-    @cached_property
-    def spool(self) -> Spool:
-        """Records of the session runners."""
-        return Spool(self.settings.spool_dir)
-
-    @cached_property
-    def allocations(self) -> AllocationStore:
-        """Allocations, their leases and history."""
-        return AllocationStore()
-
-    @cached_property
-    def activity(self) -> ActivityStore:
-        """What the GPUs of running sessions do."""
-        return ActivityStore()
-
-    @cached_property
-    def decisions(self) -> DecisionStore:
-        """Decisions with their inputs."""
-        return DecisionStore()
-
-    @cached_property
-    def facts(self) -> FactStore:
-        """What a decision needs to know beside open allocations."""
-        return FactStore()
-
-    @cached_property
-    def usage_store(self) -> UsageStore:
-        """Usage intervals: the ledger."""
-        return UsageStore()
-
-    @cached_property
-    def usage_sums(self) -> UsageSums:
-        """Sums over the ledger."""
-        return UsageSums()
-
-    @cached_property
-    def devices(self) -> DeviceStore:
-        """GPUs and the machine's pool."""
-        return DeviceStore()
-
-    @cached_property
-    def grant_store(self) -> GrantStore:
-        """Rows of granted tiers."""
-        return GrantStore()
-
-    @cached_property
-    def audit(self) -> AuditStore:
-        """Rows of privileged and refused acts."""
-        return AuditStore()
-
-    @cached_property
-    def heartbeats(self) -> HeartbeatStore:
-        """Signs of life of hub, platform and keeper."""
-        return HeartbeatStore()
-
-    @cached_property
-    def storage_usage(self) -> StorageUsageStore:
-        """Measured sizes of home folders."""
-        return StorageUsageStore()
-
-    @cached_property
-    def clusters(self) -> ClusterStore:
-        """Which cluster the database belongs to."""
-        return ClusterStore()
-
-    @cached_property
-    def events(self) -> EventStore:
-        """Transitions of allocations, in order."""
-        return EventStore()
-
-    @cached_property
     def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
         return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
-
-    @cached_property
-    def queue_outlooks(self) -> QueueOutlookStore:
-        """What the dispatcher knew and found in its last pass."""
-        return QueueOutlookStore()
 
     @cached_property
     def decision_reader(self) -> DecisionReader:
@@ -451,11 +332,6 @@ class Factory:
         return SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
-    def notifications(self) -> NotificationStore:
-        """What people are told."""
-        return NotificationStore()
-
-    @cached_property
     def notices(self) -> Notices:
         """Tells people things."""
         return Notices(
@@ -531,8 +407,3 @@ class Factory:
         if self.settings.public_url and not self.settings.public_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"c.AIPlatform.public_url is {self.settings.public_url!r}; it begins with https://, as in a browser.")
         _ = self.notifiers
-
-    def close(self) -> None:
-        """Close what was opened."""
-        if "database" in self.__dict__:
-            self.database.close()
