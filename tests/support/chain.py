@@ -136,7 +136,7 @@ class Chain:
             allocations=self.allocations,
             outlooks=QueueOutlookStore(),
             past=PastRequestStore(),
-            history=DemandHistory(usage=self.usage, policy=self.policy),
+            history=DemandHistory(usage=self.usage, policy=self.current_policy),
             reader=self._reader(),
             clock=self.clock,
         )

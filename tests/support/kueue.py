@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from uuid import UUID
 
 from aiplatform_hub.clients.kueue import KueueAwayError
@@ -86,12 +85,12 @@ class KueueChain(Chain):
             facts=FactStore(),
             audit=AuditStore(),
             clock=self.clock,
-            policy=self.policy,
+            policy=self.current_policy,
             is_kueue=True,
         )
 
     def _reader(self) -> DecisionReader:
-        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.policy, max_queued_per_user=10, is_kueue=True)
+        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.current_policy, max_queued_per_user=10, is_kueue=True)
 
     def _dispatcher(self) -> Dispatcher:
         return KueueDispatcher(
@@ -102,9 +101,11 @@ class KueueChain(Chain):
             decisions=DecisionStore(),
             grants=GrantStore(),
             outlooks=QueueOutlookStore(),
-            history=DemandHistory(usage=self.usage, policy=self.policy),
+            history=DemandHistory(usage=self.usage, policy=self.current_policy),
             reader=self._reader(),
-            interest=timedelta(hours=24),
+            releases=self.releases,
+            memory=self.memory,
+            interest=self.interest_clock(),
             clock=self.clock,
         )
 
