@@ -154,9 +154,9 @@ def test_change_between_plan_and_start_is_seen(line: Chain, monkeypatch: pytest.
     free(line, 1)
     plan = line.dispatcher._start
 
-    def late(survey):
+    def late(starts, survey):
         line.desk.change_gpus(one.id, person(3), 2, by="user3")
-        return plan(survey)
+        return plan(starts, survey)
 
     monkeypatch.setattr(line.dispatcher, "_start", late)
     assert line.dispatch().held == ()
@@ -170,9 +170,9 @@ def test_withdrawal_between_plan_and_start_is_seen(line: Chain, monkeypatch: pyt
     free(line, 1)
     plan = line.dispatcher._start
 
-    def late(survey):
+    def late(starts, survey):
         line.desk.withdraw(one.id, by="user3")
-        return plan(survey)
+        return plan(starts, survey)
 
     monkeypatch.setattr(line.dispatcher, "_start", late)
     assert line.dispatch().held == ()
