@@ -23,7 +23,8 @@ from aiplatform_hub.config import Settings
 from tests.support.hub import free_port
 
 REPOSITORY = Path(__file__).parents[2]
-expect.set_options(timeout=30_000)  # what is awaited comes in its own time on a busy machine
+EXPECT_MILLISECONDS = 30_000
+expect.set_options(timeout=EXPECT_MILLISECONDS)  # what is awaited comes in its own time on a busy machine
 START_SECONDS = 90
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",

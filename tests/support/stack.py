@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from aiplatform_hub.clients.spool import SessionRecord
 from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.hub.demo_auth import hash_password
+from aiplatform_hub.supervisor.hub_config import demo_passwords_file
 from tests.support.hub import REPOSITORY, free_port, wait_for
 
 PROGRAMS = ("proxy", "hub", "platform", "keeper", "culler")
@@ -102,6 +105,14 @@ class Stack:
             return None
         found = Identity(int(note["pid"]), int(note["start_ticks"]))
         return found if is_alive(found) else None
+
+    def let_in(self, *users: str) -> dict[str, str]:
+        """Let more people log in beside those of the trial; return their passwords."""
+        passwords = {user: secrets.token_hex(6) for user in users}
+        file = demo_passwords_file(self.settings)
+        wait_for(file.exists, "the trial's people have passwords")
+        file.write_text(json.dumps({**json.loads(file.read_text()), **{user: hash_password(word) for user, word in passwords.items()}}))
+        return passwords
 
     def token(self, user: str) -> str:
         if user not in self.tokens:

@@ -202,6 +202,10 @@ def test_card_says_how_long_or_that_nobody_knows() -> None:
     assert wait(QUEUED, Line(entry(), INTEREST, reader="ada"), NOW).how_long == "How long, nobody knows yet."
 
 
+def test_fact_of_a_wait_that_nobody_knows_does_not_ask_how_long_again() -> None:
+    assert [fact.text for fact in card().facts if fact.label == "Wait"] == ["Nobody knows yet"]
+
+
 def test_card_says_nothing_of_how_long_where_that_depends_on_its_owner() -> None:
     own = WaitReason(WaitCode.QUOTA_IN_USE, "gpus", "user:ada", "2", "1", "2", "1")
     assert not wait(QUEUED, Line(entry(own), INTEREST, reader="ada"), NOW).how_long

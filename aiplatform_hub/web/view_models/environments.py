@@ -15,6 +15,7 @@ from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.policy import ClassReservation
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
+from aiplatform_hub.domain.wait_words import UNKNOWN
 from aiplatform_hub.web.view_models.formats import (
     END_CAUSES,
     WITHDRAWALS,
@@ -229,7 +230,8 @@ def class_facts(allocation: Allocation, catalog: Catalog, windows: Sequence[Clas
 
 def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fact, ...]:
     """Return how long a request will wait, since when it does, and until when it may."""
-    estimate = (Fact("Wait", waiting.how_long.removesuffix(".")),) if waiting.how_long else ()
+    how_long = "Nobody knows yet" if waiting.how_long == UNKNOWN else waiting.how_long.removesuffix(".")
+    estimate = (Fact("Wait", how_long),) if how_long else ()
     return *estimate, Fact("In line since", f"({duration(now - since_when(allocation))})", waiting.since), Fact("Kept until", at=waiting.kept_until)
 
 
