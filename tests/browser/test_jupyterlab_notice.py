@@ -11,6 +11,14 @@ from tests.browser.test_release_pages import IDLE, OLD
 NOTICE = ".jp-toast-message"
 
 
+def lab(visitor: Visitor) -> Page:
+    """Return a page with a JupyterLab in which nothing is open: it comes back with what an earlier test had opened."""
+    page = run(visitor, "student", 1, "lab")
+    page.goto(f"{page.url.partition('?')[0]}?reset")
+    expect(page.locator(".jp-Launcher").first).to_be_visible(timeout=60_000)
+    return page
+
+
 def look_again(page: Page) -> None:
     """Let the page look now, as when somebody comes back to its tab; it looks each minute by itself."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -31,10 +39,9 @@ def see(visitor: Visitor, page: Page, words: str) -> None:
 
 
 def test_jupyterlab_warns_keeps_by_a_click_and_says_when_it_is_over(visitor: Visitor) -> None:
-    page = run(visitor, "student", 1, "lab")
+    page = lab(visitor)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    expect(page.locator(".jp-Launcher").first).to_be_visible(timeout=60_000)
     look_again(page)
     expect(page.locator(NOTICE, has_text="Your GPU")).to_have_count(0)
     age(visitor, "lab", OLD)
@@ -52,8 +59,7 @@ def test_jupyterlab_warns_keeps_by_a_click_and_says_when_it_is_over(visitor: Vis
 
 
 def test_jupyterlab_says_that_it_was_given_back(visitor: Visitor) -> None:
-    page = run(visitor, "student", 1, "lab")
-    expect(page.locator(".jp-Launcher").first).to_be_visible(timeout=60_000)
+    page = lab(visitor)
     age(visitor, "lab", OLD)
     let_idle(visitor, "lab", IDLE)
     see(visitor, page, "Your GPU has been idle for")

@@ -54,7 +54,11 @@ def wait(first, *answers, live=()):
 
 def test_a_place_is_said_once_until_it_changes(capsys):
     wait(seen("queued", position=2), seen("queued", position=2), seen("queued"), seen("queued"), seen("held"), seen("active"), seen("ready"))
-    assert capsys.readouterr().out.splitlines() == ["train: Place 2.", "train: Place 1.", "train is starting …"]
+    assert capsys.readouterr().out.splitlines() == [
+        "train: Place 2. How long, nobody knows yet.",
+        "train: Place 1. How long, nobody knows yet.",
+        "train is starting …",
+    ]
 
 
 def test_a_failed_start_that_the_queue_repeats_is_followed(capsys):

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, precondition, rule, run_state_machine_as_test
@@ -345,6 +346,7 @@ class Platform(RuleBasedStateMachine):
         self.verified = closed
 
 
+@pytest.mark.timeout(1200)
 def test_ledger_and_quota_equal_the_model_over_ten_thousand_steps() -> None:
     Platform.database = make_database()
     try:
