@@ -15,9 +15,10 @@ from aiplatform_hub.domain.release import Action, Cause, Surroundings, facts_of,
 def takeable_of(session: Allocation, around: Surroundings, policy: Policy) -> Takeable | None:
     """Return from when a session's GPUs may be taken for somebody who waits; None if nothing may take them.
 
-    A session that somebody or something stops already comes free: nobody else has to be stopped for the same need.
+    A session that somebody or something stops already comes free: nobody else has to be stopped for the same need. Where the policy
+    takes nothing back there is no such need, and nothing is kept for anybody.
     """
-    if not session.devices:
+    if not session.devices or not policy.is_releasing:
         return None
     if session.stop_cause is not None:
         return Takeable(around.now.timestamp(), is_ending=True)

@@ -121,7 +121,7 @@ def test_nobody_looks_when_nobody_listens():
         stream = stream_of(table)
         subscriber = await stream.subscribe(ALICE, after_id=None)
         async with asyncio.timeout(30):
-            while table.looks <= 3:
+            while table.looks <= 3:  # noqa: ASYNC110 - only looking tells
                 await asyncio.sleep(0.005)
         stream.unsubscribe(subscriber)
         await asyncio.sleep(0.02)
