@@ -156,11 +156,8 @@ def place(installation: Place) -> Iterator[Place]:
     installation.clear()
 
 
-@pytest.fixture
-def kueue_place(place: Place) -> Place:
-    if not place.is_kueue:
-        pytest.skip("a scene of Kueue's alone")
-    return place
+only_kueue = pytest.mark.parametrize("installation", [QueueBackend.KUEUE], ids=["kueue"], indirect=True)
+"""A scene to which the built-in queue has no counterpart."""
 
 
 TAKEN = frozenset({"capacity", "kueue_quota"})
@@ -212,8 +209,8 @@ def test_keeper_that_dies_between_admission_hold_and_start_loses_nobody(place, f
     assert len({device for a in place.stack.open_allocations() for device in a.devices}) == 4
 
 
-def test_kueue_that_dies_stops_nobody_and_starts_nobody_until_it_is_back(kueue_place, full):
-    place = kueue_place
+@only_kueue
+def test_kueue_that_dies_stops_nobody_and_starts_nobody_until_it_is_back(place, full):
     set_manager(place.cluster, is_there=False)
     try:
         waiting = place.launch("cem")
@@ -232,8 +229,8 @@ def test_kueue_that_dies_stops_nobody_and_starts_nobody_until_it_is_back(kueue_p
     assert place.find(full["ben"]).state is AllocationState.ACTIVE
 
 
-def test_workloads_deleted_behind_our_back_are_made_again(kueue_place, full):
-    place = kueue_place
+@only_kueue
+def test_workloads_deleted_behind_our_back_are_made_again(place, full):
     waiting = place.launch("cem")
     place.await_waiting({"cem": TAKEN})
     before = {id_: item["metadata"]["uid"] for id_, item in place.works().items()}
@@ -249,8 +246,8 @@ def test_workloads_deleted_behind_our_back_are_made_again(kueue_place, full):
     assert all(place.find(id_).state is AllocationState.ACTIVE for id_ in full.values())
 
 
-def test_preempted_session_stops_and_waits_and_comes_back(kueue_place, full):
-    place = kueue_place
+@only_kueue
+def test_preempted_session_stops_and_waits_and_comes_back(place, full):
     place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"LowerPriority"}}}')
     _execute(place.stack.database_url, "UPDATE allocations SET started_at = started_at - 3600000000")  # past what the policy guarantees
     try:
