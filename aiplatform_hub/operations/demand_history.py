@@ -91,7 +91,7 @@ class DemandHistory:
         for allocation in queued:
             key = (allocation.user_name, allocation.request.environment_template, allocation.request.gpus)
             if key not in lengths:
-                lengths[key] = self._expected(_kind(allocation))
+                lengths[key] = self._expected(kind_of(allocation))
         return Outlook(
             at_seconds=seconds,
             usage={person: used.at(seconds, self._policy.half_life_seconds) for person, used in self._usage.items()},
@@ -108,9 +108,8 @@ class DemandHistory:
         return ExpectedLength(*(self._lengths.remaining_seconds(kind, 0.0, quantile) for quantile in quantiles))
 
     def _end(self, allocation: Allocation, now_seconds: float) -> float:
-        since = (allocation.started_at or allocation.held_at or allocation.requested_at).timestamp()
-        age = max(0.0, now_seconds - since)
-        return now_seconds + self._lengths.remaining_seconds(_kind(allocation), age, self._policy.reserve_quantile)
+        age = max(0.0, now_seconds - since_seconds(allocation))
+        return now_seconds + self._lengths.remaining_seconds(kind_of(allocation), age, self._policy.reserve_quantile)
 
 
 def _weighing(policy: Policy) -> tuple[object, ...]:
@@ -118,5 +117,11 @@ def _weighing(policy: Policy) -> tuple[object, ...]:
     return policy.half_life_seconds, dict(policy.gpu_type_weights)
 
 
-def _kind(allocation: Allocation) -> SessionKind:
+def since_seconds(allocation: Allocation) -> float:
+    """Return since when a session's age counts, in seconds of the epoch."""
+    return (allocation.started_at or allocation.held_at or allocation.requested_at).timestamp()
+
+
+def kind_of(allocation: Allocation) -> SessionKind:
+    """Return what is known of a session that tells its length."""
     return SessionKind(allocation.user_name, allocation.request.gpus, allocation.request.environment_template)

@@ -12,10 +12,9 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.queue_values import PlannerInput
 from aiplatform_hub.domain.queueing import View, line_id, line_of
-from aiplatform_hub.domain.session_lengths import SessionKind
 from aiplatform_hub.domain.wait_estimates import MOST_DAYS, MOST_PAST, Forecast, PastRequest, WaitEstimate, estimates
 from aiplatform_hub.operations.decision_reader import DecisionReader
-from aiplatform_hub.operations.demand_history import DemandHistory
+from aiplatform_hub.operations.demand_history import DemandHistory, kind_of, since_seconds
 from aiplatform_hub.operations.queue_json import outlook_from_json
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database
@@ -122,8 +121,8 @@ class WaitForecaster:
         ids = {session.id for session in line.running} | {request.id for request in line.waiting}
         forecast = Forecast(
             line=line,
-            kinds={id_: _kind(by_id[id_]) for id_ in ids},
-            started_seconds={session.id: _since(by_id[session.id]) for session in line.running},
+            kinds={id_: kind_of(by_id[id_]) for id_ in ids},
+            started_seconds={session.id: since_seconds(by_id[session.id]) for session in line.running},
             lengths=lengths,
             past=past,
         )
@@ -147,11 +146,3 @@ def _mark(live: Live, entries: Any) -> object:
 def _to_json(found: Mapping[str, WaitEstimate]) -> dict[str, Any]:
     rows = [[id_, round(each.p10_seconds), round(each.p50_seconds), round(each.p90_seconds)] for id_, each in found.items()]
     return {"waits": rows}
-
-
-def _kind(allocation: Allocation) -> SessionKind:
-    return SessionKind(allocation.user_name, allocation.request.gpus, allocation.request.environment_template)
-
-
-def _since(allocation: Allocation) -> float:
-    return (allocation.started_at or allocation.held_at or allocation.requested_at).timestamp()
