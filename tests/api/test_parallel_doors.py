@@ -14,10 +14,10 @@ REFUSALS = {409, 429, 503}
 
 
 @pytest.fixture
-def clean(place):
-    place.stop_everything()
-    yield place
-    place.stop_everything()
+def clean(kept):
+    kept.stop_everything()
+    yield kept
+    kept.stop_everything()
 
 
 def test_fifty_parallel_starts_over_all_doors_get_exactly_the_capacity(clean):
@@ -42,7 +42,9 @@ def test_fifty_parallel_starts_over_all_doors_get_exactly_the_capacity(clean):
             assert answer.json()["detail"], door
             assert answer.status_code == 503 or answer.json()["reasons"], door
     wait_for(lambda: not any(s["pending"] for u in USERS for s in hub.api("GET", f"users/{u}").json()["servers"].values()), "all are decided", 60, 1)
+    granted = hub.open_allocations()
+    devices = [device for allocation in granted for device in allocation.devices]
+    assert len(devices) == len(set(devices)) == sum(allocation.request.gpus for allocation in granted) == 4, codes
+    # A busy hub may let a start's request time out: the hold that it leaves behind is the keeper's to end.
     wait_for(lambda: all(a.starting_at for a in hub.open_allocations()), "every hold is taken up or gone", 90, 1)
-    devices = [device for allocation in hub.open_allocations() for device in allocation.devices]
-    assert len(devices) == len(set(devices)) == 4, codes
-    assert sum(allocation.request.gpus for allocation in hub.open_allocations()) == 4
+    assert {a.id for a in hub.open_allocations()} <= {a.id for a in granted}
