@@ -92,6 +92,7 @@ def test_four_people_share_four_gpus_of_kueue_through_a_release_and_three_crashe
 
     # Two GPUs are free, and kept for Cem.
     expect(card).to_contain_text("2 are free")
+    expect(card_of_dan).to_contain_text("2 are free, but Kueue serves the request before it first, and lets nobody pass")
 
     # Kueue's pod is deleted: both are told, and nobody loses a place.
     set_manager(scene.cluster, is_there=False)
