@@ -37,6 +37,8 @@ WARNING = timedelta(minutes=5)
 """How long its owner is warned."""
 FIRST = timedelta(hours=3, minutes=30)
 """Age at which a request for the whole machine comes first, and nobody may delay it any more."""
+ESTIMATE = re.compile(r"About \d+ (min|h).*80 % between|About \d+ (min|h).*90 % within")
+"""How long a wait is told to be once sessions have told how long they last."""
 RELEASED = "Its GPUs were idle, and somebody waited for them"
 EARLIER = tuple(
     map(
