@@ -37,7 +37,7 @@ def keeper_account(cluster: Any, name: str, folder: Path) -> Iterator[SmallAccou
 
 @contextmanager
 def shipped_queues(cluster: Any, namespace: str) -> Iterator[None]:
-    """Make the shipped flavour and queues, the LocalQueue in a namespace of ours."""
+    """Make the shipped flavour and queues, the LocalQueue in a namespace of ours; at the end nothing may be admitted any more."""
     cluster.kubectl("label", "namespace", namespace, "aiplatform-hub/people=true")
     found = [one for file in ("cluster", "local") for one in yaml.safe_load_all((DEPLOYMENT / "kueue" / file / "queues.yaml").read_text())]
     for one in found:
@@ -49,7 +49,7 @@ def shipped_queues(cluster: Any, namespace: str) -> Iterator[None]:
     finally:
         for one in reversed(found):
             scope = ("-n", namespace) if "namespace" in one["metadata"] else ()
-            cluster.kubectl("delete", one["kind"], one["metadata"]["name"], *scope, "--wait=false")
+            cluster.kubectl("delete", one["kind"], one["metadata"]["name"], *scope, "--timeout=50s")
 
 
 def workloads(cluster: Any, namespace: str) -> dict[UUID, dict[str, Any]]:
