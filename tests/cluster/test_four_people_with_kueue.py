@@ -7,6 +7,7 @@ idles is scripted; what follows from it is the platform's own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ class Scene(FourPeople):
     def use(self, percents: dict[str, int]) -> None:
         assert self.samples is not None
         self.samples.say({device: percent for user, percent in percents.items() for device in self.of(user).devices})
+
+    @contextmanager
+    def kueue_away(self) -> Iterator[None]:
+        """Delete Kueue's pod, and let it come back after the block."""
+        set_manager(self.cluster, is_there=False)
+        try:
+            yield
+        finally:
+            set_manager(self.cluster, is_there=True)
 
     def works(self) -> set[str]:
         """Return for whom there is a Workload."""
@@ -100,13 +110,10 @@ def test_four_people_share_four_gpus_of_kueue_through_a_release_and_three_crashe
     expect(card_of_dan).to_contain_text("2 are free, but Kueue serves the request before it first, and lets nobody pass")
 
     # Kueue's pod is deleted: both are told, and nobody loses a place.
-    set_manager(scene.cluster, is_there=False)
-    try:
+    with scene.kueue_away():
         expect(card).to_contain_text(AWAY)
         expect(card_of_dan).to_contain_text(AWAY)
         assert "pid" in ben.request.get("/user/ben/trivial/").text(), "Ben's session goes on"
-    finally:
-        set_manager(scene.cluster, is_there=True)
     expect(card).to_contain_text("2 are free")
     expect(card_of_dan).not_to_contain_text(AWAY)
 
