@@ -131,7 +131,7 @@ only_kueue = pytest.mark.parametrize("installation", [QueueBackend.KUEUE], ids=[
 
 
 TAKEN = frozenset({"capacity", "kueue_quota"})
-BEHIND = TAKEN | {"behind_reservation", "kueue"}
+BEHIND = TAKEN | {"behind_reservation", "kueue", "kueue_behind"}
 
 
 @pytest.fixture
