@@ -105,6 +105,8 @@ class Faults:
         self.second_keeper = None
         self.log = []
         self.slowest = {}
+        self.spent = Counter()
+        """Seconds by fault, its preparation and what follows included."""
         self.numbers = count()
 
     # What happens
@@ -360,6 +362,7 @@ def test_after_every_fault_the_ledger_equals_what_ran(stack, cluster, seed):
     faults.random.shuffle(cycles)
     try:
         for name in cycles:
+            began = time.monotonic()
             faults.fill()
             faults.await_order("(start)")
             before, since = {a.id for a in stack.open_allocations()}, time.time()
@@ -369,11 +372,13 @@ def test_after_every_fault_the_ledger_equals_what_ran(stack, cluster, seed):
             gone = before - stack.running()
             assert gone <= faults.victims.keys(), f"stopped by nobody: {gone}\n{faults.log}"
             faults.stop_all_but_users()
+            faults.spent[name] += time.monotonic() - began
         _check_ledger(stack, faults, watch)
     finally:
         watch.stop()
         cluster.heal()
     print(f"\n{len(cycles)} faults; slowest to settle, in seconds: { {name: round(s, 1) for name, s in sorted(faults.slowest.items())} }", file=sys.__stderr__)
+    print(f"seconds of each kind: { {name: round(s) for name, s in faults.spent.most_common()} }", file=sys.__stderr__)
 
 
 def _check_ledger(stack, faults, watch):
