@@ -324,6 +324,11 @@ class HomePage:
     """What a sentence calls where servers run: ``machine`` or ``cluster``."""
 
     @property
+    def is_warned(self) -> bool:
+        """Whether something that runs is about to be taken back."""
+        return any(card.release is not None and card.release.is_warning for card in self.open_cards)
+
+    @property
     def is_first_time(self) -> bool:
         """Whether the person has never started anything."""
         return not self.open_cards and not self.ended_cards
