@@ -59,6 +59,7 @@ def test_second_person_waits_and_starts_when_the_first_stops(visitor: Visitor, h
     stop_everything(holder)
     expect(page.locator("#news")).to_contain_text("waits is ready", timeout=60_000)
     expect(page.locator(RUNNING)).to_contain_text("waits")
+    expect(page.locator(RUNNING)).to_contain_text("or it goes to whoever is next in line. Then it runs at least until")
     expect(page).to_have_title(re.compile(r"^Ready: JupyterLab, waits"))
     assert page.evaluate("window.isTheSamePage") is True
     page.keyboard.press("Tab")

@@ -12,7 +12,8 @@
       element.title = `${at.toLocaleString([], { dateStyle: "full", timeStyle: "long" })}`;
       const isToday = at.toDateString() === new Date().toDateString();
       const isShort = "short" in element.dataset && isToday;
-      element.textContent = isShort ? at.toLocaleTimeString([], { timeStyle: "short" }) : at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      const text = isShort ? at.toLocaleTimeString([], { timeStyle: "short" }) : at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      element.textContent = text.replace(/(\d)\s(?=[AP]M\b)/g, "$1\u00a0"); // on one line
     }
   };
 
