@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.names import is_same_name
 from aiplatform_hub.errors import AIPlatformError
 
 FIRST_PAUSE = timedelta(seconds=10)
@@ -61,8 +62,9 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Both of its names."""
-        return f"{self.title} ({self.server_name})" if self.server_name else self.title
+        """Both of its names, where they are two."""
+        is_one = not self.server_name or is_same_name(self.title, self.server_name)
+        return self.title if is_one else f"{self.title} ({self.server_name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +179,16 @@ def is_current(notice: Notice, allocation: Allocation | None, now: datetime) -> 
     if notice.kind is NoticeKind.TURN_CAME:
         return allocation is not None and allocation.is_open and allocation.opened_at is None
     if notice.kind is NoticeKind.RELEASE_WARNING:
-        return allocation is not None and allocation.is_open
+        return allocation is not None and allocation.is_open and not _is_kept(allocation, notice.detail.get("until"))
     if notice.kind is NoticeKind.INTEREST_EXPIRES:
         return allocation is not None and allocation.is_queued and (allocation.confirmed_at or allocation.requested_at) < notice.at
     return True
+
+
+def _is_kept(allocation: Allocation, until: str | None) -> bool:
+    """Return whether a session was extended beyond the time that a warning named."""
+    kept = allocation.extended_until
+    return kept is not None and until is not None and kept >= datetime.fromisoformat(until)
 
 
 def warned_from(confirmed_at: datetime, interest: timedelta) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -98,6 +98,18 @@ class QueueEntry:
     position: int
     """1 is next."""
     reason: WaitReason
+
+    def as_known(self, *, has_estimate: bool) -> QueueEntry:
+        """Return what may be told of it: where no finished session tells how long others last, no instant reckoned from such lengths.
+
+        Parameters
+        ----------
+        has_estimate
+            Whether its wait is estimated: those two say the same, or nothing.
+        """
+        if has_estimate or self.reason.until_seconds is None or self.reason.code is WaitCode.CLASS:
+            return self
+        return replace(self, reason=replace(self.reason, until_seconds=None))
 
 
 LengthKey = tuple[str, str, int]

@@ -27,6 +27,8 @@ class Told:
     view: ReleaseView
     policy: Policy
     now: datetime
+    open_by: datetime | None = None
+    """Until when its owner, who waited for it, was told to open it; None if they have, or were told of no such time."""
 
     @property
     def started_at(self) -> datetime:
@@ -114,6 +116,15 @@ def why_not_longer(told: Told) -> str:
     return f"It cannot be kept longer: {length(told.policy.session_ceiling_seconds)} is the most."
 
 
+def grace(told: Told) -> Words:
+    """Return until when a session has to be opened, and what becomes of it otherwise; empty where that is no question."""
+    if told.open_by is None:
+        return ()
+    if told.open_by <= told.now:
+        return ("Nobody opened it by ", told.open_by, ": it goes to whoever is next in line.")
+    return ("Open it by ", told.open_by, ", or it goes to whoever is next in line.")
+
+
 def promise(told: Told) -> Words:
     """Return, for a session that is kept, until when it runs at least and what may end it later; empty without GPUs."""
     session, policy = told.session, told.policy
@@ -130,7 +141,8 @@ def _at_least(told: Told) -> Words:
     kept = told.view.extended_until
     if kept is not None and kept > told.now:
         return ("You keep it until ", kept, ".")
-    return ("Runs at least until ", told.view.guaranteed_until, ".") if told.view.guaranteed_until > told.now and told.policy.is_releasing else ()
+    runs = "Runs" if told.open_by is None else "Then it runs"
+    return (f"{runs} at least until ", told.view.guaranteed_until, ".") if told.view.guaranteed_until > told.now and told.policy.is_releasing else ()
 
 
 def _later(told: Told) -> Words:

@@ -134,6 +134,16 @@ def test_a_young_request_reserves_nothing(young, old):
     assert [r.request_id for r in planned(holders, [old, passing]).reservations] == ["ana"]
 
 
+@pytest.mark.parametrize(("waited", "starts"), [(2.5, ["new"]), (3.5, [])])
+def test_who_is_put_before_a_reservation_may_take_from_it(waited, starts):
+    """So the words of a reservation do not say more: before the whole-node rule counts, a new request of equal share is looked at first."""
+    same = dict.fromkeys((*PEOPLE.values(), Person("lab", "new"), Person("lab", "old")), 0)
+    never_cheap = replace(POLICY, idle_allowed_gpu_seconds=0.0, idle_allowed_per_second=0.0)
+    found = planned([runs("x", 2, left=1)], [asks("old", 4, waited=waited), asks("new", 1, lasts=3)], ranks=same, policy=never_cheap)
+    assert codes(found)["old"] is ReasonCode.RESERVED
+    assert started(found) == starts
+
+
 def test_reservation_reckons_with_the_session_cap():
     found = planned([runs("x", 4, left=50, takeable=1)], [asks("ana", 4, waited=5)])
     assert found.reservations[0].from_seconds == NOW + HOUR

@@ -115,6 +115,27 @@ def test_card_says_place_reason_since_when_and_until_when() -> None:
     assert not (one.open_url or one.pending_url or one.again)
 
 
+@pytest.mark.parametrize(("wait", "says"), [(None, False), (WaitEstimate(600, 2100, 7200), True)])
+def test_nothing_is_expected_beside_a_wait_that_nobody_knows(wait: WaitEstimate | None, says: bool) -> None:
+    behind = WaitReason(WaitCode.BEHIND, requested="2", free="2", until_seconds=NOW.timestamp() + 8400)
+    one = card(line=Line(entry(behind), INTEREST, wait=wait))
+    assert ("in about 2 h 20 min" in one.why) is says
+    assert ("Nobody knows yet" in [fact.text for fact in one.facts]) is not says
+
+
+def test_the_end_of_a_class_is_known_without_estimates() -> None:
+    known = entry(WaitReason(WaitCode.CLASS, until_seconds=5.0))
+    assert known.as_known(has_estimate=False) == known
+
+
+@pytest.mark.parametrize("code", [WaitCode.CAPACITY, WaitCode.RESERVED, WaitCode.RELEASE])
+def test_how_long_it_waits_itself_is_told_once(code: WaitCode) -> None:
+    reason = WaitReason(code, requested="2", free="1", until_seconds=NOW.timestamp() + 8400)
+    one = card(line=Line(entry(reason), INTEREST, wait=WaitEstimate(600, 2100, 7200)))
+    assert "xpected" not in one.why
+    assert "About 35 min; 80 % between 10 min and 2 h" in [fact.text for fact in one.facts]
+
+
 def test_hold_that_was_waited_for_says_that_its_turn_has_come() -> None:
     held = replace(QUEUED, state=AllocationState.HELD, held_at=NOW)
     assert card(held).why == "Its turn has come. GPUs and memory are held; the start begins (0 s)."

@@ -36,6 +36,26 @@ def test_idle_warning_says_how_long_who_waits_and_when() -> None:
     assert (one.extend_label, one.cannot_extend) == ("Keep it 1 h longer", "")
 
 
+@pytest.mark.parametrize(
+    ("view", "minutes", "words"),
+    [
+        (KEPT, 11, "Open it by 12 Nov 2026 14:11 UTC, or it goes to whoever is next in line. Its GPUs go to"),
+        (replace(KEPT, guaranteed_until=NOW + 26 * MINUTE), 11, "next in line. Then it runs at least until 12 Nov 2026 14:26 UTC. Its GPUs go to"),
+        (IDLE, 11, "next in line. They are given back at 12 Nov 2026 14:04 UTC."),
+        (KEPT, -1, "Nobody opened it by 12 Nov 2026 13:59 UTC: it goes to whoever is next in line. Its GPUs go to"),
+    ],
+)
+def test_until_when_to_open_it_comes_before_all_promises(view: ReleaseView, minutes: int, words: str) -> None:
+    one = notice(Told(RUNNING, view, POLICY, NOW, open_by=NOW + minutes * MINUTE))
+    assert words in text(one)
+    assert "pen it by" in text(one)[:20] or text(one).startswith("Nobody opened it")
+
+
+def test_session_without_gpus_has_to_be_opened_too() -> None:
+    none = replace(RUNNING, request=replace(RUNNING.request, gpus=0))
+    assert text(notice(Told(none, KEPT, POLICY, NOW, open_by=NOW + MINUTE))) == "Open it by 12 Nov 2026 14:01 UTC, or it goes to whoever is next in line."
+
+
 def test_one_gpu_is_spoken_of_as_one() -> None:
     one = said(IDLE, ONE_GPU)
     assert one.reason == "Your GPU has been idle for 6 min, and somebody waits for it."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.classes import class_end
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.limits import LimitUsage
+from aiplatform_hub.domain.names import is_same_name
 from aiplatform_hub.domain.policy import ClassReservation
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
@@ -107,6 +108,16 @@ class EnvironmentCard:
     again: Mapping[str, object] = field(default_factory=dict)
     """The fields that launch the same choice again."""
     again_url: str = ""
+
+    @property
+    def own_name(self) -> str:
+        """The server's name; empty where it only says the title again."""
+        return "" if is_same_name(self.title, self.server) else self.server
+
+    @property
+    def name(self) -> str:
+        """Title and server's name, where they are two."""
+        return ", ".join(part for part in (self.title, self.own_name) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +303,11 @@ def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:
     return Bar(label, f"{amount(limit.dimension, used)} of {whole}", percent(used, limit.amount), is_full=used >= limit.amount, note=", ".join(usage.held_by))
 
 
+def warned_first(cards: Iterable[EnvironmentCard]) -> tuple[EnvironmentCard, ...]:
+    """Return cards as they are, but for those whose owner has to act: they are first."""
+    return tuple(sorted(cards, key=lambda card: not (card.release and card.release.is_warning)))
+
+
 @dataclass(frozen=True, slots=True)
 class HomePage:
     """What Home shows."""
@@ -306,6 +322,11 @@ class HomePage:
     gpu_rows: tuple[GpuRow, ...]
     place: str = "machine"
     """What a sentence calls where servers run: ``machine`` or ``cluster``."""
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether something that runs is about to be taken back."""
+        return any(card.release is not None and card.release.is_warning for card in self.open_cards)
 
     @property
     def is_first_time(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.names import is_same_name
 from aiplatform_hub.domain.policy import ClassReservation, Policy
 from aiplatform_hub.domain.queue_sentences import span
 from aiplatform_hub.domain.release_sentences import Told, length
@@ -50,6 +51,7 @@ class SessionRow:
 
     title: str
     server: str
+    """Its name; empty where it only says the title again."""
     url: str
     uses: str
     release: Notice
@@ -93,9 +95,10 @@ def policy_page(  # noqa: PLR0913  keyword-only
 def session_row(told: Told, catalog: Catalog, paths: Paths) -> SessionRow:
     """Return what will happen to a running session."""
     session = told.session
+    title = template_label(catalog, session.request.environment_template)
     return SessionRow(
-        title=template_label(catalog, session.request.environment_template),
-        server=server_label(session.server_name),
+        title=title,
+        server="" if is_same_name(title, session.server_name) else server_label(session.server_name),
         url=paths.session(session.id),
         uses=resources(session.request, catalog),
         release=notice(told),
