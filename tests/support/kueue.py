@@ -64,6 +64,9 @@ class KueueStandIn:
     def evict(self, id_: UUID) -> None:
         self.works[id_] = replace(self.works[id_], phase=Phase.EVICTED)
 
+    def restore(self, id_: UUID) -> None:
+        self.works[id_] = replace(self.works[id_], phase=Phase.ADMITTED)
+
     def _waiting(self) -> list[Work]:
         pending = [work for work in self.works.values() if work.phase is Phase.PENDING and work.is_active]
         return sorted(pending, key=lambda work: -work.priority)
@@ -72,6 +75,8 @@ class KueueStandIn:
 @dataclass
 class KueueChain(Chain):
     """The chain on a cluster of one node whose GPUs Kueue gives out."""
+
+    is_kueue = True
 
     def __post_init__(self) -> None:
         self.kueue = KueueStandIn()
