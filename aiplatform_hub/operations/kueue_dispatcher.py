@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.catalog import GpuType
 from aiplatform_hub.domain.dispatching import Survey
 from aiplatform_hub.domain.eligibility import Eligible
-from aiplatform_hub.domain.kueue import Answer, Asked, Change, Phase, Wish, changes, is_of_flavour, is_ready_for, reason_of
+from aiplatform_hub.domain.kueue import Answer, Asked, Change, Phase, Wish, changes, is_of_flavour, is_ready_for, is_settled, reason_of
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.queueing import QueueEntry, Standing, WaitCode, WaitReason, line_id
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
@@ -63,7 +64,7 @@ class KueueDispatcher(Dispatcher):
         self._terms = terms
         self._answer = Answer()
         self._products: Mapping[str, tuple[str, ...]] = {}
-        self._evicted: frozenset[UUID] | None = None
+        self._evicted: Mapping[UUID, datetime] | None = None
         self._is_away = False
 
     def dispatch(self, people: Mapping[str, Caller | None]) -> Dispatched:
@@ -76,14 +77,14 @@ class KueueDispatcher(Dispatcher):
         ended = self._end(survey.over[:ENDS_AT_ONCE])
         held, _ = self._start([(a, e) for a, e in survey.starts if not a.request.gpus], survey)
         claims = survey.claims if is_known else {}  # while Kueue is away nobody could start, so nothing is taken back
-        reclaimed: frozenset[UUID] = frozenset()
+        reclaimed: Mapping[UUID, datetime] = {}
         goes_on = False
         if is_known:
-            wishes = self._wishes(survey, frozenset(ended))
+            reclaimed = self._note_evicted(survey)
+            wishes = self._wishes(survey, frozenset(ended), reclaimed)
             self._give_back_evicted(survey)
             goes_on = self._make_so(wishes)
             held += self._start(self._admitted(survey, wishes), survey)[0]
-            reclaimed = self._note_evicted(survey)
         gone = frozenset({*ended, *(allocation.id for allocation in held)})
         entries = self._entries(survey, gone, is_known=is_known)
         self._promised = {id_: sessions for id_, sessions in survey.promises.items() if id_ not in gone}
@@ -104,9 +105,11 @@ class KueueDispatcher(Dispatcher):
         self._is_away = False
         return True
 
-    def _wishes(self, survey: Survey, ended: frozenset[UUID]) -> list[Wish]:
+    def _wishes(self, survey: Survey, ended: frozenset[UUID], reclaimed: Mapping[UUID, datetime]) -> list[Wish]:
         """Return what should be there: running sessions, then those who wait in the planner's order."""
-        holding = [Wish(a.id, self._asked(a.request), is_waiting=False) for a in survey.view.open if a.request.gpus]
+        now = self._clock()
+        renewed = {a.id for a in survey.view.open if a.stop_cause is None and a.id in reclaimed and self._is_settled(a.id, reclaimed[a.id], now)}
+        holding = [Wish(a.id, self._asked(a.request), is_waiting=False, is_renewed=a.id in renewed) for a in survey.view.open if a.request.gpus]
         places = {each.request_id: each.position for each in survey.plan.decisions}
         waiting = [a for a in survey.view.queued if a.request.gpus and a.id not in ended]
         ordered = sorted(waiting, key=lambda a: places.get(line_id(a.id), len(places)))
@@ -160,14 +163,17 @@ class KueueDispatcher(Dispatcher):
             if allocation.state is AllocationState.HELD and allocation.starting_at is None and self._is_evicted(allocation):
                 self.give_back(allocation.id)
 
-    def _note_evicted(self, survey: Survey) -> frozenset[UUID]:
-        """Record of which running sessions Kueue wants the quota back, and of which it does not any more; return the former.
+    def _is_settled(self, id_: UUID, since: datetime, now: datetime) -> bool:
+        return is_settled(self._answer.works.get(id_), self._answer, since, now)
+
+    def _note_evicted(self, survey: Survey) -> Mapping[UUID, datetime]:
+        """Record of which running sessions Kueue wants the quota back, and of which it does not any more; return the former, each with since when.
 
         The releaser warns their owners and has them stopped; a keeper that comes after this one reads it from the rows.
         """
         evicted = frozenset(a.id for a in survey.view.open if a.state is AllocationState.ACTIVE and self._is_evicted(a))
-        if evicted == self._evicted:
-            return evicted
+        if self._evicted is not None and evicted == self._evicted.keys():
+            return self._evicted
         with self._database.write() as connection:
             self._reader.lock(connection)
             now = self._clock()
@@ -178,8 +184,8 @@ class KueueDispatcher(Dispatcher):
                 if (around[session.id].reclaimed_at is not None) != is_wanted:
                     cause = RECLAIMED if is_wanted else RECLAIM_OVER
                     self._allocations.change(connection, session, to=session.state, at=now, cause=cause, actor=ACTOR)
-        self._evicted = evicted
-        return evicted
+        self._evicted = {session.id: around[session.id].reclaimed_at or now for session in sessions if session.id in evicted}
+        return self._evicted
 
     def _is_evicted(self, allocation: Allocation) -> bool:
         work = self._answer.works.get(allocation.id)

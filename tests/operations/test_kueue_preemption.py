@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
-from aiplatform_hub.domain.kueue import Phase
+from aiplatform_hub.domain.kueue import SETTLED_AFTER, Phase
 from aiplatform_hub.domain.policy import SHIPPED
 from aiplatform_hub.domain.release import Action, Cause, ReleaseView
 from aiplatform_hub.errors import ConflictError
@@ -140,16 +141,23 @@ def test_what_kueue_takes_back_is_called_off(cluster: Cluster) -> None:
     assert cluster.deadline() == cluster.chain.clock() + WARNING > deadline, "it is warned anew"
 
 
-def test_what_kueue_takes_back_at_the_last_moment_is_not_stopped(cluster: Cluster) -> None:
+def test_what_kueue_takes_back_between_look_and_record_is_not_stopped(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.until_warned()
     cluster.passes(WARNING - timedelta(seconds=1))
-    claims = cluster.chain.dispatch().claims
+    releaser, claims = cluster.chain.releaser, cluster.chain.dispatch().claims
     assert claims == {cluster.session.id: frozenset()}
-    cluster.restore()
-    cluster.chain.dispatch()
     cluster.chain.clock.move(seconds=1)
-    assert cluster.chain.releaser.look(claims).stops == ()
+    mark = releaser._mark
+
+    def take_back(*arguments: Any) -> Any:
+        cluster.restore()
+        cluster.chain.dispatch()
+        return mark(*arguments)
+
+    monkeypatch.setattr(releaser, "_mark", take_back)
+    assert releaser.look(claims).stops == ()
     assert cluster.found.stop_cause is None
+    assert cluster.causes[-1] == "reclaim_over"
 
 
 def test_nothing_is_stopped_for_a_kueue_that_is_silent(cluster: Cluster) -> None:
@@ -272,3 +280,41 @@ def test_built_in_queue_forgets_what_kueue_wanted(cluster: Cluster) -> None:
     cluster.until_warned()
     cluster.chain.releases._is_kueue = False
     assert cluster.view().why is not Cause.PREEMPTED
+
+
+def test_it_goes_on_where_whoever_preempted_it_has_gone(cluster: Cluster) -> None:
+    kueue, id_ = cluster.chain.kueue, cluster.session.id
+    cluster.until_warned()
+    kueue.is_preemptor_there = False
+    kueue.done.clear()
+    cluster.passes(SETTLED_AFTER + timedelta(minutes=1))
+    assert kueue.done == [("delete", id_), ("create", id_)], "Kueue itself never takes an eviction back"
+    assert kueue.works[id_].phase is Phase.ADMITTED
+    assert cluster.causes[-2:] == ["reclaim_over", "release_called_off"]
+    cluster.passes(2 * WARNING)
+    assert (cluster.found.stop_cause, cluster.found.state) == (None, AllocationState.ACTIVE)
+
+
+def test_what_was_just_evicted_is_not_taken_back(cluster: Cluster) -> None:
+    cluster.chain.kueue.is_preemptor_there = False
+    cluster.until_warned()
+    cluster.chain.clock.move(seconds=SETTLED_AFTER.total_seconds() - 1)
+    cluster.look()
+    assert cluster.chain.kueue.works[cluster.session.id].phase is Phase.EVICTED
+
+
+def test_drained_queue_is_drained_though_nobody_waits(cluster: Cluster) -> None:
+    cluster.passes(GUARANTEED)
+    cluster.chain.kueue.is_preemptor_there = False
+    cluster.chain.kueue.evict(cluster.session.id, is_preempted=False)
+    cluster.passes(WARNING + timedelta(minutes=1))
+    assert cluster.found.stop_cause is EndCause.PREEMPTED
+
+
+def test_recorded_stop_is_carried_out_though_the_preemptor_goes(cluster: Cluster) -> None:
+    cluster.until_warned()
+    cluster.passes(WARNING)
+    cluster.chain.kueue.is_preemptor_there = False
+    cluster.passes(timedelta(minutes=2))
+    assert cluster.chain.kueue.works[cluster.session.id].phase is Phase.EVICTED
+    assert cluster.found.stop_cause is EndCause.PREEMPTED
