@@ -141,7 +141,14 @@ class Factory(Stores):
     @cached_property
     def releases(self) -> Releases:
         """What becomes of running sessions."""
-        return Releases(allocations=self.allocations, activity=self.activity, events=self.events, outlooks=self.queue_outlooks, policy=self.policies.current)
+        return Releases(
+            allocations=self.allocations,
+            activity=self.activity,
+            events=self.events,
+            outlooks=self.queue_outlooks,
+            policy=self.policies.current,
+            is_kueue=self.settings.is_kueue,
+        )
 
     @cached_property
     def releaser(self) -> Releaser:

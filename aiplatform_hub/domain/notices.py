@@ -239,7 +239,8 @@ def _release_warning(about: Subject) -> Words:
 
 def _released(about: Subject) -> Words:
     why = _RELEASES.get(about.cause, "Its GPUs were needed.")
-    return Words(f"{about.name} was stopped", ((why,), ("Files that were saved are still there. Start it again when you need it.",)))
+    then = "It is in the queue again, at its place, and starts again by itself." if about.is_back else "Start it again when you need it."
+    return Words(f"{about.name} was stopped", ((why,), (f"Files that were saved are still there. {then}",)))
 
 
 _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
@@ -263,11 +264,13 @@ _RELEASES: Mapping[str, str] = {
     EndCause.IDLE: "Its GPUs were idle, and somebody waited for them.",
     EndCause.SESSION_CAP: "It had run for the longest time of a session, and somebody waited for its GPUs.",
     EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began.",
+    EndCause.PREEMPTED: "The cluster needed its GPUs for others.",
 }
 _WARNINGS: Mapping[str, str] = {
     EndCause.IDLE: "Its GPUs are idle.",
     EndCause.SESSION_CAP: "It comes to the longest time of a session.",
     EndCause.CLASS_BEGINS: "A class begins that has reserved its GPUs.",
+    EndCause.PREEMPTED: "The cluster's queue, Kueue, wants its GPUs back for others.",
 }
 
 

@@ -29,13 +29,23 @@ class Cause(StrEnum):
     IDLE = "idle"
     CAP = "session_cap"
     CLASS = "class_begins"
+    PREEMPTED = "preempted"
+    """Kueue wants its quota back."""
     INACTIVE = "inactive"
     """Nobody has used the server; only servers without GPUs end for that."""
 
 
-END_CAUSES = {Cause.IDLE: EndCause.IDLE, Cause.CAP: EndCause.SESSION_CAP, Cause.CLASS: EndCause.CLASS_BEGINS, Cause.INACTIVE: EndCause.CULLED}
+END_CAUSES = {
+    Cause.IDLE: EndCause.IDLE,
+    Cause.CAP: EndCause.SESSION_CAP,
+    Cause.CLASS: EndCause.CLASS_BEGINS,
+    Cause.PREEMPTED: EndCause.PREEMPTED,
+    Cause.INACTIVE: EndCause.CULLED,
+}
 """What the ledger says of a session that ended for a cause."""
-KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS})
+NOT_FOR_US = frozenset({Cause.CLASS, Cause.PREEMPTED})
+"""Of sessions that end for these, somebody outside the line gets the GPUs."""
+KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.PREEMPTED})
 """Ends that the keeper carries out."""
 
 
@@ -51,6 +61,8 @@ class SessionFacts:
     """Until when its owner asked to keep it."""
     must_end_seconds: float | None = None
     """When a class begins for which it was told at its launch to make room."""
+    reclaimed_seconds: float | None = None
+    """Since when Kueue wants its quota back; None while it does not."""
     warned_seconds: float = 0.0
     """Since when its owner can have seen the warning without a break; now if not yet. No deadline is sooner than one warning after it."""
     inactive_since_seconds: float | None = None
@@ -81,6 +93,8 @@ class Surroundings:
     """Since when all its GPUs have been idle; None while one is busy, and whenever that is not known."""
     warned_at: datetime | None = None
     """Since when its owner has been warned; None if not now."""
+    reclaimed_at: datetime | None = None
+    """Since when Kueue wants its quota back; None while it does not."""
     is_claimed: bool = False
     """Whether the planner asks for its GPUs."""
     is_wanted: bool = False
@@ -116,6 +130,7 @@ def facts_of(session: Allocation, around: Surroundings) -> SessionFacts:
         idle_since_seconds=None if around.idle_since is None else around.idle_since.timestamp(),
         extended_until_seconds=None if session.extended_until is None else session.extended_until.timestamp(),
         must_end_seconds=None if session.must_end_at is None else session.must_end_at.timestamp(),
+        reclaimed_seconds=None if around.reclaimed_at is None else around.reclaimed_at.timestamp(),
         warned_seconds=(around.warned_at or around.now).timestamp(),
     )
 
@@ -145,7 +160,7 @@ def extension(facts: SessionFacts, policy: Policy) -> float | None:
 
     A period counts from now, so nobody keeps GPUs for a whole day by clicking all at once, and then leaves them idle.
     """
-    if not policy.is_releasing:
+    if not policy.is_releasing or facts.reclaimed_seconds is not None:
         return None
     ceiling = facts.started_seconds + policy.session_ceiling_seconds
     until = min(facts.now_seconds + policy.extension_seconds, ceiling, facts.must_end_seconds or ceiling)
@@ -210,6 +225,9 @@ def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]
             found.append((max(not_before, facts.started_seconds + policy.session_cap_seconds), Cause.CAP))
     if facts.must_end_seconds is not None:
         found.append((facts.must_end_seconds, Cause.CLASS))
+    if facts.reclaimed_seconds is not None:  # what it was warned of before was something else
+        told = facts.reclaimed_seconds + policy.idle_warning_seconds
+        found.append((max(facts.started_seconds + policy.guaranteed_seconds, told), Cause.PREEMPTED))
     if facts.inactive_since_seconds is not None and facts.inactive_after_seconds is not None:
         found.append((facts.inactive_since_seconds + facts.inactive_after_seconds, Cause.INACTIVE))
     seen = facts.warned_seconds + policy.idle_warning_seconds

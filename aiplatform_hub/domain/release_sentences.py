@@ -43,6 +43,11 @@ class Told:
         return not view.is_if_somebody_waits or (view.is_somebody_waiting and is_ahead)
 
     @property
+    def is_reclaimed(self) -> bool:
+        """Whether what ends it is Kueue, which no extension and no policy keeps from it."""
+        return self.view.why is Cause.PREEMPTED
+
+    @property
     def gpus(self) -> str:
         """What it would lose, as the beginning of a sentence."""
         return "Your GPU has" if self.session.request.gpus == 1 else "Your GPUs have"
@@ -72,6 +77,8 @@ def reason(told: Told) -> str:
         return f"This session has run for {_since(told.started_at, told.now)}" + (f", and somebody waits for its {whose}." if is_needed else ".")
     if view.why is Cause.CLASS:
         return f"A class that has reserved {'this GPU' if told.session.request.gpus == 1 else 'these GPUs'} begins."
+    if told.is_reclaimed:
+        return f"The cluster's queue, Kueue, wants {'this GPU' if told.session.request.gpus == 1 else 'these GPUs'} back for others."
     return "Nobody has used this environment for a long time."
 
 
@@ -111,6 +118,8 @@ def why_not_longer(told: Told) -> str:
         return "Use it, and it stays."
     if view.why is Cause.CLASS:
         return "It cannot be kept longer: when it started, it was told to make room for the class."
+    if told.is_reclaimed:
+        return "It cannot be kept longer. It goes back into the line, to its place, and starts again by itself."
     if view.action is Action.RELEASE:
         return "It is too late to keep it."
     return f"It cannot be kept longer: {length(told.policy.session_ceiling_seconds)} is the most."
@@ -130,7 +139,7 @@ def promise(told: Told) -> Words:
     session, policy = told.session, told.policy
     if not session.request.gpus:
         return ()
-    sentences = [_at_least(told), *([_later(told)] if policy.is_releasing else [])]
+    sentences = [_at_least(told), *([_later(told)] if policy.is_releasing or told.is_reclaimed else [])]
     if session.must_end_at is not None:
         sentences.append(("At ", session.must_end_at, " a class begins that has reserved its GPUs: then it ends."))
     said = [sentence for sentence in sentences if sentence]
@@ -139,14 +148,17 @@ def promise(told: Told) -> Words:
 
 def _at_least(told: Told) -> Words:
     kept = told.view.extended_until
-    if kept is not None and kept > told.now:
+    if kept is not None and kept > told.now and not told.is_reclaimed:
         return ("You keep it until ", kept, ".")
+    is_guaranteed = told.view.guaranteed_until > told.now and (told.policy.is_releasing or told.is_reclaimed)
     runs = "Runs" if told.open_by is None else "Then it runs"
-    return (f"{runs} at least until ", told.view.guaranteed_until, ".") if told.view.guaranteed_until > told.now and told.policy.is_releasing else ()
+    return (f"{runs} at least until ", told.view.guaranteed_until, ".") if is_guaranteed else ()
 
 
 def _later(told: Told) -> Words:
     policy = told.policy
+    if told.is_reclaimed:
+        return ("Then the cluster's queue, Kueue, takes its GPUs back for others; it waits in line again and starts by itself.",)
     words: Words = ()
     if policy.idle_after_seconds is not None:
         words += (f" after {length(policy.idle_after_seconds)} idle",)

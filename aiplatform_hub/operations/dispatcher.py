@@ -53,9 +53,7 @@ class Dispatched:
     entries: tuple[QueueEntry, ...] = ()
     """Who still waits, in order."""
     claims: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
-    """Running sessions whose GPUs the planner asks for, each with the requests for which it does."""
-    preempted: tuple[Allocation, ...] = ()
-    """Running sessions that are to be stopped now; that is recorded already."""
+    """Running sessions whose GPUs are asked for: by the planner, each with the requests for which it does, or by Kueue, with none."""
     goes_on: bool = False
     """Whether another pass soon would find more to do."""
 

@@ -12,11 +12,13 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCa
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner import plan
 from aiplatform_hub.domain.policy import FAIR_SHARE_ONLY, SHIPPED, Policy
+from aiplatform_hub.domain.queue_facts import HeldSession, running
 from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Waiting
 from aiplatform_hub.domain.queueing import Outlook, Takeable
-from aiplatform_hub.domain.release import Action, Cause, SessionFacts, Surroundings, extension, is_of_use, verdict, view_of
+from aiplatform_hub.domain.release import Action, Cause, SessionFacts, Surroundings, extension, facts_of, is_of_use, verdict, view_of
 from aiplatform_hub.domain.requests import LaunchRequest
-from aiplatform_hub.domain.taking import promised_now, with_takeable
+from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
+from aiplatform_hub.domain.taking import promised_now, takeable_of, with_takeable
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -45,6 +47,18 @@ def test_view_tells_what_is_near_and_what_can_be_done() -> None:
     assert claimed is not None
     assert claimed.action is Action.RELEASE
     assert view_of(allocation(stop_cause=EndCause.IDLE), around(HOUR), SHIPPED).can_extend_until is None
+
+
+@pytest.mark.parametrize("policy", [SHIPPED, FAIR_SHARE_ONLY])
+def test_what_kueue_wants_back_goes_after_a_warning_of_its_own_and_not_to_the_line(policy: Policy) -> None:
+    known = around(HOUR, reclaimed_at=NOON + HOUR, warned_at=NOON, is_wanted=True)
+    found = view_of(allocation(extended_until=NOON + 9 * HOUR), known, policy)
+    assert found is not None
+    assert (found.action, found.why, found.deadline) == (Action.WARN, Cause.PREEMPTED, NOON + HOUR + timedelta(seconds=policy.idle_warning_seconds))
+    assert (found.can_extend_until, found.is_if_somebody_waits) == (None, False)
+    assert takeable_of(SESSION, known, policy) is None
+    held = HeldSession("s", Person("p", "u"), SessionKind("u", 2), "n", facts_of(SESSION, known))
+    assert running(held, SessionLengths(), policy).takeable_from_seconds is None
 
 
 @pytest.mark.parametrize("state", [state for state in AllocationState if state is not AllocationState.ACTIVE])

@@ -107,6 +107,17 @@ def test_for_a_class_nobody_keeps_it() -> None:
     assert "told to make room" in one.cannot_extend
 
 
+def test_what_kueue_wants_back_nobody_keeps_and_it_comes_again() -> None:
+    one = said(replace(IDLE, why=Cause.PREEMPTED, can_extend_until=None))
+    assert one.reason == "The cluster's queue, Kueue, wants these GPUs back for others."
+    assert text(one) == "They are given back at 12 Nov 2026 14:04 UTC."
+    assert one.cannot_extend == "It cannot be kept longer. It goes back into the line, to its place, and starts again by itself."
+    assert one.countdown
+    view = replace(KEPT, why=Cause.PREEMPTED, guaranteed_until=NOW + 20 * MINUTE, extended_until=NOW + 60 * MINUTE)
+    for policy in (POLICY, FAIR_SHARE_ONLY):
+        assert text(said(view, policy=policy)).startswith("Runs at least until 12 Nov 2026 14:20 UTC. Then the cluster's queue, Kueue, takes")
+
+
 def test_what_is_being_released_cannot_be_kept() -> None:
     one = said(replace(IDLE, action=Action.RELEASE, deadline=NOW, can_extend_until=None))
     assert text(one) == "They are being given back now."
