@@ -30,6 +30,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
@@ -320,11 +321,17 @@ class Factory(Stores):
             database=self.database,
             allocations=self.allocations,
             devices=self.devices,
+            limits=self.inactivity_limits,
             stops=self.stops,
             audit_trail=self.audit_trail,
             policy=self.policies.current,
             clock=self.clock,
         )
+
+    @cached_property
+    def inactivity_limits(self) -> InactivityLimits:
+        """Finds how long servers may be unused."""
+        return InactivityLimits(catalog=self.catalog, decisions=self.decisions, grants=self.grant_store, policy=self.policies.current)
 
     @cached_property
     def stops(self) -> SessionStops:

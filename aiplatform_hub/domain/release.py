@@ -54,7 +54,7 @@ class SessionFacts:
     warned_seconds: float = 0.0
     """Since when its owner can have seen the warning without a break; now if not yet. No deadline is sooner than one warning after it."""
     inactive_since_seconds: float | None = None
-    """Since when nobody has used a server without GPUs; None where that is not known or does not count."""
+    """Since when nobody has used a server without GPUs, which nothing else ends; None for those with GPUs, and where it is not known."""
     inactive_after_seconds: float | None = None
     """Inactivity after which such a server ends; None is never."""
 
@@ -200,9 +200,9 @@ def _urgency(each: Verdict) -> tuple[int, bool, float]:
 
 
 def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]:
-    """Return each instant from which the session's GPUs may be taken, with its cause."""
+    """Return each instant from which the session's GPUs may be taken, or a server without any be stopped, with its cause."""
     found = []
-    if policy.is_releasing:
+    if policy.is_releasing and facts.inactive_since_seconds is None:
         not_before = max(facts.started_seconds + policy.guaranteed_seconds, _extended(facts, policy))
         if policy.idle_after_seconds is not None and facts.idle_since_seconds is not None:
             found.append((max(not_before, facts.idle_since_seconds + policy.idle_after_seconds), Cause.IDLE))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.policy import Policy
-from aiplatform_hub.domain.release import Action, Cause, SessionFacts, verdict
+from aiplatform_hub.domain.release import Action, SessionFacts, Verdict, verdict
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.releaser import BEGINS
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -16,6 +18,15 @@ from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.devices import DeviceStore
 
 ACTOR = "culler"
+
+
+@dataclass(frozen=True, slots=True)
+class Culling:
+    """What a look at a server found."""
+
+    is_to_end: bool = False
+    is_told: bool = False
+    """Whether something was recorded of it that has to be taken back when it is used again."""
 
 
 class ServerCuller:
@@ -27,6 +38,7 @@ class ServerCuller:
         database: Database,
         allocations: AllocationStore,
         devices: DeviceStore,
+        limits: InactivityLimits,
         stops: SessionStops,
         audit_trail: AuditTrail,
         policy: Callable[[], Policy],
@@ -35,55 +47,67 @@ class ServerCuller:
         self._database = database
         self._allocations = allocations
         self._devices = devices
+        self._limits = limits
         self._stops = stops
         self._audit_trail = audit_trail
         self._policy = policy
         self._clock = clock
 
-    def cull(self, user_name: str, server_name: str, inactive: timedelta, limit: timedelta) -> bool:
-        """Record that an inactive server ends; False where it must not, and nothing is recorded.
+    def look(self, user_name: str, server_name: str, inactive: timedelta, place_limit: timedelta | None) -> Culling:
+        """Record that an unused server ends, or take that back where it is used again.
 
         Parameters
         ----------
         inactive
             How long nobody has used it, as the hub sees it.
-        limit
-            After how long it ends.
+        place_limit
+            After how long it ends where the policy does not say; None is never.
         """
-        with self._database.write() as connection:
-            self._devices.lock(connection)
-            session = self._of(connection, user_name, server_name)
-            if session is None or session.devices or session.state is not AllocationState.ACTIVE:
-                return False
-            if session.stop_cause is not None:
-                return session.stop_cause is EndCause.CULLED
-            if not self._is_due(session, inactive, limit):
-                return False
-            self._allocations.change(
-                connection, session, to=session.state, at=self._clock(), cause=BEGINS, actor=ACTOR, stop_requested_by=ACTOR, stop_cause=EndCause.CULLED
-            )
-            detail = {"cause": EndCause.CULLED.value, "user": user_name}
-            self._audit_trail.record(connection, actor=ACTOR, action="release_session", target=f"allocation:{session.id}", outcome="allowed", detail=detail)
-            return True
-
-    def take_back(self, user_name: str, server_name: str) -> None:
-        """Forget that a server was to end, as it was not stopped and is used again."""
         with self._database.read() as connection:
             session = self._of(connection, user_name, server_name)
-        if session is not None and session.stop_cause is EndCause.CULLED:
+            if session is None or not _is_ours(session):
+                return Culling()
+            found = self._verdict(connection, session, inactive, place_limit)
+        if found.action is Action.RELEASE:
+            is_to_end = self._record(session, inactive, place_limit)
+            return Culling(is_to_end=is_to_end, is_told=is_to_end)
+        if session.stop_cause is EndCause.CULLED:  # it was not stopped, and is used again or may be unused for longer
             self._stops.withdraw(session.id, ACTOR)
+        return Culling()
 
     def _of(self, connection: Connection, user_name: str, server_name: str) -> Allocation | None:
         opened = self._allocations.open(connection)
         return next((a for a in opened if (a.user_name, a.server_name) == (user_name, server_name)), None)
 
-    def _is_due(self, session: Allocation, inactive: timedelta, limit: timedelta) -> bool:
+    def _verdict(self, connection: Connection, session: Allocation, inactive: timedelta, place_limit: timedelta | None) -> Verdict:
         now = self._clock()
+        limit = self._limits.of(connection, session, None if place_limit is None else place_limit.total_seconds())
         facts = SessionFacts(
             now_seconds=now.timestamp(),
             started_seconds=(session.started_at or now).timestamp(),
             inactive_since_seconds=(now - inactive).timestamp(),
-            inactive_after_seconds=limit.total_seconds(),
+            inactive_after_seconds=limit.after_seconds,
         )
-        found = verdict(facts, self._policy(), is_somebody_waiting=False)
-        return found.action is Action.RELEASE and found.why is Cause.INACTIVE
+        return verdict(facts, self._policy(), is_somebody_waiting=False)
+
+    def _record(self, seen: Allocation, inactive: timedelta, place_limit: timedelta | None) -> bool:
+        """Record that a session ends, if everything is still so."""
+        with self._database.write() as connection:
+            self._devices.lock(connection)
+            session = self._allocations.find(connection, seen.id)
+            if session is None or not _is_ours(session):
+                return False
+            if session.stop_cause is not None:
+                return session.stop_cause is EndCause.CULLED
+            if self._verdict(connection, session, inactive, place_limit).action is not Action.RELEASE:
+                return False
+            self._allocations.change(
+                connection, session, to=session.state, at=self._clock(), cause=BEGINS, actor=ACTOR, stop_requested_by=ACTOR, stop_cause=EndCause.CULLED
+            )
+            detail = {"cause": EndCause.CULLED.value, "user": session.user_name}
+            self._audit_trail.record(connection, actor=ACTOR, action="release_session", target=f"allocation:{session.id}", outcome="allowed", detail=detail)
+            return True
+
+
+def _is_ours(session: Allocation) -> bool:
+    return not session.devices and session.state is AllocationState.ACTIVE
