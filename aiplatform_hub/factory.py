@@ -49,6 +49,7 @@ from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
+from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
@@ -142,7 +143,14 @@ class Factory(Stores):
     @cached_property
     def releases(self) -> Releases:
         """What becomes of running sessions."""
-        return Releases(allocations=self.allocations, activity=self.activity, events=self.events, outlooks=self.queue_outlooks, policy=self.policies.current)
+        return Releases(
+            allocations=self.allocations,
+            activity=self.activity,
+            events=self.events,
+            notifications=self.notifications,
+            outlooks=self.queue_outlooks,
+            policy=self.policies.current,
+        )
 
     @cached_property
     def releaser(self) -> Releaser:
@@ -322,9 +330,23 @@ class Factory(Stores):
             allocations=self.allocations,
             devices=self.devices,
             limits=self.inactivity_limits,
+            releases=self.releases,
+            warnings=self.unused_warnings,
             stops=self.stops,
             audit_trail=self.audit_trail,
             policy=self.policies.current,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def unused_warnings(self) -> UnusedWarnings:
+        """Tells owners of servers that nobody uses."""
+        return UnusedWarnings(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            notifications=self.notifications,
+            notices=self.notices,
             clock=self.clock,
         )
 

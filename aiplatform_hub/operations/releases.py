@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
+from aiplatform_hub.domain.notices import NoticeKind
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook
 from aiplatform_hub.domain.release import Action, ReleaseView, Surroundings, is_of_use, view_of
@@ -16,6 +17,7 @@ from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.events import EventStore
+from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 
 WARNED = "release_warned"
@@ -27,12 +29,20 @@ CALLED_OFF = "release_called_off"
 class Releases:
     """Reads what the verdict on a session depends on, in the transaction of whoever asks."""
 
-    def __init__(
-        self, *, allocations: AllocationStore, activity: ActivityStore, events: EventStore, outlooks: QueueOutlookStore, policy: Callable[[], Policy]
+    def __init__(  # noqa: PLR0913  keyword-only
+        self,
+        *,
+        allocations: AllocationStore,
+        activity: ActivityStore,
+        events: EventStore,
+        notifications: NotificationStore,
+        outlooks: QueueOutlookStore,
+        policy: Callable[[], Policy],
     ) -> None:
         self._allocations = allocations
         self._activity = activity
         self._events = events
+        self._notifications = notifications
         self._outlooks = outlooks
         self._policy = policy
 
@@ -41,7 +51,12 @@ class Releases:
         idle = self._activity.idle_since(connection, now)
         marks = self._events.latest_of_active(connection, frozenset({WARNED, CALLED_OFF}))
         warned = {id_: event.at for id_, event in marks.items() if event.cause == WARNED and event.at <= now}
-        return {session.id: Surroundings(now, idle.get(session.id), warned.get(session.id)) for session in sessions}
+        unused = self._unused_until(connection, [session.id for session in sessions if session.id in warned and not session.devices])
+        return {session.id: Surroundings(now, idle.get(session.id), warned.get(session.id), unused.get(session.id)) for session in sessions}
+
+    def _unused_until(self, connection: Connection, warned: Collection[UUID]) -> dict[UUID, datetime]:
+        """Return what the owners of servers without GPUs were told of their end."""
+        return self._notifications.told_untils(connection, warned, NoticeKind.RELEASE_WARNING) if warned else {}
 
     def of(self, connection: Connection, allocations: Iterable[Allocation], now: datetime) -> dict[UUID, ReleaseView]:
         """Return what the owners of the active ones among these are told.
@@ -59,10 +74,10 @@ class Releases:
         return {id_: view for id_, view in views.items() if view is not None}
 
     def warned(self, connection: Connection, now: datetime) -> Iterator[tuple[Allocation, datetime, str]]:
-        """Yield the sessions whose owners are warned now, each with the first instant at which its GPUs may go, and why."""
+        """Yield the sessions whose owners are warned of losing GPUs now, each with the first instant at which that may happen, and why."""
         sessions = {allocation.id: allocation for allocation in self._allocations.open(connection)}
         for id_, view in self.of(connection, sessions.values(), now).items():
-            if view.action is Action.WARN and view.deadline is not None and view.why is not None:
+            if sessions[id_].devices and view.action is Action.WARN and view.deadline is not None and view.why is not None:
                 yield sessions[id_], view.deadline, view.why.value
 
     def _with_waiting(self, connection: Connection, active: Iterable[Allocation], around: Mapping[UUID, Surroundings]) -> dict[UUID, Surroundings]:

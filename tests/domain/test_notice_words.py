@@ -61,6 +61,11 @@ def test_release_has_the_reason_of_each_cause(cause: EndCause) -> None:
     assert said(NoticeKind.RELEASE_WARNING, cause=cause.value)[1] != said(NoticeKind.RELEASE_WARNING, cause="")[1]
 
 
+def test_owner_of_an_unused_server_is_told_what_keeps_it() -> None:
+    _, why, _, then = said(NoticeKind.RELEASE_WARNING, cause="inactive")
+    assert (why, then) == ("Nobody has used it for a long time.", "Open it before, and it stays.")
+
+
 def test_instants_of_mails_are_utc_with_their_offset() -> None:
     assert in_utc(UNTIL.astimezone(timezone(timedelta(hours=9)))) == "2026-11-28 16:40 UTC (+00:00)"
 

@@ -40,6 +40,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
@@ -125,7 +126,12 @@ class Chain:
         )
         self.memory = QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
         self.releases = Releases(
-            allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.current_policy
+            allocations=self.allocations,
+            activity=ActivityStore(),
+            events=EventStore(),
+            notifications=NotificationStore(),
+            outlooks=QueueOutlookStore(),
+            policy=self.current_policy,
         )
         self.dispatcher, self.desk, self.releaser = self._dispatcher(), self._desk(), self.new_releaser()
         self.meter = UsageMeter(
