@@ -21,7 +21,9 @@ from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.services.culler.arbiter import Arbiter
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.decisions import DecisionStore
+from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.grants import Grant, GrantStore
 from aiplatform_hub.storage.notifications import NotificationStore
 from tests.support.chain import Chain, person, want
@@ -259,6 +261,20 @@ def test_keeper_does_not_tell_what_the_culler_tells(chain: Chain, culler: Server
     look(culler, LIMIT)
     with chain.database.read() as connection:
         assert list(chain.releases.warned(connection, chain.clock())) == []
+
+
+def test_what_changes_while_the_lock_is_waited_for_counts(chain: Chain, culler: ServerCuller) -> None:
+    class Late(DeviceStore):
+        def lock(self, connection: Connection) -> None:
+            chain.policy = replace(SHIPPED, project_inactive_after_seconds={"personal": None})
+            super().lock(connection)
+
+    bare = session(chain, 1, 0)
+    look(culler, LIMIT)
+    chain.clock.move(minutes=10)
+    culler._devices = Late()
+    assert not look(culler, LIMIT + timedelta(minutes=10)).is_to_end
+    assert chain.find(bare).stop_cause is None
 
 
 def test_another_policy_counts_for_a_stop_that_is_recorded_and_not_done(chain: Chain, culler: ServerCuller) -> None:
