@@ -30,6 +30,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
@@ -48,6 +49,7 @@ from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
+from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
@@ -145,6 +147,7 @@ class Factory(Stores):
             allocations=self.allocations,
             activity=self.activity,
             events=self.events,
+            notifications=self.notifications,
             outlooks=self.queue_outlooks,
             policy=self.policies.current,
             is_kueue=self.settings.is_kueue,
@@ -327,11 +330,31 @@ class Factory(Stores):
             database=self.database,
             allocations=self.allocations,
             devices=self.devices,
+            limits=self.inactivity_limits,
+            releases=self.releases,
+            warnings=self.unused_warnings,
             stops=self.stops,
             audit_trail=self.audit_trail,
             policy=self.policies.current,
             clock=self.clock,
         )
+
+    @cached_property
+    def unused_warnings(self) -> UnusedWarnings:
+        """Tells owners of servers that nobody uses."""
+        return UnusedWarnings(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            notifications=self.notifications,
+            notices=self.notices,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def inactivity_limits(self) -> InactivityLimits:
+        """Finds how long servers may be unused."""
+        return InactivityLimits(catalog=self.catalog, decisions=self.decisions, grants=self.grant_store, policy=self.policies.current)
 
     @cached_property
     def stops(self) -> SessionStops:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.names import is_same_name
+from aiplatform_hub.domain.release import Cause
 from aiplatform_hub.errors import AIPlatformError
 
 FIRST_PAUSE = timedelta(seconds=10)
@@ -234,7 +235,8 @@ def _start_failed(about: Subject) -> Words:
 def _release_warning(about: Subject) -> Words:
     why = _WARNINGS.get(about.cause, "Its GPUs are needed.")
     when: Sentence = ("It may be stopped from ", about.until, " on.") if about.until else ("It is about to be stopped.",)
-    return Words(f"{about.name} is about to be stopped", ((why,), when, ("Save your work. Its page says whether you can keep it for longer.",)))
+    then = "Open it before, and it stays." if about.cause == Cause.INACTIVE else "Save your work. Its page says whether you can keep it for longer."
+    return Words(f"{about.name} is about to be stopped", ((why,), when, (then,)))
 
 
 def _released(about: Subject) -> Words:
@@ -267,6 +269,7 @@ _RELEASES: Mapping[str, str] = {
     EndCause.PREEMPTED: "The cluster needed its GPUs for others.",
 }
 _WARNINGS: Mapping[str, str] = {
+    Cause.INACTIVE: "Nobody has used it for a long time.",
     EndCause.IDLE: "Its GPUs are idle.",
     EndCause.SESSION_CAP: "It comes to the longest time of a session.",
     EndCause.CLASS_BEGINS: "A class begins that has reserved its GPUs.",

@@ -107,6 +107,12 @@ class Policy:
     """The end of that time in which its owner is warned, and time between warning and release at a cap. In seconds."""
     project_limits: Mapping[str, int] = field(default_factory=dict)
     """GPUs that a project may hold at once; projects not named have no limit."""
+    project_inactive_after_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """Time after which a project's session without GPUs ends that nobody uses, by project, before any other such limit; None is never. In seconds."""
+    tier_inactive_after_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """The same by the tier that its owner had when it started, for projects not named; None is never. In seconds."""
+    environment_template_inactive_after_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """The same by environment template, for projects and tiers not named; for the rest `stop_inactive_minutes` or `cull.timeout` counts; None is never. In seconds."""
     reservations: tuple[ClassReservation, ...] = ()
     """Windows of GPUs for a project."""
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.policy import Policy
+
+HEARD_LATE_SECONDS = 300.0
+"""By how much the hub may hear late that a server is used. In seconds."""
+CULLER_AWAY = timedelta(minutes=30)
+"""Time after the end that the culler announced from which it is not believed any more."""
 
 
 class Action(StrEnum):
@@ -66,7 +71,7 @@ class SessionFacts:
     warned_seconds: float = 0.0
     """Since when its owner can have seen the warning without a break; now if not yet. No deadline is sooner than one warning after it."""
     inactive_since_seconds: float | None = None
-    """Since when nobody has used a server without GPUs; None where that is not known or does not count."""
+    """Since when nobody has used a server without GPUs, which nothing else ends; None for those with GPUs, and where it is not known."""
     inactive_after_seconds: float | None = None
     """Inactivity after which such a server ends; None is never."""
 
@@ -95,6 +100,8 @@ class Surroundings:
     """Since when its owner has been warned; None if not now."""
     reclaimed_at: datetime | None = None
     """Since when Kueue wants its quota back; None while it does not."""
+    unused_until: datetime | None = None
+    """After when a server without GPUs ends of whose disuse its owner is warned; None if not now."""
     is_claimed: bool = False
     """Whether the planner asks for its GPUs."""
     is_wanted: bool = False
@@ -140,7 +147,7 @@ def view_of(session: Allocation, around: Surroundings, policy: Policy) -> Releas
     if session.state is not AllocationState.ACTIVE:
         return None
     facts = facts_of(session, around)
-    found = verdict(facts, policy, is_somebody_waiting=around.is_claimed) if session.devices else Verdict(Action.KEEP, None, None)
+    found = verdict(facts, policy, is_somebody_waiting=around.is_claimed) if session.devices else _unused(around)
     can_extend = extension(facts, policy) if session.devices and session.stop_cause is None else None
     return ReleaseView(
         action=found.action,
@@ -155,6 +162,14 @@ def view_of(session: Allocation, around: Surroundings, policy: Policy) -> Releas
     )
 
 
+def _unused(around: Surroundings) -> Verdict:
+    """Return what the owner of a server without GPUs is told: what the culler recorded, unless it does not look any more."""
+    until = around.unused_until
+    if until is None or around.now > until + CULLER_AWAY:
+        return Verdict(Action.KEEP, None, None)
+    return Verdict(Action.WARN, until.timestamp(), Cause.INACTIVE)
+
+
 def extension(facts: SessionFacts, policy: Policy) -> float | None:
     """Return until when one more period would keep a session, in seconds of the epoch; None if that gains nothing.
 
@@ -166,6 +181,11 @@ def extension(facts: SessionFacts, policy: Policy) -> float | None:
     until = min(facts.now_seconds + policy.extension_seconds, ceiling, facts.must_end_seconds or ceiling)
     has_gained = until > max(facts.now_seconds, _extended(facts, policy))
     return until if has_gained else None
+
+
+def is_unused_for_sure(found: Verdict, now_seconds: float) -> bool:
+    """Whether a server may be stopped that nobody uses: also the hub would know by now of whoever came before the deadline."""
+    return found.why is Cause.INACTIVE and found.deadline_seconds is not None and now_seconds >= found.deadline_seconds + HEARD_LATE_SECONDS
 
 
 def is_of_use(session: Allocation, waiting: Allocation, blocked: AbstractSet[UUID]) -> bool:
@@ -215,9 +235,9 @@ def _urgency(each: Verdict) -> tuple[int, bool, float]:
 
 
 def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]:
-    """Return each instant from which the session's GPUs may be taken, with its cause."""
+    """Return each instant from which the session's GPUs may be taken, or a server without any be stopped, with its cause."""
     found = []
-    if policy.is_releasing:
+    if policy.is_releasing and facts.inactive_since_seconds is None:
         not_before = max(facts.started_seconds + policy.guaranteed_seconds, _extended(facts, policy))
         if policy.idle_after_seconds is not None and facts.idle_since_seconds is not None:
             found.append((max(not_before, facts.idle_since_seconds + policy.idle_after_seconds), Cause.IDLE))

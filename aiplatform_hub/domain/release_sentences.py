@@ -88,7 +88,7 @@ def outcome(told: Told) -> Words:
     if view.action is Action.KEEP or view.deadline is None:
         return ()
     if view.why is Cause.INACTIVE:
-        return ("It is stopped at ", view.deadline, ".")
+        return ("It is stopped after ", view.deadline, ". Open it before, and it stays.")
     if view.action is Action.RELEASE:
         return (f"{told.they} being given back now.",)
     if told.is_looming:
@@ -110,12 +110,10 @@ def extension_length(told: Told) -> str:
 
 
 def why_not_longer(told: Told) -> str:
-    """Return why a session of which its owner is warned cannot be kept; empty where it can."""
+    """Return why a session of which its owner is warned cannot be kept; empty where it can, or where using it keeps it."""
     view = told.view
-    if view.action is Action.KEEP or view.can_extend_until is not None:
+    if view.action is Action.KEEP or view.can_extend_until is not None or view.why is Cause.INACTIVE:
         return ""
-    if view.why is Cause.INACTIVE:
-        return "Use it, and it stays."
     if view.why is Cause.CLASS:
         return "It cannot be kept longer: when it started, it was told to make room for the class."
     if told.is_reclaimed:

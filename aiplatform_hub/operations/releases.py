@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState
+from aiplatform_hub.domain.notices import NoticeKind
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook
 from aiplatform_hub.domain.release import Action, ReleaseView, Surroundings, is_of_use, view_of
@@ -16,6 +17,7 @@ from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.events import EventStore
+from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 
 WARNED = "release_warned"
@@ -43,6 +45,7 @@ class Releases:
         allocations: AllocationStore,
         activity: ActivityStore,
         events: EventStore,
+        notifications: NotificationStore,
         outlooks: QueueOutlookStore,
         policy: Callable[[], Policy],
         is_kueue: bool = False,
@@ -50,6 +53,7 @@ class Releases:
         self._allocations = allocations
         self._activity = activity
         self._events = events
+        self._notifications = notifications
         self._outlooks = outlooks
         self._policy = policy
         self._is_kueue = is_kueue
@@ -60,7 +64,12 @@ class Releases:
         marks = self._events.latest_of_active(connection, frozenset({WARNED, CALLED_OFF, RECLAIMED, RECLAIM_OVER}))
         warned = {id_: at for id_, found in marks.items() if (at := _since(found, WARNED, CALLED_OFF)) is not None and at <= now}
         reclaimed = {id_: _since(found, RECLAIMED, RECLAIM_OVER) for id_, found in marks.items() if self._is_kueue}
-        return {s.id: Surroundings(now, idle.get(s.id), warned.get(s.id), reclaimed.get(s.id)) for s in sessions}
+        unused = self._unused_until(connection, [session.id for session in sessions if session.id in warned and not session.devices])
+        return {s.id: Surroundings(now, idle.get(s.id), warned.get(s.id), reclaimed.get(s.id), unused.get(s.id)) for s in sessions}
+
+    def _unused_until(self, connection: Connection, warned: Collection[UUID]) -> dict[UUID, datetime]:
+        """Return what the owners of servers without GPUs were told of their end."""
+        return self._notifications.told_untils(connection, warned, NoticeKind.RELEASE_WARNING) if warned else {}
 
     def of(self, connection: Connection, allocations: Iterable[Allocation], now: datetime) -> dict[UUID, ReleaseView]:
         """Return what the owners of the active ones among these are told.
@@ -78,10 +87,10 @@ class Releases:
         return {id_: view for id_, view in views.items() if view is not None}
 
     def warned(self, connection: Connection, now: datetime) -> Iterator[tuple[Allocation, datetime, str]]:
-        """Yield the sessions whose owners are warned now, each with the first instant at which its GPUs may go, and why."""
+        """Yield the sessions whose owners are warned of losing GPUs now, each with the first instant at which that may happen, and why."""
         sessions = {allocation.id: allocation for allocation in self._allocations.open(connection)}
         for id_, view in self.of(connection, sessions.values(), now).items():
-            if view.action is Action.WARN and view.deadline is not None and view.why is not None:
+            if sessions[id_].devices and view.action is Action.WARN and view.deadline is not None and view.why is not None:
                 yield sessions[id_], view.deadline, view.why.value
 
     def _with_waiting(self, connection: Connection, active: Iterable[Allocation], around: Mapping[UUID, Surroundings]) -> dict[UUID, Surroundings]:

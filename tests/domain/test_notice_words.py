@@ -67,6 +67,11 @@ def test_what_was_preempted_says_that_it_waits_again() -> None:
     assert said(NoticeKind.RELEASED, cause=EndCause.PREEMPTED.value)[2].endswith("Start it again when you need it.")
 
 
+def test_owner_of_an_unused_server_is_told_what_keeps_it() -> None:
+    _, why, _, then = said(NoticeKind.RELEASE_WARNING, cause="inactive")
+    assert (why, then) == ("Nobody has used it for a long time.", "Open it before, and it stays.")
+
+
 def test_instants_of_mails_are_utc_with_their_offset() -> None:
     assert in_utc(UNTIL.astimezone(timezone(timedelta(hours=9)))) == "2026-11-28 16:40 UTC (+00:00)"
 

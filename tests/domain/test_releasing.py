@@ -15,7 +15,19 @@ from aiplatform_hub.domain.policy import FAIR_SHARE_ONLY, SHIPPED, Policy
 from aiplatform_hub.domain.queue_facts import HeldSession, running
 from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Waiting
 from aiplatform_hub.domain.queueing import Outlook, Takeable
-from aiplatform_hub.domain.release import Action, Cause, SessionFacts, Surroundings, extension, facts_of, is_of_use, verdict, view_of
+from aiplatform_hub.domain.release import (
+    Action,
+    Cause,
+    SessionFacts,
+    Surroundings,
+    Verdict,
+    extension,
+    facts_of,
+    is_of_use,
+    is_unused_for_sure,
+    verdict,
+    view_of,
+)
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
 from aiplatform_hub.domain.taking import promised_now, takeable_of, with_takeable
@@ -106,6 +118,26 @@ def test_inactive_server_ends_whether_somebody_waits_or_not() -> None:
     assert (found.action, found.why, found.is_if_somebody_waits) == (Action.RELEASE, Cause.INACTIVE, False)
     assert verdict(replace(facts, inactive_since_seconds=3601), Policy(session_cap_seconds=None), is_somebody_waiting=False).action is Action.WARN
     assert verdict(replace(facts, inactive_since_seconds=None), Policy(session_cap_seconds=None), is_somebody_waiting=True).action is Action.KEEP
+
+
+def test_server_without_gpus_ends_for_nothing_else() -> None:
+    facts = SessionFacts(30 * 3600, 0, inactive_since_seconds=29 * 3600, inactive_after_seconds=None)
+    assert verdict(facts, Policy(acts_only_while_somebody_waits=False), is_somebody_waiting=True).action is Action.KEEP
+
+
+def test_unused_server_is_stopped_only_when_the_hub_would_know_of_use_before_the_deadline() -> None:
+    due = Verdict(Action.RELEASE, 1000, Cause.INACTIVE)
+    assert [is_unused_for_sure(due, now) for now in (1000, 1299, 1300)] == [False, False, True]
+    assert not is_unused_for_sure(Verdict(Action.RELEASE, 1000, Cause.CAP), 9999)
+    assert not is_unused_for_sure(Verdict(Action.KEEP, None, None), 9999)
+
+
+def test_owner_of_a_server_without_gpus_is_told_what_the_culler_recorded() -> None:
+    bare = allocation(devices=(), request=replace(REQUEST, gpus=0, gpu_type=None))
+    found = view_of(bare, around(5 * HOUR, unused_until=NOON + 5 * HOUR + 2 * MINUTE), SHIPPED)
+    assert (found.action, found.why, found.deadline, found.can_extend_until) == (Action.WARN, Cause.INACTIVE, NOON + 5 * HOUR + 2 * MINUTE, None)
+    assert view_of(bare, around(5 * HOUR), SHIPPED).action is Action.KEEP
+    assert view_of(SESSION, around(5 * HOUR, unused_until=NOON + 5 * HOUR), SHIPPED).why is not Cause.INACTIVE
 
 
 def test_who_could_use_the_gpus() -> None:

@@ -41,6 +41,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
@@ -130,6 +131,7 @@ class Chain:
             allocations=self.allocations,
             activity=ActivityStore(),
             events=EventStore(),
+            notifications=NotificationStore(),
             outlooks=QueueOutlookStore(),
             policy=self.current_policy,
             is_kueue=self.is_kueue,

@@ -118,6 +118,15 @@ def test_what_kueue_wants_back_nobody_keeps_and_it_comes_again() -> None:
         assert text(said(view, policy=policy)).startswith("Runs at least until 12 Nov 2026 14:20 UTC. Then the cluster's queue, Kueue, takes")
 
 
+def test_unused_server_says_what_keeps_it_and_has_no_button() -> None:
+    bare = replace(RUNNING, devices=(), request=replace(RUNNING.request, gpus=0, gpu_type=None))
+    one = said(replace(KEPT, action=Action.WARN, deadline=NOW + 4 * MINUTE, why=Cause.INACTIVE, can_extend_until=None), bare)
+    assert one.reason == "Nobody has used this environment for a long time."
+    assert text(one) == "It is stopped after 12 Nov 2026 14:04 UTC. Open it before, and it stays."
+    assert one.countdown == Stamp("2026-11-12T14:04:00.000000Z", "12 Nov 2026 14:04 UTC")
+    assert (one.extend_label, one.cannot_extend) == ("", "")
+
+
 def test_what_is_being_released_cannot_be_kept() -> None:
     one = said(replace(IDLE, action=Action.RELEASE, deadline=NOW, can_extend_until=None))
     assert text(one) == "They are being given back now."
