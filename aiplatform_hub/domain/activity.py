@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-LONGEST_GAP = timedelta(seconds=45)
-"""What a sample may say of the time before it; of a longer one nothing is known."""
+SAMPLE_PERIOD = timedelta(seconds=15)
+"""Time between two looks at the GPUs."""
+LONGEST_GAP = SAMPLE_PERIOD + timedelta(seconds=5)
+"""What a sample may say of the time before it: that of one look, which may be late by this much. Where a look is missing, nothing is known."""
 
 
 class Activity(StrEnum):

@@ -117,8 +117,9 @@ def test_every_gpu_of_a_session_must_be_idle(metered):
     metered.look((0, 0), (0, 0))
     metered.look((0, 0), None)
     metered.look((0, 0), (0, 0))
-    assert metered.rows(session) == [("used", 0, 15, False), ("idle", 15, 30, False), ("unknown", 30, 45, False), ("idle", 45, 60, True)]
-    assert metered.idle_since() == {session.id: 45}
+    metered.look((0, 0), (0, 0))
+    assert metered.rows(session) == [("used", 0, 15, False), ("idle", 15, 30, False), ("unknown", 30, 60, False), ("idle", 60, 75, True)]
+    assert metered.idle_since() == {session.id: 60}
 
 
 def test_a_gpu_that_stays_silent_is_never_idle(metered):
@@ -157,13 +158,26 @@ def test_a_keeper_that_was_away_invents_no_idleness(metered):
     assert metered.idle_since() == {session.id: 660}
 
 
-def test_a_gap_begins_after_45_seconds(metered):
+def test_a_look_may_be_a_little_late(metered):
     session = metered.start()
     metered.look((0, 0))
-    metered.look((0, 0), seconds=45)
-    assert metered.rows(session) == [("idle", 0, 60, True)]
-    metered.look((0, 0), seconds=45.000001)
-    assert metered.rows(session)[1][0] == "unknown"
+    metered.chain.clock.move(seconds=20)
+    assert metered.idle_since() == {session.id: 0}
+    metered.look((0, 0), seconds=0)
+    assert metered.rows(session) == [("idle", 0, 35, True)]
+
+
+@pytest.mark.parametrize("seconds", [20.000001, 30, 45])
+def test_a_keeper_that_is_back_after_a_missing_look_counts_idleness_anew(metered, seconds):
+    session = metered.start()
+    for _ in range(3):
+        metered.look((0, 0))
+    metered.chain.clock.move(seconds=seconds)
+    assert metered.idle_since() == {}, "nobody knows"
+    metered.look((0, 0), seconds=0)
+    assert metered.rows(session) == [("idle", 0, 45, False), ("unknown", 45, 45 + seconds, True)]
+    metered.look((0, 0))
+    assert metered.idle_since() == {session.id: 45 + seconds}
 
 
 def test_a_session_that_the_keeper_finds_late_was_not_idle_before(metered):
