@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiplatform_hub.domain.activity import LONGEST_GAP, Activity, ActivityInterval, GpuSample, activity_of, continued, stretch
@@ -71,6 +71,7 @@ def test_the_threshold_is_the_policys():
     assert activity(("GPU-0",), before(1), now((0, 20)), growth_below_bytes=20) is Activity.IDLE
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.integers(0, 20), st.integers(0, 20), st.booleans(), st.booleans()), min_size=1, max_size=4),
 )
