@@ -39,6 +39,7 @@ from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.prospects import Prospects
+from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -56,6 +57,7 @@ from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
+from aiplatform_hub.storage.retention import RetentionStore
 from aiplatform_hub.stores import Stores
 
 
@@ -173,6 +175,11 @@ class Factory(Stores):
     def queue_memory(self) -> QueueMemory:
         """Remembers what the planner saw and found."""
         return QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
+
+    @cached_property
+    def pruner(self) -> Pruner:
+        """Deletes what is old."""
+        return Pruner(database=self.database, retention=RetentionStore(), clock=self.clock)
 
     @cached_property
     def queue_desk(self) -> QueueDesk:

@@ -66,6 +66,7 @@ TICKS = (
     "notices",
     "grace",
     "estimates",
+    "prune",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

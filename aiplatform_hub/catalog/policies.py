@@ -152,6 +152,7 @@ class PolicyModel(_Strict):
     guaranteed: Annotated[float, Length()] = SHIPPED.guaranteed_seconds
     idle_after: Annotated[float | None, Length(LEAST_IDLE_SECONDS, can_be_never=True)] = SHIPPED.idle_after_seconds
     idle_below_percent: Annotated[float, Number(0.1, 100)] = SHIPPED.idle_below_percent
+    idle_growth_below_mib: Annotated[float, Number(0.001, 1048576)] = SHIPPED.idle_growth_below_mib
     idle_warning: Annotated[float, Length(LEAST_WARNING_SECONDS, 6 * HOUR_SECONDS)] = SHIPPED.idle_warning_seconds
     project_limits: dict[Text, Gpus] = {}
     project_inactive_after: dict[Text, Inactivity] = {}

@@ -58,9 +58,16 @@ class Board:
         return self._fitting[key]
 
     def nodes_with_room(self, request: Waiting) -> list[str]:
-        """Return the nodes that might have the GPUs now, the fullest first, so that large gaps stay whole."""
+        """Return the nodes that might have the GPUs now: those with the least loss first, of equal ones the fullest, so that large gaps stay whole."""
         room = [node.name for node in self.nodes_for(request) if self._within_reach[node.name] >= request.gpus]
-        return sorted(room, key=lambda name: (self._free[name], name))
+        return sorted(room, key=lambda name: (self._loss(request, name), self._free[name], name)) if len(room) > 1 else room
+
+    def _loss(self, request: Waiting, node: str) -> int:
+        """Return what it takes to have the GPUs on a node: 0 nothing, 1 what ends or is idle, 2 a new node, 3 somebody's work."""
+        if self._free[node] >= request.gpus:
+            return 2 if self._nodes[node].is_yet_to_start else 0
+        unused = sum(s.gpus for s in self._takeable[node] if (s.is_ending or s.is_idle) and s.id not in self.claimed)
+        return 1 if self._free[node] + unused >= request.gpus and not self._nodes[node].is_yet_to_start else 3
 
     def free(self, request: Waiting, node: str) -> int:
         """Return how many GPUs of a node the request may count on now, without those that a class keeps."""

@@ -103,6 +103,11 @@ class Policy:
     """Idleness after which a session's GPUs may be taken, 600 s or more, its warning included; None is never. In seconds."""
     idle_below_percent: float = 5.0
     """Utilisation below which a GPU is idle, in percent; a session is idle while all its GPUs are, and no memory of theirs grows."""
+    idle_growth_below_mib: float = 1.0
+    """Growth of a GPU's memory in use from one look to the next, 15 s later, below which it counts as none, in MiB.
+
+    What a driver or allocator keeps of its own comes and goes by less; CUDA takes memory for data in steps of 2 MiB.
+    """
     idle_warning_seconds: float = 5 * MINUTE_SECONDS
     """The end of that time in which its owner is warned, and time between warning and release at a cap. In seconds."""
     project_limits: Mapping[str, int] = field(default_factory=dict)

@@ -18,6 +18,8 @@ class Node:
     gpu_type: str
     gpus: int
     """The healthy ones."""
+    is_yet_to_start: bool = False
+    """Whether an autoscaler has to start it first, which takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,11 +257,12 @@ def _nodes(capacity: Capacity) -> tuple[tuple[Node, ...], dict[str, str]]:
     """Return the nodes with what sessions have or could have of each, and the node's name of each device."""
     sizes: dict[tuple[str, str], int] = {}
     names: dict[str, str] = {}
+    yet_to_start = {capacity.node_of(state.device) for state in capacity.devices if state.device.node_pool is not None}
     for state in capacity.devices:
         key = (capacity.node_of(state.device), state.device.gpu_type)
         names[state.device.uuid] = key[0]
         sizes[key] = sizes.get(key, 0) + int(state.is_free or state.held_by is not None)
-    return tuple(Node(name, gpu_type, gpus) for (name, gpu_type), gpus in sizes.items()), names
+    return tuple(Node(name, gpu_type, gpus, name in yet_to_start) for (name, gpu_type), gpus in sizes.items()), names
 
 
 def _running(allocation: Allocation, node: str, view: View, outlook: Outlook) -> Running:

@@ -374,3 +374,39 @@ def test_no_plan_breaks_capacity_project_limits_or_a_class(running, waiting, pol
 @given(running=st.lists(sessions, max_size=8).map(fitting), waiting=requests, policy=policies)
 def test_planning_twice_gives_the_same(running, waiting, policy):
     assert planned(running, waiting, policy=policy, nodes=TWO) == planned(running[::-1], waiting[::-1], policy=policy, nodes=TWO)
+
+
+# Nodes that an autoscaler has yet to start
+
+COMING = Node("new+0", "h100", 4, is_yet_to_start=True)
+
+
+def test_what_fits_a_running_node_starts_no_other_one():
+    nodes = (COMING, Node("run", "h100", 8))
+    found = planned([runs("x", 1, node="run")], [asks("ana", 1), asks("ben", 4)], nodes=nodes)
+    assert {start.request_id: start.node for start in found.starts} == {"ana": "run", "ben": "run"}
+
+
+def test_what_fits_nowhere_that_runs_starts_a_node():
+    found = planned([runs("x", 3)], [asks("ana", 1), asks("ben", 2)], nodes=(COMING, *BOX))
+    assert {start.request_id: start.node for start in found.starts} == {"ana": "box", "ben": "new+0"}
+
+
+@pytest.mark.parametrize("unused", [{"idle": True}, {"is_ending": True}])
+def test_gpus_that_nobody_uses_or_that_come_free_at_once_go_before_a_new_node(unused):
+    is_ending = unused.pop("is_ending", False)
+    held = replace(runs("x", 4, takeable=-1, **unused), is_ending=is_ending)
+    found = planned([held], [asks("ana", 2)], nodes=(COMING, *BOX))
+    assert (found.starts, found.decisions[0].code, found.claims) == ((), ReasonCode.RELEASE, {"run-x"})
+
+
+def test_nobodys_work_is_cut_while_a_node_could_start():
+    found = planned([runs("x", 4, takeable=-1)], [asks("ana", 2)], nodes=(COMING, *BOX))
+    assert ([start.node for start in found.starts], found.claims) == (["new+0"], frozenset())
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_nothing_is_taken_while_another_node_has_room(idle):
+    nodes = (Node("n1", "h100", 4), Node("n2", "h100", 4))
+    found = planned([runs("x", 4, node="n1", takeable=-1, idle=idle)], [asks("ana", 2)], nodes=nodes)
+    assert ([start.node for start in found.starts], found.claims) == (["n2"], frozenset())

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, EndCause
+from aiplatform_hub.domain.catalog import Catalog, NodePool
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queue_sentences import Reader
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
@@ -32,8 +33,8 @@ def entry(reason: WaitReason = CAPACITY, place: int = 2) -> QueueEntry:
     return QueueEntry(QUEUED.id, place, reason)
 
 
-def card(allocation: Allocation = QUEUED, line: Line | None = None) -> EnvironmentCard:
-    return environment_card(allocation, cost=None, catalog=CATALOG, now=NOW, paths=PATHS, line=line or Line(entry(), INTEREST))
+def card(allocation: Allocation = QUEUED, line: Line | None = None, *, catalog: Catalog = CATALOG) -> EnvironmentCard:
+    return environment_card(allocation, cost=None, catalog=catalog, now=NOW, paths=PATHS, line=line or Line(entry(), INTEREST))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,13 @@ def test_hold_that_was_waited_for_says_that_its_turn_has_come() -> None:
     held = replace(QUEUED, state=AllocationState.HELD, held_at=NOW)
     assert card(held).why == "Its turn has come. GPUs and memory are held; the start begins (0 s)."
     assert "turn" not in card(replace(STARTING, starting_at=None)).why
+
+
+def test_card_of_a_start_that_needs_a_node_says_so_and_how_long_that_takes() -> None:
+    catalog = replace(CATALOG, node_pools={"spot": NodePool("spot", "Spot", "h100", 4, 2, 6, {})})
+    on_a_new_node = replace(STARTING, devices=("spot+0/nvidia.com/gpu/0",))
+    assert card(on_a_new_node, catalog=catalog).why.startswith("It starts a node, about 6 min (")
+    assert "node" not in card(replace(STARTING, devices=("a/nvidia.com/gpu/0",)), catalog=catalog).why
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
-from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.catalog import Catalog, NodePool
 from aiplatform_hub.domain.classes import class_end
+from aiplatform_hub.domain.cluster import slot_of
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.names import is_same_name
@@ -189,7 +190,7 @@ def environment_card(  # noqa: PLR0913  keyword-only
         pending_url=paths.pending(allocation.user_name, allocation.server_name) if state == "starting" else "",
         stop_url=paths.stop(allocation.id) if state in {"queued", "running", "starting"} else "",
         ending=WITHDRAW if state == "queued" else STOP,
-        why=waiting.why if waiting else _why(allocation, now),
+        why=waiting.why if waiting else _why(allocation, catalog, now),
         wait=waiting,
         release=release if state == "running" else None,
         was_released=allocation.end_cause in _RELEASES,
@@ -246,7 +247,7 @@ def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fa
     return *estimate, Fact("In line since", f"({duration(now - since_when(allocation))})", waiting.since), Fact("Kept until", at=waiting.kept_until)
 
 
-def _why(allocation: Allocation, now: datetime) -> str:
+def _why(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
     if allocation.end_cause is not None:
         never_held = allocation.state is AllocationState.WITHDRAWN and allocation.held_at is None
         return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "."
@@ -254,15 +255,29 @@ def _why(allocation: Allocation, now: datetime) -> str:
         return ""
     if allocation.stop_cause is not None:
         return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended."
+    return _start(allocation, catalog, now)
+
+
+def _start(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
+    """Return how far a start has come."""
     since = allocation.starting_at or allocation.held_at or allocation.requested_at
     waited = duration(now - since)
     if allocation.started_at is not None:
         slow = " That is slower than usual; its log may say why." if now - since > SLOW_START else ""
         return f"Its program is running, we wait for its first answer ({waited}).{slow}"
+    pool = _pool_to_start(allocation, catalog)
+    if pool is not None:
+        return f"It starts a node, about {duration(timedelta(minutes=pool.minutes_to_start))} ({waited} so far)."
     if allocation.starting_at is not None:
         return f"Its program is being started ({waited})."
     turn = "Its turn has come. " if allocation.queued_at is not None else ""
     return f"{turn}{'GPUs and memory are' if allocation.request.gpus else 'Its memory is'} held; the start begins ({waited})."
+
+
+def _pool_to_start(allocation: Allocation, catalog: Catalog) -> NodePool | None:
+    """Return the pool whose autoscaler has to start a node for a session; None where its node runs."""
+    slot = slot_of(allocation.devices[0]) if allocation.devices else None
+    return catalog.node_pools.get(slot.node_pool or "") if slot else None
 
 
 def simulated_label(label: str, *, is_simulated: bool) -> str:
