@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, EndCause
 from aiplatform_hub.domain.eligibility import Eligible, Judgement
 from aiplatform_hub.domain.queue_room import Rooms
-from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode
+from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode, Start
 from aiplatform_hub.domain.queueing import QueueEntry, View, WaitCode, WaitReason, line_id
 
 
@@ -86,13 +86,21 @@ class Survey:
                 entries.append(QueueEntry(allocation.id, len(entries) + 1, reason))
         return tuple(entries)
 
+    @property
+    def free(self) -> dict[str, int]:
+        """The most GPUs of each type that are free on one node, where nobody starts by this plan."""
+        return self._most_after(())
+
     def _left(self) -> dict[str, int]:
         """Return the most GPUs of each type that are free on one node once the planned starts have theirs."""
+        return self._most_after(self.plan.starts)
+
+    def _most_after(self, starts: Iterable[Start]) -> dict[str, int]:
         gpus = {line_id(a.id): a.request.gpus for a in self.view.queued}
         free = {node.name: node.gpus for node in self.line.nodes}
         for running in self.line.running:
             free[running.node] -= running.gpus
-        for start in self.plan.starts:
+        for start in starts:
             free[start.node] -= gpus.get(start.request_id, 0)
         most: dict[str, int] = {}
         for node in self.line.nodes:

@@ -221,7 +221,7 @@ def is_of_flavour(device: GpuDevice, flavour: Flavour, node_pools: Mapping[str, 
     return pool is not None and all(pool.node_selector.get(key, value) == value for key, value in flavour.labels.items())
 
 
-def reason_of(work: Work | None, asked: Asked, position: int | None) -> WaitReason:
+def reason_of(work: Work | None, asked: Asked, position: int | None, free: int) -> WaitReason:
     """Return why a request waits, by Kueue's word.
 
     Parameters
@@ -230,16 +230,20 @@ def reason_of(work: Work | None, asked: Asked, position: int | None) -> WaitReas
         Its Workload; None before it is made.
     position
         Its place in Kueue's queue, from 0; None if that is not known.
+    free
+        The most GPUs of its type that are free on one node; told to who is behind others, as Kueue says it only of its quota.
     """
     requested = str(asked.gpus)
     if work is None or work.is_going or (work.phase is Phase.PENDING and not work.why and position is None):
-        return WaitReason(WaitCode.NEW, requested=requested)  # who is not first has a place, but no reason: Kueue looks at the first alone
+        return WaitReason(WaitCode.NEW, requested=requested)
     if work.phase is not Phase.PENDING:
         return WaitReason(WaitCode.KUEUE_NODE if work.phase is Phase.ADMITTED else WaitCode.KUEUE_CHECK, requested=requested)
+    if not work.why and position:  # a strict queue: Kueue looks at its first alone, and has a place but no reason for all behind
+        return WaitReason(WaitCode.KUEUE_BEHIND, requested=requested, free=str(free), ahead=position)
     code = next((code for pattern, code in _CODES if pattern.search(work.why)), WaitCode.KUEUE)
     missing = _MISSING.search(work.why)
-    free = str(max(0, asked.gpus - int(missing[1]))) if missing and code is WaitCode.KUEUE_QUOTA else None
-    return WaitReason(code, requested=requested, free=free, ahead=position)
+    of_quota = str(max(0, asked.gpus - int(missing[1]))) if missing and code is WaitCode.KUEUE_QUOTA else None
+    return WaitReason(code, requested=requested, free=of_quota, ahead=position)
 
 
 def warnings(cluster_queue: str, spec: Mapping[str, object]) -> tuple[str, ...]:

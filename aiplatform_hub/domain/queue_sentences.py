@@ -187,6 +187,14 @@ def _kueue(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
     return f"Waiting for {_wanted(reason, gpu_type)}: Kueue has not admitted it yet."
 
 
+def _kueue_behind(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    """Say who may not be passed; what is free is worth telling, as it is not for this one yet."""
+    is_any_free = reason.free is not None and Decimal(reason.free) > 0
+    free = f"{_is_free(reason)}, but " if is_any_free else ""
+    before = {None: "others", 1: "the request before it"}.get(reason.ahead, f"the {reason.ahead} requests before it")
+    return f"Waiting for {_wanted(reason, gpu_type)}: {free}Kueue serves {before} first, and lets nobody pass."
+
+
 def _kueue_quota(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
     free = _is_free(reason)
     return f"Waiting for {_wanted(reason, gpu_type)} of Kueue's quota{f': {free}' if free else ''}."
@@ -242,6 +250,7 @@ _WORDS: dict[WaitCode, Callable[[WaitReason, str | None, Reader], str]] = {
     WaitCode.UNKNOWN_OWNER: _unknown_owner,
     WaitCode.NEW: _new,
     WaitCode.KUEUE: _kueue,
+    WaitCode.KUEUE_BEHIND: _kueue_behind,
     WaitCode.KUEUE_QUOTA: _kueue_quota,
     WaitCode.KUEUE_LIMIT: _kueue_limit,
     WaitCode.KUEUE_QUEUE: _kueue_queue,

@@ -49,6 +49,8 @@ class WaitCode(StrEnum):
     """The dispatcher has not looked at it yet."""
     KUEUE = "kueue"
     """Kueue gives out the GPUs, and has not admitted it for a reason of its own."""
+    KUEUE_BEHIND = "kueue_behind"
+    """Kueue serves others before it, and lets nobody pass them."""
     KUEUE_QUOTA = "kueue_quota"
     """Kueue's quota is in use."""
     KUEUE_LIMIT = "kueue_limit"

@@ -193,9 +193,9 @@ class KueueDispatcher(Dispatcher):
 
     def _entries(self, survey: Survey, gone: frozenset[UUID], *, is_known: bool) -> tuple[QueueEntry, ...]:
         """Return who still waits and why by Kueue's word, in Kueue's order; those who wait for something of their own, or for no GPUs, last."""
-        ours = survey.entries(gone)
+        ours, free = survey.entries(gone), survey.free
         queued = {a.id: a for a in survey.view.queued}
-        rows = [(self._place(entry, queued[entry.id]), self._reason(entry, queued[entry.id], is_known=is_known)) for entry in ours]
+        rows = [(self._place(entry, queued[entry.id]), self._reason(entry, queued[entry.id], free, is_known=is_known)) for entry in ours]
         order = sorted(range(len(ours)), key=lambda number: (rows[number][0], number))
         return tuple(QueueEntry(ours[number].id, position, rows[number][1]) for position, number in enumerate(order, 1))
 
@@ -209,12 +209,17 @@ class KueueDispatcher(Dispatcher):
             return -1
         return self._answer.positions.get(entry.id, last)
 
-    def _reason(self, entry: QueueEntry, allocation: Allocation, *, is_known: bool) -> WaitReason:
+    def _reason(self, entry: QueueEntry, allocation: Allocation, free: Mapping[str, int], *, is_known: bool) -> WaitReason:
         if not allocation.request.gpus or entry.reason.code in {*_ITS_OWN, WaitCode.UNKNOWN_OWNER}:
             return entry.reason
         if not is_known:
             return WaitReason(WaitCode.KUEUE_AWAY, requested=str(allocation.request.gpus))
-        return reason_of(self._answer.works.get(entry.id), self._asked(allocation.request), self._answer.positions.get(entry.id))
+        return reason_of(
+            self._answer.works.get(entry.id),
+            self._asked(allocation.request),
+            self._answer.positions.get(entry.id),
+            free.get(allocation.request.gpu_type or "", 0),
+        )
 
 
 def _products_of(capacity: Capacity) -> dict[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import chromium
 from tests.cluster.platform_stack import TRIVIAL_IMAGE, ClusterStack
 from tests.support.database import _execute
 
@@ -56,4 +57,4 @@ def make_stack(cluster: Any, postgresql: str) -> Iterator[StackMaker]:
             shutil.rmtree(stack.folder, ignore_errors=True)
 
 
-__all__ = ["TRIVIAL_IMAGE", "StackMaker", "make_stack", "seed"]
+__all__ = ["TRIVIAL_IMAGE", "StackMaker", "chromium", "make_stack", "seed"]

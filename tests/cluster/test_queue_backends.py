@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
 import pytest
 import requests
-import yaml
 
-from aiplatform_hub.clients.kubernetes.workloads import SELECTOR, workload_name
+from aiplatform_hub.clients.kubernetes.workloads import workload_name
 from aiplatform_hub.config import QueueBackend
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.queueing import QueueEntry
+from tests.cluster.kueue_installation import keeper_account, shipped_queues, workloads
 from tests.cluster.machinery.kueue import set_manager
 from tests.cluster.platform_stack import ClusterStack
 from tests.cluster.small_account import SmallAccount
@@ -23,7 +23,6 @@ from tests.support.database import _execute
 from tests.support.hub import wait_for
 
 pytestmark = pytest.mark.own_cluster  # Kueue is installed and killed
-DEPLOYMENT = Path(__file__).parents[2] / "deployment"
 PEOPLE = ("ana", "ben", "cem", "dan", "eve")
 QUEUE = "personal"
 MANY = 10**8
@@ -76,10 +75,7 @@ class Place:
 
     def works(self) -> dict[UUID, dict[str, Any]]:
         """Return our Workloads by allocation, as Kueue has them."""
-        if not self.is_kueue:
-            return {}
-        items = self.cluster.get("workloads.v1beta2.kueue.x-k8s.io", "-n", self.stack.namespace, "-l", SELECTOR)["items"]
-        return {UUID(item["metadata"]["labels"]["aiplatform-hub/allocation"]): item for item in items}
+        return workloads(self.cluster, self.stack.namespace) if self.is_kueue else {}
 
     def has_quota(self, id_: UUID) -> bool:
         """Whether Kueue has admitted an allocation; where there is no Kueue nobody need ask."""
@@ -119,27 +115,8 @@ class Place:
 
 @pytest.fixture(scope="module")
 def account(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallAccount]:
-    """Return an account with the rights that the manifests give the keeper, with Kueue."""
-    made = SmallAccount(cluster, "queue-backends", tmp_path_factory.mktemp("account") / "kubeconfig")
-    rules = [
-        rule
-        for file in ("base/access/keeper.yaml", "base/access/nodes.yaml", "kueue/access/access.yaml")
-        for one in yaml.safe_load_all((DEPLOYMENT / file).read_text())
-        if one and one["kind"] in {"Role", "ClusterRole"}
-        for rule in one["rules"]
-    ]
-    made.may(rules)
-    yield made
-    made.remove()
-
-
-def queues(namespace: str) -> list[dict[str, Any]]:
-    """Return the shipped flavour and queues, the LocalQueue in a namespace of ours."""
-    found = [one for file in ("cluster", "local") for one in yaml.safe_load_all((DEPLOYMENT / "kueue" / file / "queues.yaml").read_text())]
-    for one in found:
-        if one["kind"] == "LocalQueue":
-            one["metadata"]["namespace"] = namespace
-    return found
+    with keeper_account(cluster, "queue-backends", tmp_path_factory.mktemp("account")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module", params=QueueBackend, ids=lambda backend: backend.value)
@@ -147,15 +124,8 @@ def installation(request: pytest.FixtureRequest, cluster: Any, make_stack: Any, 
     if request.param is QueueBackend.KUEUE:
         request.getfixturevalue("kueue")
     stack = make_stack(people=PEOPLE, queue_backend=request.param, kubeconfigs={"keeper": account.kubeconfig})
-    if request.param is QueueBackend.KUEUE:
-        cluster.kubectl("label", "namespace", stack.namespace, "aiplatform-hub/people=true")
-        for one in queues(stack.namespace):  # in order: each names the one before
-            cluster.apply(one)
-    yield Place(stack, cluster)
-    if request.param is QueueBackend.KUEUE:
-        for one in reversed(queues(stack.namespace)):
-            scope = ("-n", stack.namespace) if "namespace" in one["metadata"] else ()
-            cluster.kubectl("delete", one["kind"], one["metadata"]["name"], *scope, "--wait=false")
+    with shipped_queues(cluster, stack.namespace) if request.param is QueueBackend.KUEUE else nullcontext():
+        yield Place(stack, cluster)
 
 
 @pytest.fixture

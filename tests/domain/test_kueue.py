@@ -135,7 +135,7 @@ def test_priorities_always_fall_within_their_span(floor: int) -> None:
 QUOTA = "Pending: couldn't assign flavors to pod set session: insufficient unused quota for nvidia.com/gpu in flavor gpu-node, 1 more needed"
 REASONS = [
     (None, WaitCode.NEW, None),
-    (work(A), WaitCode.KUEUE, None),
+    (work(A), WaitCode.KUEUE_BEHIND, "1"),
     (work(A, is_going=True), WaitCode.NEW, None),
     (work(A, why=QUOTA), WaitCode.KUEUE_QUOTA, "1"),
     (work(A, why=f"{QUOTA}. Pending the preemption of 1 workload(s)"), WaitCode.RELEASE, None),
@@ -158,12 +158,16 @@ REASONS = [
 
 @pytest.mark.parametrize(("found", "code", "free"), REASONS)
 def test_conditions_mean(found: Work | None, code: WaitCode, free: str | None) -> None:
-    reason = reason_of(found, ASKED, 3)
+    reason = reason_of(found, ASKED, 3, 1)
     assert (reason.code, reason.requested, reason.free) == (code, "2", free)
 
 
 def test_who_has_no_place_yet_is_new() -> None:
-    assert reason_of(work(A), ASKED, None).code is WaitCode.NEW
+    assert reason_of(work(A), ASKED, None, 1).code is WaitCode.NEW
+
+
+def test_who_is_first_is_behind_nobody() -> None:
+    assert reason_of(work(A), ASKED, 0, 1).code is WaitCode.KUEUE
 
 
 def test_only_what_is_asked_for_now_is_ready() -> None:

@@ -39,6 +39,14 @@ CASES = [
         WaitReason(WaitCode.KUEUE_AWAY, requested="1"),
         "2nd in line. Kueue does not answer. Running sessions go on; this one waits for 1 h100 GPU until it does.",
     ),
+    (
+        WaitReason(WaitCode.KUEUE_BEHIND, requested="1", free="2", ahead=1),
+        "2nd in line. Waiting for 1 h100 GPU: 2 are free, but Kueue serves the request before it first, and lets nobody pass.",
+    ),
+    (
+        WaitReason(WaitCode.KUEUE_BEHIND, requested="1", free="0", ahead=2),
+        "2nd in line. Waiting for 1 h100 GPU: Kueue serves the 2 requests before it first, and lets nobody pass. With others of the cluster it is 3rd in Kueue's queue.",
+    ),
     (WaitReason(WaitCode.KUEUE, requested="1"), "2nd in line. Waiting for 1 h100 GPU: Kueue has not admitted it yet."),
     (WaitReason(WaitCode.CAPACITY, requested="2", free="1"), "2nd in line. Waiting for 2 h100 GPUs: 1 is free."),
     (WaitReason(WaitCode.CAPACITY, requested="1", free="0"), "2nd in line. Waiting for 1 h100 GPU: none is free."),

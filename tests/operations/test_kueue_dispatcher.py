@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,20 @@ def test_kueue_away_touches_nothing_and_says_so_and_comes_back(chain: KueueChain
     assert [entry.reason.code for entry in chain.desk.entries()] == [WaitCode.KUEUE_AWAY]
     chain.kueue.is_away = False
     assert [held.id for held in passes(chain)] == [waiting.id]
+
+
+def test_who_stands_behind_the_first_of_a_strict_queue_is_told_so_and_what_is_free(chain: KueueChain) -> None:
+    started(chain, 1)
+    started(chain, 2, gpus=1)
+    first = chain.queue(person(3), "q", want(2))
+    passes(chain)
+    second = chain.queue(person(4), "q", want(1))
+    passes(chain)
+    chain.kueue.works[second.id] = replace(chain.kueue.works[second.id], why="")  # as Kueue, which looks at the first alone
+    entries = {entry.id: entry for entry in chain.dispatch().entries}
+    assert entries[first.id].reason.code is WaitCode.KUEUE_QUOTA
+    found = entries[second.id]
+    assert (found.position, found.reason.code, found.reason.ahead, found.reason.free) == (2, WaitCode.KUEUE_BEHIND, 1, "1")
 
 
 def test_admitted_request_waits_for_a_node_that_kueue_knows_nothing_of(chain: KueueChain) -> None:
