@@ -27,11 +27,12 @@ async def ask(status: int, reply: object) -> list[object]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    api = CoreV1Api(ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")))
+    client = ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    api = CoreV1Api(client)
     try:
         await create_pod(api, "here", {"metadata": {"name": "a"}})
     finally:
-        await api.api_client.close()
+        await client.close()
         await runner.cleanup()
     return seen
 
@@ -44,4 +45,4 @@ def test_pod_is_asked_for() -> None:
 def test_refusal_is_raised_with_its_words(status: int) -> None:
     with pytest.raises(ApiException) as found:
         asyncio.run(ask(status, REFUSED))
-    assert (found.value.status, json.loads(found.value.body)) == (status, REFUSED)
+    assert (found.value.status, json.loads(found.value.body or "")) == (status, REFUSED)
