@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiplatform_hub.domain import planner
 from aiplatform_hub.domain.fairshare import Person
-from aiplatform_hub.domain.planner import plan
+from aiplatform_hub.domain.planner import plan, verdict_on
 from aiplatform_hub.domain.policy import FIFO, HOUR_SECONDS, ClassReservation, Policy
-from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Waiting
+from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Verdict, Waiting
 
 NOW = 1_000_000.0
 HOUR = HOUR_SECONDS
@@ -374,6 +375,27 @@ def test_no_plan_breaks_capacity_project_limits_or_a_class(running, waiting, pol
 @given(running=st.lists(sessions, max_size=8).map(fitting), waiting=requests, policy=policies)
 def test_planning_twice_gives_the_same(running, waiting, policy):
     assert planned(running, waiting, policy=policy, nodes=TWO) == planned(running[::-1], waiting[::-1], policy=policy, nodes=TWO)
+
+
+@settings(max_examples=150, deadline=None)
+@given(running=st.lists(sessions, max_size=8).map(fitting), waiting=requests, policy=policies)
+def test_a_verdict_on_one_request_is_what_the_whole_plan_says(running, waiting, policy):
+    everybody = {each.person: number % 3 for number, each in enumerate((*running, *waiting))}
+    line = PlannerInput(NOW, TWO, tuple(running), tuple(waiting), everybody, policy)
+    found = plan(line)
+    for request in waiting:
+        assert verdict_on(line, request.id) == found.verdict_on(request.id)
+    assert verdict_on(line, "nobody") == found.verdict_on("nobody") == Verdict()
+
+
+def test_a_verdict_looks_no_further_than_it_has_to(monkeypatch):
+    tried = []
+    decide = planner._Planning._decide
+    monkeypatch.setattr(planner._Planning, "_decide", lambda self, request: tried.append(request.id) or decide(self, request))
+    waiting = [asks(f"user{number}", 2, waited=9 - number / 1000) for number in range(1000)]
+    line = PlannerInput(NOW, BOX, (), (*waiting, asks("new", 1)), {each.person: 1 for each in waiting} | {Person("lab", "new"): 2}, POLICY)
+    assert verdict_on(line, "new") == Verdict(code=ReasonCode.TAKEN)
+    assert tried == ["user0", "user1"], "two of 2 GPUs take all four"
 
 
 # Nodes that an autoscaler has yet to start
