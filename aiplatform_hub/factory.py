@@ -30,6 +30,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
@@ -38,6 +39,7 @@ from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.prospects import Prospects
+from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
@@ -48,12 +50,14 @@ from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
+from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
+from aiplatform_hub.storage.retention import RetentionStore
 from aiplatform_hub.stores import Stores
 
 
@@ -141,7 +145,15 @@ class Factory(Stores):
     @cached_property
     def releases(self) -> Releases:
         """What becomes of running sessions."""
-        return Releases(allocations=self.allocations, activity=self.activity, events=self.events, outlooks=self.queue_outlooks, policy=self.policies.current)
+        return Releases(
+            allocations=self.allocations,
+            activity=self.activity,
+            events=self.events,
+            notifications=self.notifications,
+            outlooks=self.queue_outlooks,
+            policy=self.policies.current,
+            is_kueue=self.settings.is_kueue,
+        )
 
     @cached_property
     def releaser(self) -> Releaser:
@@ -163,6 +175,11 @@ class Factory(Stores):
     def queue_memory(self) -> QueueMemory:
         """Remembers what the planner saw and found."""
         return QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
+
+    @cached_property
+    def pruner(self) -> Pruner:
+        """Deletes what is old."""
+        return Pruner(database=self.database, retention=RetentionStore(), clock=self.clock)
 
     @cached_property
     def queue_desk(self) -> QueueDesk:
@@ -320,11 +337,31 @@ class Factory(Stores):
             database=self.database,
             allocations=self.allocations,
             devices=self.devices,
+            limits=self.inactivity_limits,
+            releases=self.releases,
+            warnings=self.unused_warnings,
             stops=self.stops,
             audit_trail=self.audit_trail,
             policy=self.policies.current,
             clock=self.clock,
         )
+
+    @cached_property
+    def unused_warnings(self) -> UnusedWarnings:
+        """Tells owners of servers that nobody uses."""
+        return UnusedWarnings(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            notifications=self.notifications,
+            notices=self.notices,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def inactivity_limits(self) -> InactivityLimits:
+        """Finds how long servers may be unused."""
+        return InactivityLimits(catalog=self.catalog, decisions=self.decisions, grants=self.grant_store, policy=self.policies.current)
 
     @cached_property
     def stops(self) -> SessionStops:

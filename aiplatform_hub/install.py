@@ -31,7 +31,7 @@ from aiplatform_hub.hub.helm_values import traits_of_values
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.services.culler.command import MODULE as CULLER_MODULE
-from aiplatform_hub.services.culler.command import asking_us, culler_command
+from aiplatform_hub.services.culler.command import asking_us, culler_command, timeout_seconds
 from aiplatform_hub.web.view_models.formats import notices
 
 HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
@@ -119,7 +119,9 @@ def _settings_of(c: Config) -> Settings:
         return settings
     namespace = settings.namespace if _get(c.AIPlatform, "namespace", "") else str(_get(c.KubeSpawner, "namespace", "") or settings.namespace)
     is_per_user = settings.is_namespace_per_user or bool(_get(c.KubeSpawner, "enable_user_namespaces", False))
-    return replace(settings, namespace=namespace, is_namespace_per_user=is_per_user)
+    cullers = [command for service in _present(c.JupyterHub, "services") if CULLER_MODULE in (command := service.get("command") or [])]
+    inactive_minutes = -(-timeout_seconds(cullers[0]) // 60) if cullers else 0
+    return replace(settings, namespace=namespace, is_namespace_per_user=is_per_user, stop_inactive_minutes=inactive_minutes)
 
 
 def _set_cluster(c: Config, settings: Settings) -> None:
@@ -214,8 +216,8 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
 
 
 def _culler(settings: Settings, secrets: Secrets, *, is_external: bool) -> dict[str, Any] | None:
-    """Return the culler's service; None where it is off, or where an entry of the operator's or the chart's runs it."""
-    if not settings.stop_inactive_minutes or settings.place is Place.CLUSTER:
+    """Return the culler's service; None where an entry of the operator's or the chart's runs it, or where it is started without its token."""
+    if settings.place is Place.CLUSTER:
         return None
     culler: dict[str, Any] = {"name": "culler", "display": False}
     if is_external:

@@ -48,7 +48,7 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-RELEASES_OF = ("idle", "session_cap", "class_begins")
+RELEASES_OF = ("idle", "session_cap", "class_begins", "preempted")
 """Why the keeper ends sessions."""
 TICKS = (
     "heartbeat",
@@ -66,6 +66,7 @@ TICKS = (
     "notices",
     "grace",
     "estimates",
+    "prune",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

@@ -249,7 +249,7 @@ def _allowed(field: Any) -> str:
     if field.annotation is bool:
         return "`true` or `false`"
     if annotation.startswith("dict"):
-        inner = next(each for each in field.annotation.__args__[1].__metadata__ if isinstance(each, Number))
+        inner = next(each for each in field.annotation.__args__[1].__metadata__ if isinstance(each, Length | Number))
         return f"a mapping from names to {inner.words}"
     if annotation.startswith("list"):
         return "a list of [reservations](#reservations)"

@@ -29,6 +29,8 @@ LEAST_IDLE_SECONDS = 10 * MINUTE_SECONDS
 """No idle GPUs are taken earlier."""
 LEAST_WARNING_SECONDS = 5 * MINUTE_SECONDS
 """Nobody is warned later."""
+LEAST_INACTIVE_SECONDS = 10 * MINUTE_SECONDS
+"""No unused server ends earlier: the hub may hear of its use five minutes late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Length:
             raise ValueError(f"must be a length of time with its unit, for example {example}" + (f", or {NEVER}" if self.can_be_never else ""))
         seconds = parse_length(repeated(value))
         if seconds < self.least_seconds:
-            raise ValueError(f"is {repeated(value)}; it must be {format_length(self.least_seconds)} or more")
+            never = f", or {NEVER}" if self.can_be_never else ""
+            raise ValueError(f"is {repeated(value)}; it must be {format_length(self.least_seconds)} or more{never}")
         if seconds > self.most_seconds:
             raise ValueError(f"is {repeated(value)}; it must be at most {format_length(self.most_seconds)}")
         return seconds
@@ -91,6 +94,7 @@ class Number:
 Weight = Annotated[float, Number(0.001, 1000)]
 Fraction = Annotated[float, Number(0, 1)]
 Gpus = Annotated[int, Number(0, 10000, is_whole=True)]
+Inactivity = Annotated[float | None, Length(LEAST_INACTIVE_SECONDS, can_be_never=True)]
 
 
 class _Strict(BaseModel):
@@ -148,8 +152,12 @@ class PolicyModel(_Strict):
     guaranteed: Annotated[float, Length()] = SHIPPED.guaranteed_seconds
     idle_after: Annotated[float | None, Length(LEAST_IDLE_SECONDS, can_be_never=True)] = SHIPPED.idle_after_seconds
     idle_below_percent: Annotated[float, Number(0.1, 100)] = SHIPPED.idle_below_percent
+    idle_growth_below_mib: Annotated[float, Number(0.001, 1048576)] = SHIPPED.idle_growth_below_mib
     idle_warning: Annotated[float, Length(LEAST_WARNING_SECONDS, 6 * HOUR_SECONDS)] = SHIPPED.idle_warning_seconds
     project_limits: dict[Text, Gpus] = {}
+    project_inactive_after: dict[Text, Inactivity] = {}
+    tier_inactive_after: dict[Text, Inactivity] = {}
+    environment_template_inactive_after: dict[Text, Inactivity] = {}
     reservations: list[ReservationModel] = []
 
     def laid_over(self, base: Policy) -> Policy:
@@ -157,6 +165,7 @@ class PolicyModel(_Strict):
         return replace(base, **{field_of(key): _domain_value(getattr(self, key)) for key in self.model_fields_set})
 
 
+_INACTIVE_KEYS = ("project_inactive_after", "tier_inactive_after", "environment_template_inactive_after")
 _FIELDS = {field.name for field in fields(Policy)}
 
 
@@ -255,6 +264,14 @@ def _contradictions(policy: Policy, said: AbstractSet[str], wrong: AbstractSet[s
         key = next((key for key in (low, high) if key in said), None)
         if key is not None and not wrong & {low, high} and low_seconds is not None and high_seconds is not None and low_seconds > high_seconds:
             yield key, f"{low} ({format_length(low_seconds)}) is longer than {high} ({format_length(high_seconds)}), {why}"
+    for key in _INACTIVE_KEYS if "idle_warning" not in wrong else ():
+        for name, seconds in getattr(policy, field_of(key)).items():
+            if seconds is not None and seconds < policy.idle_warning_seconds and said & {key, "idle_warning"}:
+                yield key if key in said else "idle_warning", _too_short_to_warn(f"{key}.{name}", seconds, policy.idle_warning_seconds)
+
+
+def _too_short_to_warn(what: str, seconds: float, warning_seconds: float) -> str:
+    return f"{what} ({format_length(seconds)}) is shorter than idle_warning ({format_length(warning_seconds)}), which is its end"
 
 
 def _unknown_names(content: Mapping[str, Any], catalog: Catalog) -> Iterator[tuple[KeyPath, str]]:
@@ -264,6 +281,9 @@ def _unknown_names(content: Mapping[str, Any], catalog: Catalog) -> Iterator[tup
         ("project_shares", "project", catalog.projects),
         ("project_limits", "project", catalog.projects),
         ("gpu_type_weights", "GPU type", catalog.gpu_types),
+        ("project_inactive_after", "project", catalog.projects),
+        ("tier_inactive_after", "tier", catalog.tiers),
+        ("environment_template_inactive_after", "environment template", catalog.environment_templates),
     ):
         named += [((key, name), what, name, known) for name in _names(content.get(key))]
     windows = content.get("reservations")

@@ -45,7 +45,7 @@ def _words(key: str, value: Any) -> str:
     if isinstance(value, int | float):
         return f"{value:g}" if key == field_of(key) else format_length(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {amount:g}" for name, amount in sorted(value.items())) or NONE
+        return ", ".join(f"{name} {_words(key, amount)}" for name, amount in sorted(value.items())) or NONE
     return "; ".join(window_words(window) for window in value) or NONE
 
 

@@ -178,7 +178,12 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
     print_table([{**step, "at": local(step["at"])} for step in found["history"]], {"at": "when", "to": "state", "cause": "why", "actor": "by"})
 
 
-_WHY = {"idle": "its GPUs are idle", "session_cap": "it is over the longest time of a session", "class_begins": "a class begins"}
+_WHY = {
+    "idle": "its GPUs are idle",
+    "session_cap": "it is over the longest time of a session",
+    "class_begins": "a class begins",
+    "preempted": "the cluster's queue wants its GPUs back; it then waits in line again",
+}
 
 
 def _kept(release: Mapping[str, Any] | None) -> dict[str, str]:

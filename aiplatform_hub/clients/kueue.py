@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from aiplatform_hub.clients.kubernetes.access import KubernetesApi, MissingError, MissingRightError, RefusedError
-from aiplatform_hub.clients.kubernetes.workloads import SELECTOR, body_of, flavour_of, positions_of, spec_of, work_of, workload_name
+from aiplatform_hub.clients.kubernetes.workloads import SELECTOR, body_of, flavour_of, is_anybody_waiting, positions_of, spec_of, work_of, workload_name
 from aiplatform_hub.domain.kueue import Answer, Change, ChangeKind, Phase, Work, warnings
 from aiplatform_hub.errors import AIPlatformError, ServiceUnavailableError
 
@@ -81,6 +81,7 @@ class KueueClient:
         return Answer(
             works=works,
             positions=await self._positions(works),
+            is_anybody_waiting=await self._is_anybody_waiting(works),
             flavours={item["metadata"]["name"]: flavour_of(item, nodes) for item in flavours["items"]},
         )
 
@@ -96,6 +97,16 @@ class KueueClient:
             self._tell_once(str(error), "Places in Kueue's queue are not known: %s", error)
             return {}
         return positions_of(summaries, works)
+
+    async def _is_anybody_waiting(self, works: Mapping[UUID, Work]) -> bool:
+        """Return whether somebody waits in any ClusterQueue; asked only while one of ours is to make room."""
+        if not any(work.is_preempted and work.phase is Phase.EVICTED for work in works.values()):
+            return True
+        try:
+            return is_anybody_waiting((await self._api.get(f"{KUEUE}/clusterqueues"))["items"])
+        except (MissingRightError, RefusedError) as error:
+            self._tell_once(str(error), "Whether a preemption is still needed is not known, so it is carried out: %s", error)
+            return True
 
     async def _warn(self, queue: str) -> None:
         """Say once what of a queue's set-up works against people."""

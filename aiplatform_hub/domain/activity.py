@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-LONGEST_GAP = timedelta(seconds=45)
-"""What a sample may say of the time before it; of a longer one nothing is known."""
+SAMPLE_PERIOD = timedelta(seconds=15)
+"""Time between two looks at the GPUs."""
+LONGEST_GAP = SAMPLE_PERIOD + timedelta(seconds=5)
+"""What a sample may say of the time before it: that of one look, which may be late by this much. Where a look is missing, nothing is known."""
 
 
 class Activity(StrEnum):
@@ -49,10 +51,12 @@ class ActivityInterval:
     """The most memory that its GPUs together had in use; None without a sample."""
 
 
-def activity_of(devices: Iterable[str], before: Mapping[str, GpuSample], now: Mapping[str, GpuSample], *, below_percent: float) -> Activity:
+def activity_of(
+    devices: Iterable[str], before: Mapping[str, GpuSample], now: Mapping[str, GpuSample], *, below_percent: float, growth_below_bytes: float
+) -> Activity:
     """Return what a session's GPUs did up to their latest samples.
 
-    Idle is every GPU below the threshold, none of which has more memory in use than before. A GPU without a sample makes
+    Idle is every GPU below the threshold, of none of which the memory in use grew. A GPU without a sample makes
     it unknown, and so does one of which nobody knows whether its memory grew.
 
     Parameters
@@ -65,6 +69,8 @@ def activity_of(devices: Iterable[str], before: Mapping[str, GpuSample], now: Ma
         The latest sample of each GPU.
     below_percent
         Utilisation at and above which a GPU is used.
+    growth_below_bytes
+        What the memory in use of a GPU must have grown by since its sample before to count as growth.
     """
     mine = tuple(devices)
     if not mine or any(device not in now for device in mine):
@@ -72,7 +78,7 @@ def activity_of(devices: Iterable[str], before: Mapping[str, GpuSample], now: Ma
     if any(now[device].utilisation_percent >= below_percent for device in mine):
         return Activity.USED
     recent = {device: before[device] for device in mine if device in before and timedelta() < now[device].at - before[device].at <= LONGEST_GAP}
-    if any(now[device].memory_bytes > sample.memory_bytes for device, sample in recent.items()):
+    if any(now[device].memory_bytes - sample.memory_bytes >= growth_below_bytes for device, sample in recent.items()):
         return Activity.USED
     return Activity.IDLE if len(recent) == len(mine) else Activity.UNKNOWN
 

@@ -12,9 +12,8 @@ from aiplatform_hub.domain.catalog import OTHER_GPU_TYPE, SIMULATED_GPU_TYPE, Gp
 from aiplatform_hub.domain.node_shapes import NodeShape, widest
 from aiplatform_hub.domain.nodes import NodeView
 from aiplatform_hub.domain.pods import GPU_RESOURCE
-from aiplatform_hub.domain.units import GIB
+from aiplatform_hub.domain.units import GIB, MIB
 
-_MIB = 1024**2
 _NOTHING: frozenset[int] = frozenset()
 
 
@@ -179,7 +178,7 @@ class _Board:
         return GpuDevice(
             uuid=slot_id(self.node.name, self.resource, index),
             gpu_type=self.gpu_type,
-            memory_bytes=int(memory) * _MIB if memory.isdecimal() else 0,
+            memory_bytes=int(memory) * MIB if memory.isdecimal() else 0,
             is_healthy=is_healthy,
             index=index,
             product_name=self.product_name,

@@ -30,7 +30,7 @@ class Survey:
     @property
     def starts(self) -> tuple[tuple[Allocation, Eligible], ...]:
         """Requests that start now: those without GPUs, then those of the plan in its order."""
-        by_id = {line_id(a.id): a for a in self.view.queued}
+        by_id = {line_id(a.id): a for a in self.view.queued} if self.plan.starts else {}
         free_of_gpus = [a for a in self.view.queued if not a.request.gpus]
         planned = [by_id[start.request_id] for start in self.plan.starts if start.request_id in by_id]
         return tuple((a, verdict) for a in (*free_of_gpus, *planned) if isinstance(verdict := self.judged[a.id], Eligible))
@@ -70,21 +70,26 @@ class Survey:
         gone
             Requests that have left the queue since.
         """
-        decisions, left, rooms = {each.request_id: each for each in self.plan.decisions}, self._left(), Rooms(self.line)
+        told, rooms = _Reasons(self._left()), Rooms(self.line)
         asked = {each.id: each for each in self.line.waiting} if rooms.is_any_bound else {}
-        last = len(decisions)
-        placed = sorted((d.position if (d := decisions.get(line_id(a.id))) else last, n) for n, a in enumerate(self.view.queued))
         entries: list[QueueEntry] = []
-        for _, number in placed:
-            allocation = self.view.queued[number]
+        for allocation, decision in self._in_order():
             verdict = self.judged[allocation.id]
-            if allocation.id not in gone and not isinstance(verdict, EndCause):
-                decision = decisions.get(line_id(allocation.id))
-                reason = verdict if isinstance(verdict, WaitReason) else _reason(allocation, decision, left)
-                if asked and decision is not None and decision.code is ReasonCode.TAKEN and (room := rooms.of(asked[decision.request_id])) is not None:
-                    reason = replace(reason, room_by_seconds=room.by_seconds, room_of=room.sessions)
-                entries.append(QueueEntry(allocation.id, len(entries) + 1, reason))
+            if (gone and allocation.id in gone) or isinstance(verdict, EndCause):
+                continue
+            reason = verdict if isinstance(verdict, WaitReason) else told.of(allocation, decision)
+            if asked and decision is not None and decision.code is ReasonCode.TAKEN and (room := rooms.of(asked[decision.request_id])) is not None:
+                reason = replace(reason, room_by_seconds=room.by_seconds, room_of=room.sessions)
+            entries.append(QueueEntry(allocation.id, len(entries) + 1, reason))
         return tuple(entries)
+
+    def _in_order(self) -> list[tuple[Allocation, Decision | None]]:
+        """Return who waits with what the plan says, in the planner's order."""
+        decisions = {each.request_id: each for each in self.plan.decisions}
+        last = len(decisions)
+        rows = [(allocation, decisions.get(line_id(allocation.id))) for allocation in self.view.queued]
+        places = [last if decision is None else decision.position for _, decision in rows]
+        return [rows[number] for number in sorted(range(len(rows)), key=places.__getitem__)]
 
     @property
     def free(self) -> dict[str, int]:
@@ -96,7 +101,7 @@ class Survey:
         return self._most_after(self.plan.starts)
 
     def _most_after(self, starts: Iterable[Start]) -> dict[str, int]:
-        gpus = {line_id(a.id): a.request.gpus for a in self.view.queued}
+        gpus = {request.id: request.gpus for request in self.line.waiting} if starts else {}
         free = {node.name: node.gpus for node in self.line.nodes}
         for running in self.line.running:
             free[running.node] -= running.gpus
@@ -119,14 +124,24 @@ _CODES = {
 """What the planner's codes are called here; the others have the same names."""
 
 
-def _reason(allocation: Allocation, decision: Decision | None, left: Mapping[str, int]) -> WaitReason:
-    request = allocation.request
-    if decision is None:
-        return WaitReason(WaitCode.CAPACITY, requested=str(request.gpus))
-    return WaitReason(
-        code=_CODES.get(decision.code) or WaitCode(decision.code.value),
-        requested=str(request.gpus),
-        free=str(left.get(request.gpu_type or "", 0)),
-        until_seconds=decision.until_seconds,
-        because_of=decision.because_of,
-    )
+class _Reasons:
+    """Says why requests wait; what is the same for several is said once."""
+
+    def __init__(self, left: Mapping[str, int]) -> None:
+        self._left = left
+        self._known: dict[tuple[object, ...], WaitReason] = {}
+
+    def of(self, allocation: Allocation, decision: Decision | None) -> WaitReason:
+        request = allocation.request
+        if decision is None:
+            return WaitReason(WaitCode.CAPACITY, requested=str(request.gpus))
+        key = (decision.code, request.gpus, request.gpu_type, decision.until_seconds, decision.because_of)
+        if key not in self._known:
+            self._known[key] = WaitReason(
+                code=_CODES.get(decision.code) or WaitCode(decision.code.value),
+                requested=str(request.gpus),
+                free=str(self._left.get(request.gpu_type or "", 0)),
+                until_seconds=decision.until_seconds,
+                because_of=decision.because_of,
+            )
+        return self._known[key]

@@ -53,6 +53,7 @@ class Eligibility:
         self._around = around
         self._limits: dict[tuple[int, str], tuple[tuple[Limit, Decimal], ...]] = {}
         self._judged: dict[tuple[int, LaunchRequest], Judgement] = {}
+        self._resolved: dict[tuple[frozenset[str], LaunchRequest], LaunchRequest | EndCause] = {}
         self._by_user: dict[int, list[Allocation]] = {}
         self._by_project: dict[str, list[Allocation]] = {}
         for allocation in around.open:
@@ -76,7 +77,10 @@ class Eligibility:
         return verdict
 
     def _judge(self, stored: LaunchRequest, caller: Caller) -> Judgement:
-        request = _resolved(stored, caller, self._around.catalog)
+        key = (caller.groups, stored)  # nothing else of the person decides what their options mean
+        request = self._resolved.get(key)
+        if request is None:
+            request = self._resolved[key] = _resolved(stored, caller, self._around.catalog)
         if isinstance(request, EndCause):
             return request
         found = (_over(request, limit, used) for limit, used in self._used(caller, request.project))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 
@@ -18,6 +19,11 @@ class Opening(StrEnum):
     NOT_YET = "not_yet"
     TOO_LATE = "too_late"
     UNKNOWN = "unknown"
+
+
+def turn_key(allocation_id: UUID) -> str:
+    """Return the key of the notice that tells an owner that their turn has come, and until when to open it."""
+    return f"turn_came:{allocation_id}"
 
 
 def is_watched(allocation: Allocation) -> bool:

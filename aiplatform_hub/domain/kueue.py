@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -17,6 +18,8 @@ SPAN = 1_000_000
 """How many priorities those who wait share among themselves."""
 STEP = 1000
 """Room left between two of them, so that somebody may come between without a change to the others."""
+SETTLED_AFTER = timedelta(seconds=30)
+"""Age from which an eviction for another Workload is taken back where nobody waits: Kueue counts who waits a little later than it evicts."""
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9.-]+")
 _MISSING = re.compile(r"(\d+) more needed")
 _PENDING_PREEMPTION = re.compile(r"Pending the preemption|WaitingForPreempted")
@@ -68,6 +71,8 @@ class Work:
     """Whether it is being deleted."""
     flavour: str = ""
     """Name of the ResourceFlavor that it was admitted with."""
+    is_preempted: bool = False
+    """Whether it is evicted for another Workload, not because its queue is drained or the like."""
     why: str = ""
     """Kueue's reason and message why it has no quota."""
 
@@ -90,6 +95,8 @@ class Answer:
     positions: Mapping[UUID, int] = field(default_factory=dict)
     """Places of those that wait in their ClusterQueue, others' included, from 0; empty where Kueue does not tell."""
     flavours: Mapping[str, Flavour] = field(default_factory=dict)
+    is_anybody_waiting: bool = True
+    """Whether any ClusterQueue has Workloads that wait, anybody's; true where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,8 @@ class Wish:
     """False for a session that holds its GPUs already."""
     is_active: bool = True
     """False for a request that waits for a limit of its owner's: it must not hold quota."""
+    is_renewed: bool = False
+    """Whether a session whose Workload is evicted goes on, so that it needs another one: Kueue never takes an eviction back."""
 
 
 class ChangeKind(StrEnum):
@@ -193,6 +202,17 @@ def is_ready_for(work: Work | None, wish: Wish) -> bool:
     return work is not None and work.phase is Phase.ADMITTED and not work.is_going and _size(work.asked) == _size(wish.asked)
 
 
+def is_settled(work: Work | None, answer: Answer, since: datetime, now: datetime) -> bool:
+    """Return whether nobody needs the quota any more for which a Workload was evicted: whom it was for has gone, and nobody else waits.
+
+    Parameters
+    ----------
+    since
+        When it was seen that it is evicted.
+    """
+    return work is not None and work.is_preempted and not answer.is_anybody_waiting and now - since >= SETTLED_AFTER
+
+
 def is_of_flavour(device: GpuDevice, flavour: Flavour, node_pools: Mapping[str, NodePool]) -> bool:
     """Return whether a GPU is on a node of a flavour, or on one that an autoscaler would start and whose labels do not speak against it."""
     if device.node is not None:
@@ -267,6 +287,8 @@ def _is_to_go(work: Work, wish: Wish | None) -> bool:
     """Return whether a Workload has nothing to stand for, or holds quota that its request may not have or does not ask for any more."""
     if wish is None:
         return True
+    if wish.is_renewed:
+        return work.phase is Phase.EVICTED
     if not wish.is_waiting or not _has_quota(work):
         return False
     return work.phase is Phase.EVICTED or not wish.is_active or _size(work.asked) != _size(wish.asked)

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.names import is_same_name
+from aiplatform_hub.domain.release import Cause
 from aiplatform_hub.errors import AIPlatformError
 
 FIRST_PAUSE = timedelta(seconds=10)
@@ -61,8 +63,9 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Both of its names."""
-        return f"{self.title} ({self.server_name})" if self.server_name else self.title
+        """Both of its names, where they are two."""
+        is_one = not self.server_name or is_same_name(self.title, self.server_name)
+        return self.title if is_one else f"{self.title} ({self.server_name})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +180,16 @@ def is_current(notice: Notice, allocation: Allocation | None, now: datetime) -> 
     if notice.kind is NoticeKind.TURN_CAME:
         return allocation is not None and allocation.is_open and allocation.opened_at is None
     if notice.kind is NoticeKind.RELEASE_WARNING:
-        return allocation is not None and allocation.is_open
+        return allocation is not None and allocation.is_open and not _is_kept(allocation, notice.detail.get("until"))
     if notice.kind is NoticeKind.INTEREST_EXPIRES:
         return allocation is not None and allocation.is_queued and (allocation.confirmed_at or allocation.requested_at) < notice.at
     return True
+
+
+def _is_kept(allocation: Allocation, until: str | None) -> bool:
+    """Return whether a session was extended beyond the time that a warning named."""
+    kept = allocation.extended_until
+    return kept is not None and until is not None and kept >= datetime.fromisoformat(until)
 
 
 def warned_from(confirmed_at: datetime, interest: timedelta) -> datetime:
@@ -226,12 +235,14 @@ def _start_failed(about: Subject) -> Words:
 def _release_warning(about: Subject) -> Words:
     why = _WARNINGS.get(about.cause, "Its GPUs are needed.")
     when: Sentence = ("It may be stopped from ", about.until, " on.") if about.until else ("It is about to be stopped.",)
-    return Words(f"{about.name} is about to be stopped", ((why,), when, ("Save your work. Its page says whether you can keep it for longer.",)))
+    then = "Open it before, and it stays." if about.cause == Cause.INACTIVE else "Save your work. Its page says whether you can keep it for longer."
+    return Words(f"{about.name} is about to be stopped", ((why,), when, (then,)))
 
 
 def _released(about: Subject) -> Words:
     why = _RELEASES.get(about.cause, "Its GPUs were needed.")
-    return Words(f"{about.name} was stopped", ((why,), ("Files that were saved are still there. Start it again when you need it.",)))
+    then = "It is in the queue again, at its place, and starts again by itself." if about.is_back else "Start it again when you need it."
+    return Words(f"{about.name} was stopped", ((why,), (f"Files that were saved are still there. {then}",)))
 
 
 _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
@@ -255,11 +266,14 @@ _RELEASES: Mapping[str, str] = {
     EndCause.IDLE: "Its GPUs were idle, and somebody waited for them.",
     EndCause.SESSION_CAP: "It had run for the longest time of a session, and somebody waited for its GPUs.",
     EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began.",
+    EndCause.PREEMPTED: "The cluster needed its GPUs for others.",
 }
 _WARNINGS: Mapping[str, str] = {
+    Cause.INACTIVE: "Nobody has used it for a long time.",
     EndCause.IDLE: "Its GPUs are idle.",
     EndCause.SESSION_CAP: "It comes to the longest time of a session.",
     EndCause.CLASS_BEGINS: "A class begins that has reserved its GPUs.",
+    EndCause.PREEMPTED: "The cluster's queue, Kueue, wants its GPUs back for others.",
 }
 
 

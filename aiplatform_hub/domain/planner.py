@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from aiplatform_hub.domain.planner_board import Board
 from aiplatform_hub.domain.queue_order import in_order, is_overdue
-from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Waiting
+from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Verdict, Waiting
 
 MOST_RESERVATIONS = 4
 """How many requests reserve at once, each on a node of its own; on a single machine it is always one."""
@@ -27,6 +25,12 @@ def plan(given: PlannerInput) -> Plan:
     return _Planning(given).run()
 
 
+def verdict_on(given: PlannerInput, request_id: str) -> Verdict:
+    """Return what :func:`plan` says of one request; it plans no further than it has to."""
+    target = next((request for request in reversed(given.waiting) if request.id == request_id), None)
+    return Verdict() if target is None else _Planning(given).run_to(target)
+
+
 class _Planning:
     def __init__(self, given: PlannerInput) -> None:
         self._given = given
@@ -35,10 +39,12 @@ class _Planning:
         self._reservations: dict[str, tuple[Reservation, Waiting]] = {}
         self._closed: dict[str, str] = {}
         self._decisions: list[Decision] = []
+        self._position = 0
 
     def run(self) -> Plan:
         for position, request in enumerate(in_order(self._given, self._board), 1):
-            self._decisions.append(replace(self._decide(request), position=position))
+            self._position = position
+            self._decisions.append(self._decide(request))
         return Plan(
             starts=tuple(self._starts),
             claims=frozenset(self._board.claimed | self._idle_wanted()),
@@ -46,35 +52,55 @@ class _Planning:
             decisions=tuple(self._decisions),
         )
 
+    def run_to(self, target: Waiting) -> Verdict:
+        """Return what becomes of one request."""
+        if self._can_only_wait(target):
+            return Verdict(code=self._taken(target).code)
+        for request in in_order(self._given, self._board):
+            decision = self._decide(request)
+            if request is target:
+                return Verdict(self._starts[-1] if decision.code is ReasonCode.STARTS else None, decision.code)
+            if decision.code in _PLACED and self._can_only_wait(target):
+                break
+        return Verdict(code=self._taken(target).code)
+
+    def _can_only_wait(self, request: Waiting) -> bool:
+        """Whether a request can neither start nor claim nor reserve whatever becomes of the others: room only gets less."""
+        is_refused = bool(request.blocked_by) or not self._board.nodes_for(request) or request.person.project in self._given.policy.project_limits
+        return not is_refused and not self._board.nodes_with_room(request) and not self._is_reserving(request)
+
     def _decide(self, request: Waiting) -> Decision:
         refused = self._refusal(request)
         if refused:
             return refused
-        in_the_way = [self._taken(request)]
+        in_the_way: list[Decision] = []
         for node in self._board.nodes_with_room(request):
             decision = self._try(request, node)
-            if decision.code in {ReasonCode.STARTS, ReasonCode.RELEASE}:
+            if decision.code in _PLACED:
                 return decision
             in_the_way.append(decision)
         if not self._given.policy.backfill:
             self._closed |= {node.name: self._closed.get(node.name, request.id) for node in self._board.nodes_for(request)}
-        return self._reserve(request) or min(in_the_way, key=lambda decision: _TELLING.index(decision.code))
+        reserved = self._reserve(request)
+        if reserved is not None or not in_the_way:
+            return reserved or self._taken(request)
+        return min((self._taken(request), *in_the_way), key=lambda decision: _TELLING.index(decision.code))
 
     def _taken(self, request: Waiting) -> Decision:
         """Return what there is to say where no node has room: a class that keeps GPUs, or nothing."""
         over = self._board.class_over(request)
-        return _decision(request, ReasonCode.TAKEN if over is None else ReasonCode.CLASS, until_seconds=over)
+        return self._decision(request, ReasonCode.TAKEN if over is None else ReasonCode.CLASS, until_seconds=over)
 
     def _refusal(self, request: Waiting) -> Decision | None:
         """Return why the request cannot start whatever comes free; it holds up nobody."""
         if request.blocked_by:
-            return _decision(request, ReasonCode.BLOCKED, because_of=(request.blocked_by,))
+            return self._decision(request, ReasonCode.BLOCKED, because_of=(request.blocked_by,))
         if not self._board.nodes_for(request):
-            return _decision(request, ReasonCode.NEVER_FITS)
+            return self._decision(request, ReasonCode.NEVER_FITS)
         project = request.person.project
         limit = self._given.policy.project_limits.get(project)
         if limit is not None and self._board.held_by_project(project) + request.gpus > limit:
-            return _decision(request, ReasonCode.PROJECT_LIMIT, because_of=(project,))
+            return self._decision(request, ReasonCode.PROJECT_LIMIT, because_of=(project,))
         return None
 
     def _try(self, request: Waiting, node: str) -> Decision:
@@ -84,7 +110,7 @@ class _Planning:
             return held_up
         must_end = self._board.class_end(request, node)
         if must_end is not None and must_end - self._given.now_seconds < self._given.policy.guaranteed_seconds:
-            return _decision(request, ReasonCode.CLASS, node, must_end)
+            return self._decision(request, ReasonCode.CLASS, node, must_end)
         claims = self._claims(request, node)
         if claims is not None:
             return self._place(request, node, claims, must_end)
@@ -93,22 +119,22 @@ class _Planning:
     def _place(self, request: Waiting, node: str, claims: list[Running], must_end: float | None) -> Decision:
         if self._board.place(request, node, claims, must_end):
             self._starts.append(Start(request.id, node, must_end))
-            return _decision(request, ReasonCode.STARTS, node, self._given.now_seconds)
+            return self._decision(request, ReasonCode.STARTS, node, self._given.now_seconds)
         because_of = tuple(session.id for session in claims) or self._board.claimed_on(node)
-        return _decision(request, ReasonCode.RELEASE, node, self._given.now_seconds, because_of)
+        return self._decision(request, ReasonCode.RELEASE, node, self._given.now_seconds, because_of)
 
     def _held_up(self, request: Waiting, node: str) -> Decision | None:
         """Return which reservation of the node the request would delay; a class's own GPUs are never reserved for others."""
         if self._board.is_class_member(request, node):
             return None
         if node in self._closed:
-            return _decision(request, ReasonCode.BEHIND_RESERVATION, node, because_of=(self._closed[node],))
+            return self._decision(request, ReasonCode.BEHIND_RESERVATION, node, because_of=(self._closed[node],))
         if node not in self._reservations:
             return None
         reservation, reserving = self._reservations[node]
         if not self._board.delays(request, reservation, reserving, is_overdue=is_overdue(reserving, self._given)):
             return None
-        return _decision(request, ReasonCode.BEHIND_RESERVATION, node, reservation.from_seconds, (reserving.id,))
+        return self._decision(request, ReasonCode.BEHIND_RESERVATION, node, reservation.from_seconds, (reserving.id,))
 
     def _claims(self, request: Waiting, node: str) -> list[Running] | None:
         """Return the fewest sessions that make room for the request on a node; none if it fits, None if they cannot."""
@@ -128,17 +154,23 @@ class _Planning:
 
     def _reserve(self, request: Waiting) -> Decision | None:
         """Keep for an old request what comes free on the node where it has its GPUs first."""
-        policy, age = self._given.policy, self._given.now_seconds - request.requested_seconds
-        after = policy.reserve_after_seconds if self._board.is_whole_node(request) else policy.reserve_part_after_seconds
-        is_old = is_overdue(request, self._given) or (after is not None and age >= after)
-        if not is_old or len(self._reservations) >= MOST_RESERVATIONS:
+        if len(self._reservations) >= MOST_RESERVATIONS or not self._is_reserving(request):
             return None
         opening = self._board.opening(request, is_overdue=is_overdue(request, self._given), besides=frozenset(self._reservations))
         if opening is None:
             return None
         reservation = Reservation(request.id, opening.node, request.gpus, opening.at_seconds)
         self._reservations[opening.node] = (reservation, request)
-        return _decision(request, ReasonCode.RESERVED, opening.node, opening.at_seconds)
+        return self._decision(request, ReasonCode.RESERVED, opening.node, opening.at_seconds)
+
+    def _is_reserving(self, request: Waiting) -> bool:
+        """Whether a request is so old that GPUs may be kept for it."""
+        policy = self._given.policy
+        after = policy.reserve_after_seconds if self._board.is_whole_node(request) else policy.reserve_part_after_seconds
+        return (after is not None and self._given.now_seconds - request.requested_seconds >= after) or is_overdue(request, self._given)
+
+    def _decision(self, request: Waiting, code: ReasonCode, node: str = "", until_seconds: float | None = None, because_of: tuple[str, ...] = ()) -> Decision:
+        return Decision(request.id, self._position, code, node, until_seconds, because_of)
 
     def _idle_wanted(self) -> set[str]:
         """Return the idle sessions on nodes where somebody could use GPUs, and what is claimed for them so far is not enough."""
@@ -150,13 +182,11 @@ class _Planning:
 
     def _left(self) -> list[Waiting]:
         """Return who waits for GPUs, and has got neither GPUs nor a claim to those that are coming free."""
-        served = {decision.request_id for decision in self._decisions if decision.code in {ReasonCode.STARTS, ReasonCode.RELEASE}}
+        served = {decision.request_id for decision in self._decisions if decision.code in _PLACED}
         return [request for request in self._given.waiting if request.id not in served and not self._refusal(request)]
 
 
+_PLACED = frozenset({ReasonCode.STARTS, ReasonCode.RELEASE})
+"""What the planner says of those who have a place on a node now."""
 _TELLING = (ReasonCode.BEHIND_RESERVATION, ReasonCode.CLASS, ReasonCode.TAKEN)
 """Of several nodes' reasons the one that says most."""
-
-
-def _decision(request: Waiting, code: ReasonCode, node: str = "", until_seconds: float | None = None, because_of: tuple[str, ...] = ()) -> Decision:
-    return Decision(request.id, 0, code, node, until_seconds, because_of)

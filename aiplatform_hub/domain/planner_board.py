@@ -44,6 +44,8 @@ class Board:
         self._takeable = {name: [s for s in sessions if _is_past(s.takeable_from_seconds, self._now)] for name, sessions in self._on_node.items()}
         self._within_reach = {name: free + sum(s.gpus for s in self._takeable[name]) for name, free in self._free.items()}
         self._fitting: dict[tuple[int, str | None], list[Node]] = {}
+        self._whole: dict[tuple[int, str | None], bool] = {}
+        self._room: dict[tuple[int, str | None], list[str]] = {}
         self._placed: list[_Placed] = []
         self._openings: dict[tuple[object, ...], Opening | None] = {}
         self._ends_by: dict[tuple[object, ...], list[tuple[float, int]]] = {}
@@ -58,9 +60,19 @@ class Board:
         return self._fitting[key]
 
     def nodes_with_room(self, request: Waiting) -> list[str]:
-        """Return the nodes that might have the GPUs now, the fullest first, so that large gaps stay whole."""
-        room = [node.name for node in self.nodes_for(request) if self._within_reach[node.name] >= request.gpus]
-        return sorted(room, key=lambda name: (self._free[name], name))
+        """Return the nodes that might have the GPUs now: those with the least loss first, of equal ones the fullest, so that large gaps stay whole."""
+        key = (request.gpus, request.gpu_type)
+        if key not in self._room:
+            room = [node.name for node in self.nodes_for(request) if self._within_reach[node.name] >= request.gpus]
+            self._room[key] = sorted(room, key=lambda name: (self._loss(request, name), self._free[name], name)) if len(room) > 1 else room
+        return self._room[key]
+
+    def _loss(self, request: Waiting, node: str) -> int:
+        """Return what it takes to have the GPUs on a node: 0 nothing, 1 what ends or is idle, 2 a new node, 3 somebody's work."""
+        if self._free[node] >= request.gpus:
+            return 2 if self._nodes[node].is_yet_to_start else 0
+        unused = sum(s.gpus for s in self._takeable[node] if (s.is_ending or s.is_idle) and s.id not in self.claimed)
+        return 1 if self._free[node] + unused >= request.gpus and not self._nodes[node].is_yet_to_start else 3
 
     def free(self, request: Waiting, node: str) -> int:
         """Return how many GPUs of a node the request may count on now, without those that a class keeps."""
@@ -72,7 +84,10 @@ class Board:
 
     def is_whole_node(self, request: Waiting) -> bool:
         """Whether no node that the request may have is larger than it."""
-        return request.gpus > 1 and max((node.gpus for node in self.nodes_for(request)), default=0) == request.gpus
+        key = (request.gpus, request.gpu_type)
+        if key not in self._whole:
+            self._whole[key] = request.gpus > 1 and max((node.gpus for node in self.nodes_for(request)), default=0) == request.gpus
+        return self._whole[key]
 
     def takeable(self, request: Waiting, node: str, *, is_overdue: bool) -> list[Running]:
         """Return the sessions of a node whose GPUs the request may have now: those that end anyway first, then idle ones, then of those who are least entitled."""
@@ -90,6 +105,7 @@ class Board:
         self.claimed |= {session.id for session in claims}
         self._free[node] += sum(session.gpus for session in claims) - request.gpus
         self._within_reach[node] -= request.gpus
+        self._room.clear()
         self._placed.append(_Placed(request.person, node, request.gpus, self._now + request.safe_seconds, must_end_seconds))
         is_there = self._at_once[node] >= request.gpus
         self._at_once[node] -= max(0, min(self._at_once[node], request.gpus))
@@ -143,6 +159,8 @@ class Board:
 
     def class_over(self, request: Waiting) -> float | None:
         """Return when the classes that keep GPUs from this request now are over; None if there are none."""
+        if not self.given.policy.reservations:
+            return None
         types = {node.gpu_type for node in self.nodes_for(request)}
         ends = [
             w.end_seconds for w in self.given.policy.reservations if self._is_on(w) and w.project != request.person.project and w.gpu_type in {None, *types}
@@ -151,6 +169,8 @@ class Board:
 
     def is_class_member(self, request: Waiting, node: str) -> bool:
         """Whether GPUs are kept now for the request's project and not yet used up."""
+        if not self.given.policy.reservations:
+            return False
         gpu_type, project = self._type_of(node), request.person.project
         return any(w.project == project and self._left(w, gpu_type) >= request.gpus for w in self.given.policy.reservations if self._is_on(w))
 

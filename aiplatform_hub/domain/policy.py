@@ -103,10 +103,21 @@ class Policy:
     """Idleness after which a session's GPUs may be taken, 600 s or more, its warning included; None is never. In seconds."""
     idle_below_percent: float = 5.0
     """Utilisation below which a GPU is idle, in percent; a session is idle while all its GPUs are, and no memory of theirs grows."""
+    idle_growth_below_mib: float = 1.0
+    """Growth of a GPU's memory in use from one look to the next, 15 s later, below which it counts as none, in MiB.
+
+    What a driver or allocator keeps of its own comes and goes by less; CUDA takes memory for data in steps of 2 MiB.
+    """
     idle_warning_seconds: float = 5 * MINUTE_SECONDS
     """The end of that time in which its owner is warned, and time between warning and release at a cap. In seconds."""
     project_limits: Mapping[str, int] = field(default_factory=dict)
     """GPUs that a project may hold at once; projects not named have no limit."""
+    project_inactive_after_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """Time after which a project's session without GPUs ends that nobody uses, by project, before any other such limit; None is never. In seconds."""
+    tier_inactive_after_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """The same by the tier that its owner had when it started, for projects not named; None is never. In seconds."""
+    environment_template_inactive_after_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """The same by environment template, for projects and tiers not named; for the rest `stop_inactive_minutes` or `cull.timeout` counts; None is never. In seconds."""
     reservations: tuple[ClassReservation, ...] = ()
     """Windows of GPUs for a project."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person, entitlements
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queue_values import Running, Waiting
-from aiplatform_hub.domain.release import Action, Cause, SessionFacts, verdict
+from aiplatform_hub.domain.release import NOT_FOR_US, Action, Cause, SessionFacts, verdict
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
 
 
@@ -40,8 +40,7 @@ def running(session: HeldSession, lengths: SessionLengths, policy: Policy) -> Ru
     """Return a session as the planner sees it: when it probably ends, and from when somebody who waits may have its GPUs."""
     facts = session.facts
     found = verdict(facts, policy, is_somebody_waiting=True)
-    is_class = found.why is Cause.CLASS
-    takeable = None if is_class else found.deadline_seconds
+    takeable = None if found.why in NOT_FOR_US else found.deadline_seconds
     remaining = lengths.remaining_seconds(session.kind, facts.now_seconds - facts.started_seconds, policy.reserve_quantile)
     if facts.idle_since_seconds is not None and takeable is not None:
         remaining = max(0.0, takeable - facts.now_seconds)

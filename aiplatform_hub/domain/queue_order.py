@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heapify, heappop, heapreplace
 
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner_board import Board
 from aiplatform_hub.domain.queue_values import PlannerInput, Waiting
 
-Key = tuple[float, ...]
+_PROMISED, _OVERDUE, _PROMOTED, _OTHERS = -1, 0, 1, 2
+
+Place = tuple[float, float]
+"""What orders requests before the turns of their owners do."""
+Rest = tuple[float | str, ...]
+"""What orders requests of one place whose owners' turns are equal; it ends with the id, so that no two are equal."""
 
 
 def is_overdue(request: Waiting, given: PlannerInput) -> bool:
@@ -18,8 +23,8 @@ def is_overdue(request: Waiting, given: PlannerInput) -> bool:
     return after is not None and given.now_seconds - request.requested_seconds >= after
 
 
-def in_order(given: PlannerInput, board: Board) -> list[Waiting]:
-    """Return the requests, the one that is next first.
+def in_order(given: PlannerInput, board: Board) -> Iterable[Waiting]:
+    """Return the requests, the one that is next first. Places are found at once, by the board as it is; the rest of the order as it is asked for.
 
     Requests for which sessions are being stopped come first, so that nobody is stopped in vain. Then come overdue ones, then those
     for a whole node that are old enough for it or would keep little idle (GPUs that come free one by one would pass them for ever),
@@ -28,44 +33,116 @@ def in_order(given: PlannerInput, board: Board) -> list[Waiting]:
     probably use, the least first, then by submit time. While few wait, those expected to last longest come before the others,
     so that the GPUs have work when nobody is there to ask for more.
     """
-    is_short = _asked(given.waiting) <= given.policy.short_queue_fraction * sum(node.gpus for node in given.nodes)
-    keys = {request.id: (*_key(request, given, board, is_short=is_short), request.requested_seconds, request.id) for request in given.waiting}
-    order = sorted(given.waiting, key=lambda request: keys[request.id])
     if not given.policy.is_fair:
-        return order
-    turns = _turns(order, given)
-    return sorted(order, key=lambda request: (*keys[request.id][:2], turns[request.id], *keys[request.id][2:]))
+        return sorted(given.waiting, key=lambda request: (_group(request, given, board), request.requested_seconds, request.id))
+    return _unfolded(_placed(given, board), _rest(given, is_short=_is_short(given)))
 
 
-def _turns(order: Iterable[Waiting], given: PlannerInput) -> dict[str, int]:
-    """Return how many GPUs the owner of each request holds and would have if its own requests before it had started."""
-    held: Counter[Person] = Counter()
-    for session in given.running:
-        held[session.person] += session.gpus
-    turns: dict[str, int] = {}
-    for request in order:
-        turns[request.id] = held[request.person]
-        held[request.person] += 0 if request.blocked_by else request.gpus
-    return turns
+class _Owner:
+    """Somebody with requests, and the GPUs that they hold or would have had by then."""
+
+    __slots__ = ("held", "rank")
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self.held = 0
 
 
-def _asked(waiting: Iterable[Waiting]) -> int:
-    return sum(request.gpus for request in waiting if not request.blocked_by)
+class _Owners:
+    """Finds them by the identity of the person first: hashing a person takes most of the time that ordering takes."""
+
+    def __init__(self, given: PlannerInput) -> None:
+        self._ranks = given.ranks
+        self._by_person: dict[Person, _Owner] = {}
+        self.by_id: dict[int, _Owner] = {}
+        for session in given.running:
+            self.of(session.person).held += session.gpus
+
+    def of(self, person: Person) -> _Owner:
+        owner = self.by_id.get(id(person))
+        if owner is None:
+            owner = self._by_person.get(person)
+            if owner is None:
+                owner = self._by_person[person] = _Owner(self._ranks[person])
+            self.by_id[id(person)] = owner
+        return owner
 
 
-def _key(request: Waiting, given: PlannerInput, board: Board, *, is_short: bool) -> Key:
-    policy = given.policy
+def _placed(given: PlannerInput, board: Board) -> dict[Place, list[tuple[_Owner, Waiting]]]:
+    """Return the requests by their places."""
+    owners, is_short, places = _Owners(given), _is_short(given), dict[Place, list[tuple[_Owner, Waiting]]]()
+    known, of = owners.by_id, owners.of
+    others: dict[float, list[tuple[_Owner, Waiting]]] = {}
+    for request in given.waiting:
+        person = request.person
+        owner = known.get(id(person)) or of(person)
+        group = _group(request, given, board)
+        if group == _OTHERS:
+            others.setdefault(-request.expected_seconds if is_short else owner.rank, []).append((owner, request))
+        else:
+            places.setdefault((group, request.requested_seconds), []).append((owner, request))
+    return places | {(_OTHERS, second): rows for second, rows in others.items()}
+
+
+def _unfolded(places: dict[Place, list[tuple[_Owner, Waiting]]], rest: Callable[[Waiting, int], Rest]) -> Iterator[Waiting]:
+    """Yield the requests place by place; those of one place in turns of their owners."""
+    for place in sorted(places):
+        rows = places[place]
+        if len(rows) == 1:
+            owner, request = rows[0]
+            owner.held += 0 if request.blocked_by else request.gpus
+            yield request
+        else:
+            yield from _in_turns(rows, rest, int(place[0]))
+
+
+def _in_turns(rows: list[tuple[_Owner, Waiting]], rest: Callable[[Waiting, int], Rest], group: int) -> Iterator[Waiting]:
+    """Yield requests of one place, each time that of the owner who would have the fewest GPUs by then."""
+    own: dict[_Owner, list[tuple[Rest, Waiting]]] = {}
+    for owner, request in rows:
+        own.setdefault(owner, []).append((rest(request, group), request))
+    for mine in own.values():
+        mine.sort(key=_first, reverse=True)
+    heap = [(owner.held, mine[-1][0], owner, mine) for owner, mine in own.items()]
+    heapify(heap)
+    while heap:
+        _, _, owner, mine = heap[0]
+        request = mine.pop()[1]
+        owner.held += 0 if request.blocked_by else request.gpus
+        if mine:
+            heapreplace(heap, (owner.held, mine[-1][0], owner, mine))
+        else:
+            heappop(heap)
+        yield request
+
+
+def _first(row: tuple[Rest, Waiting]) -> Rest:
+    return row[0]
+
+
+def _rest(given: PlannerInput, *, is_short: bool) -> Callable[[Waiting, int], Rest]:
+    is_by_use = given.policy.is_shortest_first and not is_short
+
+    def rest(request: Waiting, group: int) -> Rest:
+        if group != _OTHERS:
+            return (request.id,)
+        return (request.gpus * request.expected_seconds if is_by_use else 0.0, request.requested_seconds, request.id)
+
+    return rest
+
+
+def _is_short(given: PlannerInput) -> bool:
+    """Whether so few wait that the longest come first."""
+    asked = sum([request.gpus for request in given.waiting if not request.blocked_by])
+    return asked <= given.policy.short_queue_fraction * sum(node.gpus for node in given.nodes)
+
+
+def _group(request: Waiting, given: PlannerInput, board: Board) -> int:
     if request.is_promised:
-        return (-1,)
+        return _PROMISED
     if is_overdue(request, given):
-        return (0,)
-    if is_promoted(request, given, board):
-        return (1,)
-    if not policy.is_fair:
-        return (2,)
-    if is_short:
-        return (2, -request.expected_seconds)
-    return (2, given.ranks[request.person], request.gpus * request.expected_seconds if policy.is_shortest_first else 0.0)
+        return _OVERDUE
+    return _PROMOTED if request.gpus > 1 and is_promoted(request, given, board) else _OTHERS
 
 
 def is_promoted(request: Waiting, given: PlannerInput, board: Board) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from aiplatform_hub.domain.queue_values import Plan, PlannerInput, ReasonCode
+from aiplatform_hub.domain.queue_values import PlannerInput, ReasonCode
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota_reasons import quantity
 from aiplatform_hub.domain.requests import LaunchRequest
@@ -14,10 +14,8 @@ from aiplatform_hub.errors import QUEUE, CapacityError, QueueFullError, Reason
 QUEUE_IT = "Queue it on the Launch page: it starts by itself when its turn comes."
 
 
-def behind(request: LaunchRequest, line: PlannerInput, planned: Plan, request_id: str) -> Reason:
+def behind(request: LaunchRequest, line: PlannerInput, code: ReasonCode | None, request_id: str) -> Reason:
     """Return the reason that what is free is somebody else's to take."""
-    decision = next((each for each in planned.decisions if each.request_id == request_id), None)
-    code = None if decision is None else decision.code
     message = _KEPT.get(code, _waited_for)(request, line, request_id)
     return Reason(CapacityError.code, message, dimension="gpus", scope="machine", requested=str(request.gpus), remedies=(QUEUE_IT,), remedy_codes=(QUEUE,))
 

@@ -37,7 +37,7 @@ class Reader:
 
 
 def waiting_sentence(entry: QueueEntry, gpu_type: str | None, reader: Reader) -> str:
-    """Return the place of a request and why it does not start yet.
+    """Return the place of a request and why it does not start yet; how long it will wait is told beside it, by its estimate.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _short(dimension: str, amount: Decimal) -> str:
 
 
 def _expected(reason: WaitReason, reader: Reader, words: str) -> str:
-    """Say when something is expected; nothing where nobody knows."""
+    """Say when something of others is expected; nothing where nobody knows."""
     if reason.until_seconds is None:
         return ""
     left = reason.until_seconds - reader.now.timestamp()
@@ -111,7 +111,7 @@ def _expected(reason: WaitReason, reader: Reader, words: str) -> str:
 
 def _capacity(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:
     free = _is_free(reason)
-    return f"Waiting for {_wanted(reason, gpu_type)}{f': {free}' if free else ''}{_room(reason, reader)}.{_expected(reason, reader, 'Expected')}"
+    return f"Waiting for {_wanted(reason, gpu_type)}{f': {free}' if free else ''}{_room(reason, reader)}."
 
 
 def _room(reason: WaitReason, reader: Reader) -> str:
@@ -131,15 +131,17 @@ def _behind(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:
     return f"Waiting for {_wanted(reason, gpu_type)}{free}, but starting now would delay {whose}.{_expected(reason, reader, 'That one is expected to start')}"
 
 
-def _reserved(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:
+def _reserved(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
+    """Say what is kept, and from whom: the planner keeps nothing from those that it looks at first, new ones among them."""
     free = f" {_is_free(reason).capitalize()} now." if _is_free(reason) else ""
-    return f"{_wanted(reason, gpu_type)} {_is(reason)} kept for it as {_they(reason)} free.{free}{_expected(reason, reader, 'Complete')}"
+    kept = f"{_wanted(reason, gpu_type)} {_is(reason)} kept for it as {_they(reason)} free"
+    return f"{kept}, from everybody behind it; who is put before it may still take some.{free}"
 
 
 def _release(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:
     count = len(reason.because_of)
     others = _named(reason, reader) or ("another session" if count == 1 else f"{count} other sessions" if count else "other sessions")
-    return f"Waiting for {_wanted(reason, gpu_type)}: GPUs of {others} are being taken back for it.{_expected(reason, reader, 'Expected')}"
+    return f"Waiting for {_wanted(reason, gpu_type)}: GPUs of {others} are being taken back for it."
 
 
 def _project_limit(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:

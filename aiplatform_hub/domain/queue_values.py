@@ -18,6 +18,8 @@ class Node:
     gpu_type: str
     gpus: int
     """The healthy ones."""
+    is_yet_to_start: bool = False
+    """Whether an autoscaler has to start it first, which takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,16 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a plan says of one request."""
+
+    start: Start | None = None
+    """Where it starts now; None if it does not."""
+    code: ReasonCode | None = None
+    """None of a request that is not in the line."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do now."""
 
@@ -140,6 +152,11 @@ class Plan:
     reservations: tuple[Reservation, ...]
     decisions: tuple[Decision, ...]
     """One for each request, in order."""
+
+    def verdict_on(self, request_id: str) -> Verdict:
+        """Return what it says of one request."""
+        start = next((start for start in self.starts if start.request_id == request_id), None)
+        return Verdict(start, next((each.code for each in self.decisions if each.request_id == request_id), None))
 
     def waiting_before(self, request_id: str) -> tuple[str, ...]:
         """Return who still waits after it and is looked at before a request, in order."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -101,6 +101,18 @@ class QueueEntry:
     """1 is next."""
     reason: WaitReason
 
+    def as_known(self, *, has_estimate: bool) -> QueueEntry:
+        """Return what may be told of it: where no finished session tells how long others last, no instant reckoned from such lengths.
+
+        Parameters
+        ----------
+        has_estimate
+            Whether its wait is estimated: those two say the same, or nothing.
+        """
+        if has_estimate or self.reason.until_seconds is None or self.reason.code is WaitCode.CLASS:
+            return self
+        return replace(self, reason=replace(self.reason, until_seconds=None))
+
 
 LengthKey = tuple[str, str, int]
 """Owner, environment template and GPUs; owner and template are empty where GPUs alone count."""
@@ -191,7 +203,25 @@ def line_id(id_: UUID) -> str:
     return str(id_)
 
 
-def line_of(view: View, outlook: Outlook, policy: Policy) -> PlannerInput:
+class RequestMemory:
+    """Requests as the planner was told of them; one that is as it was is not made anew: there may be a thousand at each look."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Allocation, Waiting]] = {}
+
+    def told(self, queued: Iterable[Allocation], outlook: Outlook) -> tuple[Waiting, ...]:
+        """Return those for GPUs."""
+        known, found = self._known, dict[int, tuple[Allocation, Waiting]]()
+        for allocation in queued:
+            if allocation.request.gpus:
+                before = known.get(id(allocation))
+                before = None if before is None or before[0] is not allocation else before
+                found[id(allocation)] = (allocation, _waiting(allocation, outlook, None if before is None else before[1]))
+        self._known = found
+        return tuple([waiting for _, waiting in found.values()])
+
+
+def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory | None = None) -> PlannerInput:
     """Return what the planner is told: nodes, sessions, and the requests for GPUs, those that wait for something of their own as blocked.
 
     Parameters
@@ -202,18 +232,22 @@ def line_of(view: View, outlook: Outlook, policy: Policy) -> PlannerInput:
         What the dispatcher knows.
     policy
         Whose order it is.
+    memory
+        Of whoever looks often.
     """
     nodes, node_of_device = _nodes(view.capacity)
     holding = [a for a in view.open if a.devices and a.devices[0] in node_of_device]
-    waiting = [a for a in view.queued if a.request.gpus]
+    running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook) for a in holding)
+    waiting = (memory or RequestMemory()).told(view.queued, outlook)
     usage = _usage(view, outlook, policy)
-    for allocation in (*holding, *waiting):
-        usage.setdefault(_person(allocation), 0.0)
+    people = {id(person): person for person in (*[each.person for each in running], *[each.person for each in waiting])}
+    for person in people.values():
+        usage.setdefault(person, 0.0)
     return PlannerInput(
         now_seconds=view.now_seconds,
         nodes=nodes,
-        running=tuple(_running(a, node_of_device[a.devices[0]], view, outlook) for a in holding),
-        waiting=tuple(_waiting(a, outlook) for a in waiting),
+        running=running,
+        waiting=waiting,
         ranks=_ranks(usage, policy),
         policy=policy,
     )
@@ -226,7 +260,13 @@ def _ranks(usage: Mapping[Person, float], policy: Policy) -> dict[Person, int]:
 
 
 def _person(allocation: Allocation) -> Person:
-    return Person(allocation.request.project, allocation.user_name)
+    return _person_of(allocation.request.project, allocation.user_name)
+
+
+@lru_cache(maxsize=8192)
+def _person_of(project: str, user: str) -> Person:
+    """Return the same object for the same person: it is found by that, as hashing one takes long."""
+    return Person(project, user)
 
 
 def _usage(view: View, outlook: Outlook, policy: Policy) -> dict[Person, float]:
@@ -247,11 +287,12 @@ def _nodes(capacity: Capacity) -> tuple[tuple[Node, ...], dict[str, str]]:
     """Return the nodes with what sessions have or could have of each, and the node's name of each device."""
     sizes: dict[tuple[str, str], int] = {}
     names: dict[str, str] = {}
+    yet_to_start = {capacity.node_of(state.device) for state in capacity.devices if state.device.node_pool is not None}
     for state in capacity.devices:
         key = (capacity.node_of(state.device), state.device.gpu_type)
         names[state.device.uuid] = key[0]
         sizes[key] = sizes.get(key, 0) + int(state.is_free or state.held_by is not None)
-    return tuple(Node(name, gpu_type, gpus) for (name, gpu_type), gpus in sizes.items()), names
+    return tuple(Node(name, gpu_type, gpus, name in yet_to_start) for (name, gpu_type), gpus in sizes.items()), names
 
 
 def _running(allocation: Allocation, node: str, view: View, outlook: Outlook) -> Running:
@@ -270,20 +311,30 @@ def _running(allocation: Allocation, node: str, view: View, outlook: Outlook) ->
     )
 
 
-def _waiting(allocation: Allocation, outlook: Outlook) -> Waiting:
+def _waiting(allocation: Allocation, outlook: Outlook, before: Waiting | None) -> Waiting:
+    """Return a request as the planner sees it; the value of before, if nothing has changed."""
     request = allocation.request
     key = (allocation.user_name, request.environment_template, request.gpus)
     length = outlook.lengths.get(key) or outlook.lengths.get(("", "", request.gpus), _UNKNOWN_LENGTH)
+    blocked_by = BLOCKED if outlook.blocked and allocation.id in outlook.blocked else ""
+    is_promised = bool(outlook.promised) and allocation.id in outlook.promised
+    if before is not None and (before.expected_seconds, before.safe_seconds, before.blocked_by, before.is_promised) == (
+        length.expected_seconds,
+        length.safe_seconds,
+        blocked_by,
+        is_promised,
+    ):
+        return before
     return Waiting(
         id=line_id(allocation.id),
-        person=Person(request.project, allocation.user_name),
+        person=_person(allocation),
         gpus=request.gpus,
         gpu_type=request.gpu_type,
         requested_seconds=FRONT_SECONDS if allocation.requeued else _seconds(allocation.queued_at or allocation.requested_at),
         expected_seconds=length.expected_seconds,
         safe_seconds=length.safe_seconds,
-        blocked_by=BLOCKED if allocation.id in outlook.blocked else "",
-        is_promised=allocation.id in outlook.promised,
+        blocked_by=blocked_by,
+        is_promised=is_promised,
     )
 
 

@@ -24,7 +24,7 @@ from aiplatform_hub.domain.limits import (
     usage_against,
 )
 from aiplatform_hub.domain.node_shapes import Oversize
-from aiplatform_hub.domain.planner import plan
+from aiplatform_hub.domain.planner import verdict_on
 from aiplatform_hub.domain.queue_reasons import behind, kueue_first, queue_full
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota_reasons import Situation, Violation, is_none_ready, reason_of
@@ -139,12 +139,12 @@ def _in_turn(request: LaunchRequest, capacity: Capacity, standing: Standing) -> 
         return _not_now((kueue_first(request),), standing)
     devices, must_end = capacity.devices_for(request.gpu_type, request.gpus) if request.gpus else [], None
     if request.gpus and standing.line is not None:
-        planned = standing.plan or plan(standing.line)
-        start = next((start for start in planned.starts if start.request_id == standing.request_id), None)
+        verdict = verdict_on(standing.line, standing.request_id) if standing.plan is None else standing.plan.verdict_on(standing.request_id)
+        start = verdict.start
         devices = [] if start is None else capacity.devices_on(start.node, request.gpus)
         must_end = None if start is None else start.must_end_seconds
         if not devices:
-            return _not_now((behind(request, standing.line, planned, standing.request_id),), standing)
+            return _not_now((behind(request, standing.line, verdict.code, standing.request_id),), standing)
     node_pool = devices[0].node_pool if devices else None
     return Decision(Outcome.ADMIT, devices=tuple(device.uuid for device in devices), node_pool=node_pool, must_end_seconds=must_end)
 

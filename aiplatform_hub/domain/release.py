@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.policy import Policy
+
+HEARD_LATE_SECONDS = 300.0
+"""By how much the hub may hear late that a server is used. In seconds."""
+CULLER_AWAY = timedelta(minutes=30)
+"""Time after the end that the culler announced from which it is not believed any more."""
 
 
 class Action(StrEnum):
@@ -29,13 +34,23 @@ class Cause(StrEnum):
     IDLE = "idle"
     CAP = "session_cap"
     CLASS = "class_begins"
+    PREEMPTED = "preempted"
+    """Kueue wants its quota back."""
     INACTIVE = "inactive"
     """Nobody has used the server; only servers without GPUs end for that."""
 
 
-END_CAUSES = {Cause.IDLE: EndCause.IDLE, Cause.CAP: EndCause.SESSION_CAP, Cause.CLASS: EndCause.CLASS_BEGINS, Cause.INACTIVE: EndCause.CULLED}
+END_CAUSES = {
+    Cause.IDLE: EndCause.IDLE,
+    Cause.CAP: EndCause.SESSION_CAP,
+    Cause.CLASS: EndCause.CLASS_BEGINS,
+    Cause.PREEMPTED: EndCause.PREEMPTED,
+    Cause.INACTIVE: EndCause.CULLED,
+}
 """What the ledger says of a session that ended for a cause."""
-KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS})
+NOT_FOR_US = frozenset({Cause.CLASS, Cause.PREEMPTED})
+"""Of sessions that end for these, somebody outside the line gets the GPUs."""
+KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.PREEMPTED})
 """Ends that the keeper carries out."""
 
 
@@ -51,10 +66,12 @@ class SessionFacts:
     """Until when its owner asked to keep it."""
     must_end_seconds: float | None = None
     """When a class begins for which it was told at its launch to make room."""
+    reclaimed_seconds: float | None = None
+    """Since when Kueue wants its quota back; None while it does not."""
     warned_seconds: float = 0.0
     """Since when its owner can have seen the warning without a break; now if not yet. No deadline is sooner than one warning after it."""
     inactive_since_seconds: float | None = None
-    """Since when nobody has used a server without GPUs; None where that is not known or does not count."""
+    """Since when nobody has used a server without GPUs, which nothing else ends; None for those with GPUs, and where it is not known."""
     inactive_after_seconds: float | None = None
     """Inactivity after which such a server ends; None is never."""
 
@@ -81,6 +98,10 @@ class Surroundings:
     """Since when all its GPUs have been idle; None while one is busy, and whenever that is not known."""
     warned_at: datetime | None = None
     """Since when its owner has been warned; None if not now."""
+    reclaimed_at: datetime | None = None
+    """Since when Kueue wants its quota back; None while it does not."""
+    unused_until: datetime | None = None
+    """After when a server without GPUs ends of whose disuse its owner is warned; None if not now."""
     is_claimed: bool = False
     """Whether the planner asks for its GPUs."""
     is_wanted: bool = False
@@ -116,6 +137,7 @@ def facts_of(session: Allocation, around: Surroundings) -> SessionFacts:
         idle_since_seconds=None if around.idle_since is None else around.idle_since.timestamp(),
         extended_until_seconds=None if session.extended_until is None else session.extended_until.timestamp(),
         must_end_seconds=None if session.must_end_at is None else session.must_end_at.timestamp(),
+        reclaimed_seconds=None if around.reclaimed_at is None else around.reclaimed_at.timestamp(),
         warned_seconds=(around.warned_at or around.now).timestamp(),
     )
 
@@ -125,7 +147,7 @@ def view_of(session: Allocation, around: Surroundings, policy: Policy) -> Releas
     if session.state is not AllocationState.ACTIVE:
         return None
     facts = facts_of(session, around)
-    found = verdict(facts, policy, is_somebody_waiting=around.is_claimed) if session.devices else Verdict(Action.KEEP, None, None)
+    found = verdict(facts, policy, is_somebody_waiting=around.is_claimed) if session.devices else _unused(around)
     can_extend = extension(facts, policy) if session.devices and session.stop_cause is None else None
     return ReleaseView(
         action=found.action,
@@ -140,17 +162,30 @@ def view_of(session: Allocation, around: Surroundings, policy: Policy) -> Releas
     )
 
 
+def _unused(around: Surroundings) -> Verdict:
+    """Return what the owner of a server without GPUs is told: what the culler recorded, unless it does not look any more."""
+    until = around.unused_until
+    if until is None or around.now > until + CULLER_AWAY:
+        return Verdict(Action.KEEP, None, None)
+    return Verdict(Action.WARN, until.timestamp(), Cause.INACTIVE)
+
+
 def extension(facts: SessionFacts, policy: Policy) -> float | None:
     """Return until when one more period would keep a session, in seconds of the epoch; None if that gains nothing.
 
     A period counts from now, so nobody keeps GPUs for a whole day by clicking all at once, and then leaves them idle.
     """
-    if not policy.is_releasing:
+    if not policy.is_releasing or facts.reclaimed_seconds is not None:
         return None
     ceiling = facts.started_seconds + policy.session_ceiling_seconds
     until = min(facts.now_seconds + policy.extension_seconds, ceiling, facts.must_end_seconds or ceiling)
     has_gained = until > max(facts.now_seconds, _extended(facts, policy))
     return until if has_gained else None
+
+
+def is_unused_for_sure(found: Verdict, now_seconds: float) -> bool:
+    """Whether a server may be stopped that nobody uses: also the hub would know by now of whoever came before the deadline."""
+    return found.why is Cause.INACTIVE and found.deadline_seconds is not None and now_seconds >= found.deadline_seconds + HEARD_LATE_SECONDS
 
 
 def is_of_use(session: Allocation, waiting: Allocation, blocked: AbstractSet[UUID]) -> bool:
@@ -200,9 +235,9 @@ def _urgency(each: Verdict) -> tuple[int, bool, float]:
 
 
 def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]:
-    """Return each instant from which the session's GPUs may be taken, with its cause."""
+    """Return each instant from which the session's GPUs may be taken, or a server without any be stopped, with its cause."""
     found = []
-    if policy.is_releasing:
+    if policy.is_releasing and facts.inactive_since_seconds is None:
         not_before = max(facts.started_seconds + policy.guaranteed_seconds, _extended(facts, policy))
         if policy.idle_after_seconds is not None and facts.idle_since_seconds is not None:
             found.append((max(not_before, facts.idle_since_seconds + policy.idle_after_seconds), Cause.IDLE))
@@ -210,6 +245,9 @@ def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]
             found.append((max(not_before, facts.started_seconds + policy.session_cap_seconds), Cause.CAP))
     if facts.must_end_seconds is not None:
         found.append((facts.must_end_seconds, Cause.CLASS))
+    if facts.reclaimed_seconds is not None:  # what it was warned of before was something else
+        told = facts.reclaimed_seconds + policy.idle_warning_seconds
+        found.append((max(facts.started_seconds + policy.guaranteed_seconds, told), Cause.PREEMPTED))
     if facts.inactive_since_seconds is not None and facts.inactive_after_seconds is not None:
         found.append((facts.inactive_since_seconds + facts.inactive_after_seconds, Cause.INACTIVE))
     seen = facts.warned_seconds + policy.idle_warning_seconds

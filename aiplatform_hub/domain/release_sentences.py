@@ -27,6 +27,8 @@ class Told:
     view: ReleaseView
     policy: Policy
     now: datetime
+    open_by: datetime | None = None
+    """Until when its owner, who waited for it, was told to open it; None if they have, or were told of no such time."""
 
     @property
     def started_at(self) -> datetime:
@@ -39,6 +41,11 @@ class Told:
         view = self.view
         is_ahead = view.deadline is not None and view.deadline > self.now
         return not view.is_if_somebody_waits or (view.is_somebody_waiting and is_ahead)
+
+    @property
+    def is_reclaimed(self) -> bool:
+        """Whether what ends it is Kueue, which no extension and no policy keeps from it."""
+        return self.view.why is Cause.PREEMPTED
 
     @property
     def gpus(self) -> str:
@@ -70,6 +77,8 @@ def reason(told: Told) -> str:
         return f"This session has run for {_since(told.started_at, told.now)}" + (f", and somebody waits for its {whose}." if is_needed else ".")
     if view.why is Cause.CLASS:
         return f"A class that has reserved {'this GPU' if told.session.request.gpus == 1 else 'these GPUs'} begins."
+    if told.is_reclaimed:
+        return f"The cluster's queue, Kueue, wants {'this GPU' if told.session.request.gpus == 1 else 'these GPUs'} back for others."
     return "Nobody has used this environment for a long time."
 
 
@@ -79,7 +88,7 @@ def outcome(told: Told) -> Words:
     if view.action is Action.KEEP or view.deadline is None:
         return ()
     if view.why is Cause.INACTIVE:
-        return ("It is stopped at ", view.deadline, ".")
+        return ("It is stopped after ", view.deadline, ". Open it before, and it stays.")
     if view.action is Action.RELEASE:
         return (f"{told.they} being given back now.",)
     if told.is_looming:
@@ -101,17 +110,26 @@ def extension_length(told: Told) -> str:
 
 
 def why_not_longer(told: Told) -> str:
-    """Return why a session of which its owner is warned cannot be kept; empty where it can."""
+    """Return why a session of which its owner is warned cannot be kept; empty where it can, or where using it keeps it."""
     view = told.view
-    if view.action is Action.KEEP or view.can_extend_until is not None:
+    if view.action is Action.KEEP or view.can_extend_until is not None or view.why is Cause.INACTIVE:
         return ""
-    if view.why is Cause.INACTIVE:
-        return "Use it, and it stays."
     if view.why is Cause.CLASS:
         return "It cannot be kept longer: when it started, it was told to make room for the class."
+    if told.is_reclaimed:
+        return "It cannot be kept longer. It goes back into the line, to its place, and starts again by itself."
     if view.action is Action.RELEASE:
         return "It is too late to keep it."
     return f"It cannot be kept longer: {length(told.policy.session_ceiling_seconds)} is the most."
+
+
+def grace(told: Told) -> Words:
+    """Return until when a session has to be opened, and what becomes of it otherwise; empty where that is no question."""
+    if told.open_by is None:
+        return ()
+    if told.open_by <= told.now:
+        return ("Nobody opened it by ", told.open_by, ": it goes to whoever is next in line.")
+    return ("Open it by ", told.open_by, ", or it goes to whoever is next in line.")
 
 
 def promise(told: Told) -> Words:
@@ -119,7 +137,7 @@ def promise(told: Told) -> Words:
     session, policy = told.session, told.policy
     if not session.request.gpus:
         return ()
-    sentences = [_at_least(told), *([_later(told)] if policy.is_releasing else [])]
+    sentences = [_at_least(told), *([_later(told)] if policy.is_releasing or told.is_reclaimed else [])]
     if session.must_end_at is not None:
         sentences.append(("At ", session.must_end_at, " a class begins that has reserved its GPUs: then it ends."))
     said = [sentence for sentence in sentences if sentence]
@@ -128,13 +146,17 @@ def promise(told: Told) -> Words:
 
 def _at_least(told: Told) -> Words:
     kept = told.view.extended_until
-    if kept is not None and kept > told.now:
+    if kept is not None and kept > told.now and not told.is_reclaimed:
         return ("You keep it until ", kept, ".")
-    return ("Runs at least until ", told.view.guaranteed_until, ".") if told.view.guaranteed_until > told.now and told.policy.is_releasing else ()
+    is_guaranteed = told.view.guaranteed_until > told.now and (told.policy.is_releasing or told.is_reclaimed)
+    runs = "Runs" if told.open_by is None else "Then it runs"
+    return (f"{runs} at least until ", told.view.guaranteed_until, ".") if is_guaranteed else ()
 
 
 def _later(told: Told) -> Words:
     policy = told.policy
+    if told.is_reclaimed:
+        return ("Then the cluster's queue, Kueue, takes its GPUs back for others; it waits in line again and starts by itself.",)
     words: Words = ()
     if policy.idle_after_seconds is not None:
         words += (f" after {length(policy.idle_after_seconds)} idle",)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from types import MappingProxyType
+from typing import Any
 
 ENOUGH_SESSIONS = 8
 """Finished sessions, longer than the age in question, from which a distribution is believed."""
@@ -103,8 +106,8 @@ class SessionLengths:
         for key in kind.keys:
             longer = self.samples[key].longer_than(age_seconds) if key in self.samples else ()
             if len(longer) >= ENOUGH_SESSIONS:
-                last = len(longer)
-                return tuple([longer[(2 * number + 1) * last // (2 * count)] - age_seconds for number in range(count)]), True
+                picked: tuple[float, ...] = _middles(len(longer), count)(longer)
+                return (tuple([length - age_seconds for length in picked]) if age_seconds else picked), True
         spread = max(DEFAULT_SECONDS - age_seconds, age_seconds) * 2 / count
         return tuple((number + 0.5) * spread for number in range(count)), False
 
@@ -117,3 +120,9 @@ class SessionLengths:
                 above = min(below + 1, len(longer) - 1)
                 return longer[below] + (longer[above] - longer[below]) * (position - below) - age_seconds
         return max(DEFAULT_SECONDS - age_seconds, age_seconds) * quantile * 2
+
+
+@lru_cache(maxsize=KEPT_SESSIONS)
+def _middles(of: int, count: int) -> itemgetter[Any]:
+    """Return what picks the middle of each of so many equal strata."""
+    return itemgetter(*[(2 * number + 1) * of // (2 * count) for number in range(count)])

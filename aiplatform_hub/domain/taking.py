@@ -9,7 +9,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook, Takeable
-from aiplatform_hub.domain.release import Action, Cause, Surroundings, facts_of, verdict
+from aiplatform_hub.domain.release import NOT_FOR_US, Action, Cause, Surroundings, facts_of, verdict
 
 
 def takeable_of(session: Allocation, around: Surroundings, policy: Policy) -> Takeable | None:
@@ -25,7 +25,7 @@ def takeable_of(session: Allocation, around: Surroundings, policy: Policy) -> Ta
     if session.state is not AllocationState.ACTIVE:
         return None
     found = verdict(facts_of(session, around), policy, is_somebody_waiting=True)
-    if found.deadline_seconds is None or found.why is Cause.CLASS:
+    if found.deadline_seconds is None or found.why in NOT_FOR_US:
         return None
     return Takeable(found.deadline_seconds, is_idle=found.action is Action.RELEASE and found.why is Cause.IDLE)
 

@@ -6,6 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+MIB = 1024**2
+"""Bytes in one MiB."""
+
 GIB = 1024**3
 """Bytes in one GiB."""
 
@@ -13,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Zero of the microsecond instants that the tables hold."""
 
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)")
-_FACTORS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": GIB, "TiB": 1024**4}
+_FACTORS = {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": GIB, "TiB": 1024**4}
 
 
 def to_microseconds(instant: datetime) -> int:

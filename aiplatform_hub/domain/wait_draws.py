@@ -112,6 +112,8 @@ class Line:
     asked: int
     events: tuple[Event, ...]
     """When they come, ripen or are overdue."""
+    ends: tuple[tuple[float, ...], ...]
+    """When the sessions that run end, in each course."""
 
 
 def line_of(stage: Stage) -> Line:
@@ -132,7 +134,14 @@ def line_of(stage: Stage) -> Line:
         active=tuple(active),
         asked=sum(job.gpus for job in waiting),
         events=tuple(events),
+        ends=tuple(zip(*[_ends_of(held, stage.now_seconds) for held in stage.held], strict=True)) or ((),) * DRAWS,
     )
+
+
+def _ends_of(held: Held, now: float) -> list[float]:
+    """Return when a session that runs ends, in every course."""
+    ends, must_end = [now + left for left in held.job.in_turn()], held.must_end_seconds
+    return ends if must_end is None else [end if must_end >= end else max(now, must_end) for end in ends]
 
 
 def ripening(job: Job, group: int, requested_seconds: float, policy: Policy) -> list[Event]:
@@ -150,6 +159,7 @@ class Course:
 
     def __init__(self, stage: Stage, line: Line, draw: int) -> None:
         self._stage, self._draw = stage, draw
+        self._ends_drawn = line.ends[draw]
         self._policy = stage.policy
         self._now = stage.now_seconds
         self._free = list(stage.free)
@@ -174,7 +184,7 @@ class Course:
     def play(self) -> Course:
         """Play it until everybody who waits now has started."""
         stage, events = self._stage, self._events
-        self._hold()
+        self._hold(self._ends_drawn)
         heapify(events)
         for node in range(len(stage.free)):
             self._serve(node)
@@ -194,13 +204,10 @@ class Course:
             self._happen(kind, number, node)
         return self
 
-    def _hold(self) -> None:
-        """Draw what is left of the sessions that run; the events are ordered afterwards."""
-        now, draw, events = self._now, self._draw, self._events
-        for number, (job, node, cap, must_end) in enumerate(self._stage.held, 1):
-            end = now + job.lengths[(draw + job.number * 101) % DRAWS]
-            if must_end is not None and must_end < end:
-                end = max(now, must_end)
+    def _hold(self, ends: Sequence[float]) -> None:
+        """Let the sessions that run end as drawn; the events are ordered afterwards."""
+        events = self._events
+        for number, ((job, node, cap, _), end) in enumerate(zip(self._stage.held, ends, strict=True), 1):
             self._on_node[node][number] = job, end, cap
             events.append((end, _ENDS, number, node))
             if cap is not None and cap < end:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner_board import Board
@@ -106,8 +109,13 @@ def _estimate(ascending: Sequence[float], *, is_known: bool) -> WaitEstimate:
 
 def in_own_order(ascending: Sequence[float], number: int) -> tuple[float, ...]:
     """Return strata in an order that is another for each of the first 210 numbers."""
-    step = 1 + number * 73 % (DRAWS - 1)
-    return tuple([ascending[draw * step % DRAWS] for draw in range(DRAWS)])
+    picked: tuple[float, ...] = _steps(1 + number * 73 % (DRAWS - 1))(ascending)
+    return picked
+
+
+@lru_cache(maxsize=DRAWS)
+def _steps(step: int) -> itemgetter[Any]:
+    return itemgetter(*[draw * step % DRAWS for draw in range(DRAWS)])
 
 
 class _Staging:

@@ -31,6 +31,22 @@ async def read_log(api: Any, namespace: str, name: str, timeout_seconds: float) 
         return ""
 
 
+async def create_pod(api: Any, namespace: str, pod: Any) -> None:
+    """Ask for a pod. The reply, the whole pod once more, is not made into objects: nobody looks at it.
+
+    Raises
+    ------
+    ApiException
+        If the cluster refuses.
+    """
+    async with await api.create_namespaced_pod(namespace, pod, _preload_content=False) as answer:
+        body = await answer.read()
+    if not answer.ok:
+        refused = ApiException(status=answer.status, reason=answer.reason)
+        refused.body = body.decode(errors="replace")
+        raise refused
+
+
 async def claim_events(api: Any, namespace: str, name: str, timeout_seconds: float) -> list[dict[str, Any]]:
     """Return the events of a claim, oldest first; empty where there are none, or they cannot be had."""
     call = api.list_namespaced_event(namespace, field_selector=f"involvedObject.kind=PersistentVolumeClaim,involvedObject.name={name}", _preload_content=False)

@@ -24,7 +24,7 @@ from aiplatform_hub.errors import AIPlatformError, ConflictError, Reason, Servic
 from aiplatform_hub.hub import profiles
 from aiplatform_hub.hub.answers import answers
 from aiplatform_hub.hub.api_refusals import AWAY, api_refusal, message_of
-from aiplatform_hub.hub.cluster_api import has_storage_class, read_log
+from aiplatform_hub.hub.cluster_api import create_pod, has_storage_class, read_log
 from aiplatform_hub.hub.kube_homes import KubeHomes
 from aiplatform_hub.hub.pod_progress import Failure, exit_status, failure_of, image_bytes_of, is_running, started_at, step_of
 from aiplatform_hub.hub.pods import MERGED, PodPlan, image_of, pod_environment, pod_metadata, pod_name, pod_traits, start_seconds
@@ -181,7 +181,7 @@ class AIPlatformKubeSpawner(AIPlatformSpawner, KubeHomes, KubeSpawner):
     async def _make_create_pod_request(self, pod: Any, request_timeout: float) -> bool:
         """Ask for the pod. Its name is this start's alone: one that exists already is what an earlier try made."""
         try:
-            await asyncio.wait_for(self.api.create_namespaced_pod(self.namespace, pod), request_timeout)
+            await asyncio.wait_for(create_pod(self.api, self.namespace, pod), request_timeout)
         except TimeoutError:
             return False
         except ApiException as error:

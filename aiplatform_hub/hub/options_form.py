@@ -16,7 +16,9 @@ from aiplatform_hub.domain.supply import most_at_once
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.hub.refusals import launch_url
 from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
+from aiplatform_hub.web.no_breaks import keep_together
 from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, Offer, Quote, launch_form
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ async def render_options_form(spawner: AIPlatformSpawner) -> str:
 
 @cache
 def _page() -> jinja2.Template:
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("aiplatform_hub", "web/hub_templates"), autoescape=True)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("aiplatform_hub", "web/hub_templates"), autoescape=True, finalize=keep_together)
     return environment.get_template("options_form.html")
 
 
@@ -68,7 +70,8 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=gpu_types, projects=projects, startable=startable)
     offer = Offer(catalog, projects, tuple(gpu_types), unavailable)
-    form = launch_form(choices, offer, Quote(_decisions(factory, caller, options_of_choices(choices), catalog, gpu_types)))
+    decisions = _decisions(factory, caller, options_of_choices(choices), catalog, gpu_types)
+    form = launch_form(choices, offer, Quote(decisions, ends=class_ends(factory.policies, decisions, choices.project)))
     offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]
     most = most_at_once(factory.enforcer.whole_capacity())
     return replace(form, chips=tuple(_for_any(chip, offered, most) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))

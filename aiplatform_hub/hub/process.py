@@ -168,7 +168,8 @@ class HubProcess:
             self._work.submit(self._look_around)  # nodes come and go
 
     def _write_heartbeat(self) -> None:
-        beat = Heartbeat(process="hub", instance=self.instance, started_at=self._started_at, at=self.factory.clock(), detail={"pid": os.getpid()})
+        detail = {"pid": os.getpid(), "stop_inactive_minutes": self.settings.stop_inactive_minutes}
+        beat = Heartbeat(process="hub", instance=self.instance, started_at=self._started_at, at=self.factory.clock(), detail=detail)
         try:
             with self.factory.database.write() as connection:
                 self.factory.heartbeats.beat(connection, beat)

@@ -146,7 +146,8 @@ class AIPlatform(Configurable):
         DEFAULT_STOP_INACTIVE_MINUTES,
         min=0,
         help="""How long nobody may use a server without GPUs before ``jupyterhub-idle-culler`` stops it, in minutes; 0 never stops one.
-        A kernel that computes counts as use. Sessions with GPUs are a matter of the queue's policy. In a cluster ``cull.timeout`` says it.
+        A kernel that computes counts as use. The policy's ``project_inactive_after``, ``tier_inactive_after`` and ``environment_template_inactive_after``
+        come first; sessions with GPUs are its matter too. In a cluster ``cull.timeout`` says it.
         Default: 240.
         Example: ``c.AIPlatform.stop_inactive_minutes = 60``""",
     ).tag(config=True)

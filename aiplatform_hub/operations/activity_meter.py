@@ -10,6 +10,7 @@ from typing import Protocol
 from aiplatform_hub.domain.activity import ActivityInterval, GpuSample, activity_of, continued, stretch
 from aiplatform_hub.domain.allocations import AllocationState, GpuDevice
 from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.units import MIB
 from aiplatform_hub.storage.activity import ActivityStore, OpenActivity
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database
@@ -70,9 +71,10 @@ class ActivityMeter:
                 self._activity.end_session(connection, id_, one.session_ended_at)
         running = [a for a in self._allocations.open(connection) if a.state is AllocationState.ACTIVE and a.devices]
         ends = self._activity.last_ends(connection, [a.id for a in running if a.id not in opened])
-        changes = _Changes()
+        changes, policy = _Changes(), self._policy()
+        below_percent, growth_below_bytes = policy.idle_below_percent, policy.idle_growth_below_mib * MIB
         for allocation in running:
-            activity = activity_of(allocation.devices, before, samples, below_percent=self._policy().idle_below_percent)
+            activity = activity_of(allocation.devices, before, samples, below_percent=below_percent, growth_below_bytes=growth_below_bytes)
             last = opened.get(allocation.id)
             start = last.interval.last_seen_at if last else ends.get(allocation.id, allocation.started_at or at)
             mine = [samples[device] for device in allocation.devices if device in samples]

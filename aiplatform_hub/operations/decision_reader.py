@@ -12,7 +12,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog, Project
 from aiplatform_hub.domain.policy import Policy
-from aiplatform_hub.domain.queueing import Outlook, Standing, View, line_id, line_of
+from aiplatform_hub.domain.queueing import Outlook, RequestMemory, Standing, View, line_id, line_of
 from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, Observed, limits_for, tier_of
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import ServiceUnavailableError
@@ -54,6 +54,7 @@ class DecisionReader:
         self._facts = facts
         self._max_queued = max_queued_per_user
         self._is_kueue = is_kueue
+        self._requests = RequestMemory()
         self._free: tuple[tuple[GpuDevice, ...], tuple[tuple[GpuDevice, DeviceState], ...]] = ((), ())
 
     @property
@@ -156,7 +157,7 @@ class DecisionReader:
         if draft.request.gpus:
             outlook = self.outlook(facts)
             if _may_be_behind(draft, queued, outlook, policy):
-                line = line_of(View(scene.now.timestamp(), scene.live.open, (*queued, draft), capacity), outlook, policy)
+                line = line_of(View(scene.now.timestamp(), scene.live.open, (*queued, draft), capacity), outlook, policy, self._requests)
         is_kueue = self._is_kueue and bool(draft.request.gpus)
         if line is None and not may_wait and not is_kueue:
             return None

@@ -12,7 +12,7 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCa
 from aiplatform_hub.domain.dispatching import Survey
 from aiplatform_hub.domain.eligibility import Around, Eligibility, Eligible
 from aiplatform_hub.domain.planner import plan
-from aiplatform_hub.domain.queueing import Outlook, QueueEntry, Standing, View, WaitCode, WaitReason, line_id, line_of
+from aiplatform_hub.domain.queueing import Outlook, QueueEntry, RequestMemory, Standing, View, WaitCode, WaitReason, line_id, line_of
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.taking import promised_now, with_takeable
@@ -53,9 +53,7 @@ class Dispatched:
     entries: tuple[QueueEntry, ...] = ()
     """Who still waits, in order."""
     claims: Mapping[UUID, frozenset[UUID]] = field(default_factory=dict)
-    """Running sessions whose GPUs the planner asks for, each with the requests for which it does."""
-    preempted: tuple[Allocation, ...] = ()
-    """Running sessions that are to be stopped now; that is recorded already."""
+    """Running sessions whose GPUs are asked for: by the planner, each with the requests for which it does, or by Kueue, with none."""
     goes_on: bool = False
     """Whether another pass soon would find more to do."""
 
@@ -74,6 +72,8 @@ class _Refusals:
         ids = frozenset(allocation.id for allocation in opened)
         if ids != self.open_ids or self.since is None or not timedelta(0) <= now - self.since < REFUSED_LIFETIME:
             self.reasons, self.open_ids, self.since = {}, ids, now
+        if not self.reasons:
+            return {}
         return {a.id: known[1] for a in live.queued if (known := self.reasons.get(a.id)) is not None and known[0] == a}
 
     def stay(self, held: Allocation) -> None:
@@ -114,6 +114,7 @@ class Dispatcher:
         self._interest = interest
         self._clock = clock
         self._refusals = _Refusals()
+        self._requests = RequestMemory()
         self._promised: Mapping[UUID, frozenset[UUID]] | None = None
         self._told: tuple[object, ...] = ()
         self._told_at: datetime | None = None
@@ -202,13 +203,13 @@ class Dispatcher:
             promised = self._known_promises(connection)
         around = Around(now, self._interest.interest, self._reader.catalog, people, granted, live.open)
         eligibility, refused = Eligibility(around), self._refusals.standing(live, now)
-        judged = {a.id: refused.get(a.id) or eligibility.of(a) for a in live.queued}
+        judged = {a.id: (refused and refused.get(a.id)) or eligibility.of(a) for a in live.queued}
         blocked = frozenset(id_ for id_, verdict in judged.items() if not isinstance(verdict, Eligible))
         known = self._history.outlook(now, live.open, live.queued, blocked)
-        kept = promised_now(promised, {a.id: a for a in (*live.open, *live.queued)}, blocked)
+        kept = promised_now(promised, {a.id: a for a in (*live.open, *live.queued)}, blocked) if promised else {}
         outlook = replace(with_takeable(known, live.open, sessions, self._history.policy), promised=kept)
         view = View(now.timestamp(), live.open, live.queued, self._reader.capacity(pool, live.open))
-        line = line_of(view, outlook, self._history.policy)
+        line = line_of(view, outlook, self._history.policy, self._requests)
         return Survey(view, judged, line, plan(line)), outlook
 
     def _known_promises(self, connection: Connection) -> Mapping[UUID, frozenset[UUID]]:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
-from aiplatform_hub.domain.grace import Opening, is_watched, opening
+from aiplatform_hub.domain.grace import Opening, is_watched, opening, turn_key
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database
@@ -83,7 +83,7 @@ class GrantGrace:
             traffic.get((allocation.user_name, allocation.server_name)),
             is_used=self._activity.was_used(connection, allocation.id),
             now=self._clock(),
-            until=self._notifications.until_of(connection, f"turn_came:{allocation.id}"),
+            until=self._notifications.until_of(connection, turn_key(allocation.id)),
         )
 
     def _open(self, connection: Connection, allocation: Allocation) -> Allocation:

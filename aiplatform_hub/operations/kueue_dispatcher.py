@@ -5,21 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.catalog import GpuType
 from aiplatform_hub.domain.dispatching import Survey
 from aiplatform_hub.domain.eligibility import Eligible
-from aiplatform_hub.domain.kueue import Answer, Asked, Change, Phase, Wish, changes, is_of_flavour, is_ready_for, reason_of
+from aiplatform_hub.domain.kueue import Answer, Asked, Change, Phase, Wish, changes, is_of_flavour, is_ready_for, is_settled, reason_of
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.queueing import QueueEntry, Standing, WaitCode, WaitReason, line_id
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.operations.decision_reader import Scene
 from aiplatform_hub.operations.dispatcher import ACTOR, ENDS_AT_ONCE, Dispatched, Dispatcher
+from aiplatform_hub.operations.releases import RECLAIM_OVER, RECLAIMED
 
 CHANGES_AT_ONCE = 100
 """Workloads that one pass makes, changes or deletes."""
@@ -63,6 +64,7 @@ class KueueDispatcher(Dispatcher):
         self._terms = terms
         self._answer = Answer()
         self._products: Mapping[str, tuple[str, ...]] = {}
+        self._evicted: Mapping[UUID, datetime] | None = None
         self._is_away = False
 
     def dispatch(self, people: Mapping[str, Caller | None]) -> Dispatched:
@@ -74,19 +76,20 @@ class KueueDispatcher(Dispatcher):
         self._products = _products_of(survey.view.capacity)
         ended = self._end(survey.over[:ENDS_AT_ONCE])
         held, _ = self._start([(a, e) for a, e in survey.starts if not a.request.gpus], survey)
-        preempted: tuple[Allocation, ...] = ()
+        claims = survey.claims if is_known else {}  # while Kueue is away nobody could start, so nothing is taken back
+        reclaimed: Mapping[UUID, datetime] = {}
         goes_on = False
         if is_known:
-            wishes = self._wishes(survey, frozenset(ended))
+            reclaimed = self._note_evicted(survey)
+            wishes = self._wishes(survey, frozenset(ended), reclaimed)
             self._give_back_evicted(survey)
             goes_on = self._make_so(wishes)
             held += self._start(self._admitted(survey, wishes), survey)[0]
-            preempted = self._preempt(survey)
         gone = frozenset({*ended, *(allocation.id for allocation in held)})
-        entries, claims = self._entries(survey, gone, is_known=is_known), survey.claims
+        entries = self._entries(survey, gone, is_known=is_known)
         self._promised = {id_: sessions for id_, sessions in survey.promises.items() if id_ not in gone}
         self._publish(replace(outlook, promised=self._promised, claims=frozenset(claims), wanted=survey.wanted), entries)
-        return Dispatched(tuple(held), ended, entries, claims, preempted=preempted, goes_on=goes_on)
+        return Dispatched(tuple(held), ended, entries, {**dict.fromkeys(reclaimed, frozenset[UUID]()), **claims}, goes_on=goes_on)
 
     def _look(self) -> bool:
         """Ask Kueue; return whether it answers."""
@@ -102,9 +105,11 @@ class KueueDispatcher(Dispatcher):
         self._is_away = False
         return True
 
-    def _wishes(self, survey: Survey, ended: frozenset[UUID]) -> list[Wish]:
+    def _wishes(self, survey: Survey, ended: frozenset[UUID], reclaimed: Mapping[UUID, datetime]) -> list[Wish]:
         """Return what should be there: running sessions, then those who wait in the planner's order."""
-        holding = [Wish(a.id, self._asked(a.request), is_waiting=False) for a in survey.view.open if a.request.gpus]
+        now = self._clock()
+        renewed = {a.id for a in survey.view.open if a.stop_cause is None and a.id in reclaimed and self._is_settled(a.id, reclaimed[a.id], now)}
+        holding = [Wish(a.id, self._asked(a.request), is_waiting=False, is_renewed=a.id in renewed) for a in survey.view.open if a.request.gpus]
         places = {each.request_id: each.position for each in survey.plan.decisions}
         waiting = [a for a in survey.view.queued if a.request.gpus and a.id not in ended]
         ordered = sorted(waiting, key=lambda a: places.get(line_id(a.id), len(places)))
@@ -158,18 +163,29 @@ class KueueDispatcher(Dispatcher):
             if allocation.state is AllocationState.HELD and allocation.starting_at is None and self._is_evicted(allocation):
                 self.give_back(allocation.id)
 
-    def _preempt(self, survey: Survey) -> tuple[Allocation, ...]:
-        """Record and return which sessions are to be stopped for Kueue: those past the time that the policy guarantees them."""
-        now, guaranteed = self._clock(), timedelta(seconds=self._reader.policy.guaranteed_seconds)
-        past = (a for a in survey.view.open if a.state is AllocationState.ACTIVE and a.started_at is not None and now - a.started_at >= guaranteed)
-        chosen = [a for a in past if a.stop_cause in {None, EndCause.PREEMPTED} and self._is_evicted(a)]
-        new = [a for a in chosen if a.stop_cause is None]
-        if new:
-            with self._database.write() as connection:
-                self._reader.lock(connection)
-                for allocation in new:
-                    self._allocations.request_stop(connection, allocation.id, by=ACTOR, cause=EndCause.PREEMPTED)
-        return tuple(chosen)
+    def _is_settled(self, id_: UUID, since: datetime, now: datetime) -> bool:
+        return is_settled(self._answer.works.get(id_), self._answer, since, now)
+
+    def _note_evicted(self, survey: Survey) -> Mapping[UUID, datetime]:
+        """Record of which running sessions Kueue wants the quota back, and of which it does not any more; return the former, each with since when.
+
+        The releaser warns their owners and has them stopped; a keeper that comes after this one reads it from the rows.
+        """
+        evicted = frozenset(a.id for a in survey.view.open if a.state is AllocationState.ACTIVE and self._is_evicted(a))
+        if self._evicted is not None and evicted == self._evicted.keys():
+            return self._evicted
+        with self._database.write() as connection:
+            self._reader.lock(connection)
+            now = self._clock()
+            sessions = [a for a in self._allocations.open(connection) if a.state is AllocationState.ACTIVE]
+            around = self._releases.around(connection, sessions, now)
+            for session in sessions:
+                is_wanted = session.id in evicted
+                if (around[session.id].reclaimed_at is not None) != is_wanted:
+                    cause = RECLAIMED if is_wanted else RECLAIM_OVER
+                    self._allocations.change(connection, session, to=session.state, at=now, cause=cause, actor=ACTOR)
+        self._evicted = {session.id: around[session.id].reclaimed_at or now for session in sessions if session.id in evicted}
+        return self._evicted
 
     def _is_evicted(self, allocation: Allocation) -> bool:
         work = self._answer.works.get(allocation.id)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, EndCause
-from aiplatform_hub.domain.grace import is_watched
+from aiplatform_hub.domain.grace import is_watched, turn_key
 from aiplatform_hub.domain.notices import TOLD_CAUSES, NoticeKind, kind_of, warned_from
 from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.requeueing import is_due_again
@@ -112,7 +112,7 @@ class NoticeWatch:
         for allocation in live.open:
             if is_watched(allocation) and allocation.ready_at is not None and now - allocation.ready_at < FIRST_LOOK:
                 until = now + self._grace if self._grace else None
-                yield Due(f"turn_came:{allocation.id}", NoticeKind.TURN_CAME, allocation, self._notices.about(allocation, until=until))
+                yield Due(turn_key(allocation.id), NoticeKind.TURN_CAME, allocation, self._notices.about(allocation, until=until))
         for allocation in live.queued:
             since = allocation.confirmed_at or allocation.requested_at
             if now >= warned_from(since, self._interest):

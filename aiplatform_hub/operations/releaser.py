@@ -11,7 +11,7 @@ from aiplatform_hub import metrics
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queue_sentences import span
-from aiplatform_hub.domain.release import END_CAUSES, KEEPER_CAUSES, Action, Surroundings, Verdict, extension, facts_of, verdict
+from aiplatform_hub.domain.release import END_CAUSES, KEEPER_CAUSES, Action, Cause, SessionFacts, Surroundings, Verdict, extension, facts_of, verdict
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import ConflictError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
@@ -33,7 +33,7 @@ LARGEST_CORRECTION_SECONDS = 2.0
 """A clock that goes on by more than this beside the time that has passed has jumped."""
 
 Claims = Mapping[UUID, frozenset[UUID]]
-"""Sessions whose GPUs the planner asks for, each with the requests for which it does."""
+"""Sessions whose GPUs are asked for: by the planner, each with the requests for which it does, or by Kueue, with none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Releaser:
         Parameters
         ----------
         claims
-            What the planner asked for in its last pass.
+            What the last pass over the queue asked for.
         asked
             Sessions that the hub already stops.
         """
@@ -101,7 +101,7 @@ class Releaser:
         around = known if self._has_watched(now, uptime_seconds) else {id_: replace(each, warned_at=None) for id_, each in known.items()}
         verdicts = {s.id: self._verdict(s, around[s.id], is_waiting=bool(claims.get(s.id))) for s in sessions}
         warned = self._mark(sessions, known, around, verdicts, now)
-        due = [s for s in sessions if verdicts[s.id].action is Action.RELEASE and s.stop_cause is None]
+        due = [s for s in sessions if s.stop_cause is None and _is_due(s, verdicts[s.id], claims)]
         recorded = [found for s in due if (found := self._record(s.id, claims.get(s.id, frozenset()))) is not None]
         again = [s for s in sessions if s.stop_cause is not None and self._is_to_stop_again(s, around[s.id], claims, asked)]
         self._looked_at, self._looked_seconds = now, uptime_seconds  # not before: a look that failed was none
@@ -193,9 +193,9 @@ class Releaser:
             session, now = self._allocations.find(connection, allocation_id), self._clock()
             if session is None:
                 raise NotFoundError("There is no such allocation.")
-            facts = facts_of(session, Surroundings(now))
+            facts = facts_of(session, self._releases.around(connection, (session,), now)[session.id])
             until = extension(facts, self._policy())
-            refusal = self._refusal(session) or (self._at_the_end(session) if until is None else "")
+            refusal = self._refusal(session) or (self._at_the_end(session, facts) if until is None else "")
             if refusal or until is None:
                 raise ConflictError(refusal)
             at = datetime.fromtimestamp(until, now.tzinfo)
@@ -215,7 +215,14 @@ class Releaser:
             return "This session is being stopped already."
         return "" if self._policy().is_releasing else "Nobody's GPUs are taken back here, so there is nothing to extend."
 
-    def _at_the_end(self, session: Allocation) -> str:
+    def _at_the_end(self, session: Allocation, facts: SessionFacts) -> str:
+        if facts.reclaimed_seconds is not None:
+            return "The cluster's queue, Kueue, wants the GPUs of this session back, so it cannot be extended; it then waits in line again, at its place."
         if session.must_end_at is not None:
             return f"This session makes room for a class at {isoformat(session.must_end_at)} and cannot be extended beyond that."
         return f"This session is kept as long as extensions may carry it: {span(self._policy().session_ceiling_seconds)} from its start."
+
+
+def _is_due(session: Allocation, found: Verdict, claims: Claims) -> bool:
+    """Whether a session ends now. What Kueue wants back goes when Kueue says so still: while it is silent, nothing is stopped for it."""
+    return found.action is Action.RELEASE and (found.why is not Cause.PREEMPTED or session.id in claims)

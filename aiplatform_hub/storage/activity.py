@@ -9,12 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, func, insert, literal_column, select, update
 
-from aiplatform_hub.domain.activity import Activity, ActivityInterval, GpuSample
+from aiplatform_hub.domain.activity import LONGEST_GAP, Activity, ActivityInterval, GpuSample
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.schema import activity_intervals, gpu_samples, usage_intervals
 
 FRESH = timedelta(seconds=60)
-"""Age from which the last sample says nothing of now."""
+"""Age from which a GPU's last sample is no longer shown as what it does now. Nothing is given back by it."""
 
 _IS_OPEN: ColumnElement[bool] = literal_column("activity_intervals.ended_at IS NULL")
 """Written out, not bound: both databases use a partial index only where the query states its condition word for word."""
@@ -44,11 +44,11 @@ class ActivityStore:
         Parameters
         ----------
         now
-            Aware UTC. A session whose last sample is older than :data:`FRESH` is not named: unknown is not idle.
+            Aware UTC. A session without a sample for longer than :data:`LONGEST_GAP` is not named: unknown is not idle.
         """
         rows = connection.execute(
             select(activity_intervals.c.allocation_id, activity_intervals.c.started_at).where(
-                activity_intervals.c.ended_at.is_(None), activity_intervals.c.activity == "idle", activity_intervals.c.last_seen_at > now - FRESH
+                activity_intervals.c.ended_at.is_(None), activity_intervals.c.activity == "idle", activity_intervals.c.last_seen_at >= now - LONGEST_GAP
             )
         )
         return {row.allocation_id: row.started_at for row in rows}

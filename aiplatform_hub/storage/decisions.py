@@ -73,6 +73,12 @@ class DecisionStore:
         row = connection.execute(select(decisions).where(decisions.c.id == decision_id)).mappings().one_or_none()
         return None if row is None else _decision_of(row)
 
+    def owner_of(self, connection: Connection, allocation_id: UUID) -> tuple[datetime, frozenset[str]] | None:
+        """Return when the newest decision about an allocation was made, and which groups its owner had then; None without one."""
+        statement = select(decisions.c.at, decisions.c.inputs["caller", "groups"]).where(decisions.c.allocation_id == allocation_id)
+        found = connection.execute(statement.order_by(decisions.c.at.desc(), _QUEUED_FIRST.desc()).limit(1)).one_or_none()
+        return None if found is None else (found[0], frozenset(found[1]))
+
     def of_allocation(self, connection: Connection, allocation_id: UUID) -> StoredDecision | None:
         """Return the newest decision about an allocation, or None."""
         rows = connection.execute(FIND_DECISION, {"allocation_id": allocation_id}).mappings().all()

@@ -40,15 +40,18 @@ class EventStore:
         statement = select(allocation_events).where(allocation_events.c.id > event_id).order_by(allocation_events.c.id).limit(limit)
         return tuple(event_of(row) for row in connection.execute(statement).mappings())
 
-    def latest_of_active(self, connection: Connection, causes: frozenset[str]) -> dict[UUID, AllocationEvent]:
-        """Return the newest event of one of these causes of each active allocation that has any."""
+    def latest_of_active(self, connection: Connection, causes: frozenset[str]) -> dict[UUID, dict[str, AllocationEvent]]:
+        """Return, of each active allocation that has any, the newest event of each of these causes."""
         statement = (
             select(allocation_events)
             .join(allocations, allocations.c.id == allocation_events.c.allocation_id)
             .where(_IS_OPEN, allocations.c.state == "active", allocation_events.c.cause.in_(sorted(causes)))
             .order_by(allocation_events.c.id)
         )
-        return {row["allocation_id"]: event_of(row) for row in connection.execute(statement).mappings()}
+        found: dict[UUID, dict[str, AllocationEvent]] = {}
+        for row in connection.execute(statement).mappings():
+            found.setdefault(row["allocation_id"], {})[row["cause"]] = event_of(row)
+        return found
 
     def latest_id(self, connection: Connection) -> int:
         """Return the id of the newest event; 0 when there is none."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from aiplatform_hub.storage.live_allocations import IS_QUEUED
 from aiplatform_hub.storage.schema import allocations, grants
@@ -55,6 +55,13 @@ class GrantStore:
         statement = select(grants).where(grants.c.expires_at > at, grants.c.revoked_at.is_(None))
         rows = connection.execute(statement.order_by(grants.c.user_name, grants.c.granted_at.desc())).mappings()
         return tuple(Grant(**row) for row in rows)
+
+    def tier_at(self, connection: Connection, user_name: str, at: datetime) -> str | None:
+        """Return the tier that a person had by a grant at an instant, also of the past; None if none."""
+        columns = grants.c
+        is_in_force = (columns.granted_at <= at, columns.expires_at > at, or_(columns.revoked_at.is_(None), columns.revoked_at > at))
+        statement = select(columns.tier).where(columns.user_name == user_name, *is_in_force).order_by(columns.granted_at.desc()).limit(1)
+        return connection.execute(statement).scalar_one_or_none()
 
     def tiers_of_waiting(self, connection: Connection, at: datetime) -> dict[str, str]:
         """Return the granted tiers in force at an instant of those who have something in the queue, by name."""

@@ -101,6 +101,20 @@ class NotificationStore:
         detail = connection.execute(select(notifications.c.detail).where(notifications.c.key == key)).scalar_one_or_none()
         return None if detail is None or detail.get("until") is None else datetime.fromisoformat(detail["until"])
 
+    def told_untils(self, connection: Connection, allocation_ids: Collection[UUID], kind: NoticeKind) -> dict[UUID, datetime]:
+        """Return the time that the newest notice of a kind named, for each allocation that has one; whether it was dismissed or not."""
+        columns = notifications.c
+        statement = select(columns.allocation_id, columns.detail).where(columns.allocation_id.in_(allocation_ids), columns.kind == kind.value)
+        rows = connection.execute(statement.order_by(columns.id)) if allocation_ids else ()
+        return {id_: datetime.fromisoformat(detail["until"]) for id_, detail in rows if detail.get("until")}
+
+    def take_back(self, connection: Connection, allocation_id: UUID, kind: NoticeKind, at: datetime) -> None:
+        """Dismiss what was told of a kind about an allocation, and let no channel pass it on any more."""
+        mine = (notifications.c.allocation_id == allocation_id, notifications.c.kind == kind.value)
+        waiting = notification_deliveries.c.notification_id.in_(select(notifications.c.id).where(*mine))
+        connection.execute(update(notification_deliveries).where(_IS_DUE, waiting).values(next_at=None))
+        connection.execute(update(notifications).where(*mine, notifications.c.dismissed_at.is_(None)).values(dismissed_at=at))
+
     def due(self, connection: Connection, channel: str, now: datetime, *, limit: int) -> tuple[Delivery, ...]:
         """Return what a channel has to pass on by now, the longest due first."""
         columns = notification_deliveries.c

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, and_, case, insert, literal, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, case, insert, literal, or_, select, update
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.usage import UsageInterval
@@ -40,6 +40,10 @@ class ClosedUse:
     ended_at: datetime
 
 
+_OPEN = insert(intervals)
+_OPEN_OF = select(intervals).where(intervals.c.allocation_id == bindparam("allocation_id"), intervals.c.ended_at.is_(None))
+_CLOSE = update(intervals).where(intervals.c.id == bindparam("of"), intervals.c.ended_at.is_(None))
+_HEAD = select(intervals.c.sequence, intervals.c.hash).where(intervals.c.sequence.is_not(None)).order_by(intervals.c.sequence.desc()).limit(1)
 _CLOSED = select(*(intervals.c[name] for name in ClosedUse.__slots__)).order_by(intervals.c.sequence)
 
 
@@ -62,27 +66,29 @@ class UsageStore:
             If its allocation already has an open one.
         """
         connection.execute(
-            insert(intervals).values(
-                id=interval.id,
-                allocation_id=interval.allocation_id,
-                user_id=interval.user_id,
-                user_name=interval.user_name,
-                project=interval.project,
-                cost_centre=interval.cost_centre,
-                environment_template=interval.environment_template,
-                gpus=interval.gpus,
-                gpu_type=interval.gpu_type,
-                memory_bytes=interval.memory_bytes,
-                cpu_cores=interval.cpu_cores,
-                started_at=interval.started_at,
-                last_seen_at=interval.last_seen_at,
-            )
+            _OPEN,
+            {
+                "id": interval.id,
+                "allocation_id": interval.allocation_id,
+                "user_id": interval.user_id,
+                "user_name": interval.user_name,
+                "project": interval.project,
+                "cost_centre": interval.cost_centre,
+                "environment_template": interval.environment_template,
+                "gpus": interval.gpus,
+                "gpu_type": interval.gpu_type,
+                "memory_bytes": interval.memory_bytes,
+                "cpu_cores": interval.cpu_cores,
+                "started_at": interval.started_at,
+                "last_seen_at": interval.last_seen_at,
+            },
         )
 
     def close(self, connection: Connection, interval: UsageInterval) -> bool:
         """Write the end and the chain of an interval that is still open; False if it is not."""
         cause = None if interval.end_cause is None else interval.end_cause.value
         values: dict[str, Any] = {
+            "of": interval.id,
             "ended_at": interval.ended_at,
             "end_cause": cause,
             "estimated": interval.estimated,
@@ -90,19 +96,16 @@ class UsageStore:
             "previous_hash": interval.previous_hash,
             "hash": interval.hash,
         }
-        statement = update(intervals).where(intervals.c.id == interval.id, intervals.c.ended_at.is_(None)).values(**values)
-        return bool(connection.execute(statement).rowcount)
+        return bool(connection.execute(_CLOSE, values).rowcount)
 
     def head(self, connection: Connection) -> ChainHead:
         """Return the newest row of the chain."""
-        statement = select(intervals.c.sequence, intervals.c.hash).where(intervals.c.sequence.is_not(None)).order_by(intervals.c.sequence.desc()).limit(1)
-        row = connection.execute(statement).one_or_none()
+        row = connection.execute(_HEAD).one_or_none()
         return ChainHead() if row is None else ChainHead(sequence=row.sequence, hash=row.hash or "")
 
     def open_of(self, connection: Connection, allocation_id: UUID) -> UsageInterval | None:
         """Return the open interval of an allocation, or None."""
-        statement = select(intervals).where(intervals.c.allocation_id == allocation_id, intervals.c.ended_at.is_(None))
-        row = connection.execute(statement).mappings().one_or_none()
+        row = connection.execute(_OPEN_OF, {"allocation_id": allocation_id}).mappings().one_or_none()
         return None if row is None else interval_of(row)
 
     def of_allocation(self, connection: Connection, allocation_id: UUID) -> tuple[UsageInterval, ...]:

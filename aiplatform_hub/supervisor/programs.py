@@ -52,7 +52,7 @@ class Place:
     def programs(self) -> tuple[Program, ...]:
         """Return them in the order in which they start."""
         services = (self._service("platform", self.ports.platform), self._service("keeper", self.ports.keeper))
-        return (self._proxy(), self._hub(), *services, *((self._culler(),) if self.settings.stop_inactive_minutes else ()))
+        return (self._proxy(), self._hub(), *services, self._culler())
 
     def _log(self, name: str) -> Path:
         return self.settings.logs_dir / f"{name}.log"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from aiplatform_hub.web.no_breaks import keep_together
+
 if TYPE_CHECKING:
     from aiplatform_hub.web.view_models.frame import Frame
 
@@ -25,6 +27,7 @@ def environment() -> Environment:
         loader=FileSystemLoader([WEB_DIR / "pages", HUB_TEMPLATES_DIR]),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=keep_together,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -125,10 +125,14 @@ class Place:
         body = {"environment_template": "trivial", **({"server_name": name} if name else {}), **body}
         return self.call("POST", "allocations", user=user, json=body)
 
-    def wait_state(self, user: str, allocation_id: str, *states: str, seconds: float = 20) -> dict:
+    def wait_state(self, user: str, allocation_id: str, *states: str, seconds: float = 60) -> dict:
         return wait_for(
             lambda: (a := self.call("GET", f"allocations/{allocation_id}", user=user).json())["state"] in states and a, f"{allocation_id} is {states}", seconds
         )
+
+    def wait_ready(self, user: str, allocation_id: str) -> dict:
+        """Wait until a session answers: the hub stops none whose start is pending, though its program runs already."""
+        return wait_for(lambda: (a := self.call("GET", f"allocations/{allocation_id}", user=user).json())["ready_at"] and a, f"{allocation_id} is ready", 60)
 
     def audit(self) -> list:
         return list(self.hub.factory.audit_trail.latest(limit=50))

@@ -85,14 +85,16 @@ def test_a_stream_resumes_after_the_last_id_without_a_gap_or_a_repetition(place)
     with stream(place, "user2") as first:
         held = place.launch("user2", "resumed").json()["id"]
         wait_for(lambda: "started" in first.causes(held), "the start")
-        seen = first.causes(held)
-        last = max(m["event_id"] for m in first.messages if m["kind"] == "allocation")
-    place.wait_state("user2", held, "active")
-    place.call("DELETE", f"allocations/{held}", user="user2")
+        so_far = [m for m in tuple(first.messages) if m["kind"] == "allocation" and m["id"] == held]  # once: more may come meanwhile
+        seen, last = [m["cause"] for m in so_far], so_far[-1]["event_id"]
+    place.wait_ready("user2", held)
+    stopped = place.call("DELETE", f"allocations/{held}", user="user2")
+    assert stopped.status_code == 202, stopped.text
     place.wait_state("user2", held, "ended")
     with stream(place, "user2", last) as again:
         wait_for(lambda: "stopped_by_user" in again.causes(held), "what was missed")
         history = place.call("GET", f"allocations/{held}", user="user2").json()["history"]
+        wait_for(lambda: again.causes(held)[-1] == history[-1]["cause"], "the last step")
         assert seen + again.causes(held) == [step["cause"] for step in history][1:]
 
 

@@ -226,7 +226,7 @@ def test_pages_of_a_list_have_each_row_once(place):
 
 def test_usage_and_costs_have_the_session(place):
     held = place.launch("user1", "priced", gpus=1).json()
-    place.wait_state("user1", held["id"], "active")
+    place.wait_ready("user1", held["id"])
     place.call("DELETE", f"allocations/{held['id']}", user="user1")
     ended = place.wait_state("user1", held["id"], "ended")
     seconds = (datetime.fromisoformat(ended["ended_at"]) - datetime.fromisoformat(ended["started_at"])).total_seconds()

@@ -38,11 +38,14 @@ def test_everybody_reads_the_numbers_in_plain_names_with_their_units(shipped):
 
 def test_admin_applies_a_policy_that_counts_at_once_and_is_audited(shipped):
     before = current(shipped)["version"]
-    answer = shipped.call("PUT", "policy", user=ADMIN, json={"document": "session_cap: never\nproject_limits: {personal: 3}\n"})
+    answer = shipped.call(
+        "PUT", "policy", user=ADMIN, json={"document": "session_cap: never\nproject_limits: {personal: 3}\ntier_inactive_after: {default: never}\n"}
+    )
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert found["version"] > before
     assert (found["numbers"]["session_cap_seconds"], found["numbers"]["project_limits"]) == (None, {"personal": 3})
+    assert found["numbers"]["tier_inactive_after_seconds"] == {"default": None}
     assert found["applied_at"].endswith("Z")
     assert wait_for(lambda: current(shipped) == found, "everybody sees it")
     assert any((e.action, e.actor, e.target) == ("apply_policy", ADMIN, f"policy:{found['version']}") for e in shipped.audit())

@@ -12,7 +12,9 @@ from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.requests import LaunchRequest
+from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.wait_forecaster import Waits
 from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
 
@@ -39,10 +41,12 @@ def views(tmp_path):
     factory.close()
 
 
-def body(views, reader: Principal, *because_of: object, until: float | None = None):
+def body(views, reader: Principal, *because_of: object, until: float | None = None, is_estimated: bool = True):
     reason = WaitReason(WaitCode.RELEASE, requested="2", until_seconds=until, because_of=tuple(map(str, because_of)))
     entry = QueueEntry(QUEUED.id, 1, reason)
-    snapshot = QueueSnapshot((entry,), {a.id: a for a in (QUEUED, RUNNING, OWN)}, NOW)
+    snapshot = QueueSnapshot(
+        (entry,), {a.id: a for a in (QUEUED, RUNNING, OWN)}, NOW, Waits(NOW, {QUEUED.id: WaitEstimate(60, 120, 240)} if is_estimated else {})
+    )
     return views.body(QUEUED, entry, snapshot, reader)
 
 
@@ -66,3 +70,8 @@ def test_an_expected_instant_is_given_to_the_minute(views):
     assert body(views, ALICE, until=exact).reason.numbers.until == NOW + timedelta(minutes=2)
     assert body(views, ALICE, until=exact).reason == body(views, ALICE, until=exact + 1).reason
     assert body(views, ALICE).reason.numbers.until is None
+
+
+def test_no_instant_is_expected_where_no_wait_is_estimated(views):
+    guessed = body(views, ALICE, until=NOW.timestamp() + 8400, is_estimated=False)
+    assert (guessed.wait, guessed.reason.numbers.until) == (None, None)

@@ -13,7 +13,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, update
 
-from aiplatform_hub.services.culler.command import MODULE, asking_us
+from aiplatform_hub.config import arguments_of
+from aiplatform_hub.services.culler.command import CONFIG_FILE, MODULE, asking_us
 from aiplatform_hub.storage import schema
 from tests.support.hub import ADMIN, REPOSITORY, wait_for
 
@@ -28,16 +29,36 @@ def release(place, session, user=None) -> dict:
 
 @contextmanager
 def culling(place, *words: str):
-    """Run the stock culler with our configuration; every server is inactive for it after a second."""
-    own = (sys.executable, "-m", MODULE, f"--url={place.hub.hub_api_url}", "--timeout=1", "--cull-every=1", *words)
+    """Run the stock culler with our configuration, an hour ahead of the hub: for it nobody has used any server for that long."""
+    config = place.hub.folder / "culler_ahead.py"
+    config.write_text(AHEAD)
+    own = (sys.executable, "-m", MODULE, f"--url={place.hub.hub_api_url}", "--cull-every=1", f"--config={config}", *words)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JUPYTERHUB_API_TOKEN": f"{place.hub.service_token}c"}
     with (place.hub.folder / "culler.log").open("ab") as log:
-        process = subprocess.Popen(asking_us(own, place.hub.settings), cwd=place.hub.folder, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen((*own, "--", *arguments_of(place.hub.settings)), cwd=place.hub.folder, env=environment, stdout=log, stderr=log)
         try:
             yield process
         finally:
             process.terminate()
             process.wait(20)
+
+
+AHEAD = f"""
+import jupyterhub_idle_culler
+from datetime import timedelta
+its_clock = jupyterhub_idle_culler.utcnow
+jupyterhub_idle_culler.utcnow = lambda: its_clock() + timedelta(hours=1)
+exec(open({str(CONFIG_FILE)!r}).read())
+"""
+
+
+def warned_long_ago(place, session) -> None:
+    """Wait until the owner of a session is warned, and let that have been an hour ago."""
+    wait_for(lambda: release(place, session)["why"] == "inactive", "its owner is warned", 60)
+    columns = schema.allocation_events.c
+    with place.hub.factory.database.write() as connection:
+        of_it = (columns.allocation_id == UUID(session["id"]), columns.cause == "release_warned")
+        connection.execute(update(schema.allocation_events).where(*of_it).values(at=datetime.now(UTC) - timedelta(hours=1)))
 
 
 def grow_old(place, session, **age: float) -> None:
@@ -114,13 +135,41 @@ def test_stock_culler_stops_servers_without_gpus_and_no_others(place):
     for session in (bare, with_gpu):
         place.wait_state(session["user"], session["id"], "active")
         wait_for(lambda id_=session["id"], user=session["user"]: place.call("GET", f"allocations/{id_}", user=user).json()["is_ready"], "it is ready", 30)
-    with culling(place):
+    with culling(place, "--timeout=1"):
+        warned_long_ago(place, bare)
+        notices = place.call("GET", "notifications", user="user1").json()["items"]
         ended = place.wait_state("user1", bare["id"], "ended", seconds=60)
         again = place.launch("user1", "again").json()  # so the culler has surely looked at the other one as often
+        place.wait_state("user1", again["id"], "active")
+        warned_long_ago(place, again)
         place.wait_state("user1", again["id"], "ended", seconds=60)
     assert ended["end_cause"] == "culled"
+    assert [(told["kind"], told["allocation_id"]) for told in notices][:1] == [("release_warning", bare["id"])]
     assert place.call("GET", f"allocations/{with_gpu['id']}", user="user2").json()["state"] == "active"
     place.stop_everything()
+
+
+def test_policy_ends_what_the_place_would_not_and_takes_the_warning_back(place):
+    """The culler was started never to end anything; policies change that and change it back, while it runs."""
+    bare = place.launch("user1", "bare").json()
+    place.wait_state("user1", bare["id"], "active")
+    wait_for(lambda: place.call("GET", f"allocations/{bare['id']}", user="user1").json()["is_ready"], "it is ready", 30)
+    template, project = bare["environment_template"], bare["project"]
+    with culling(place, "--timeout=0"):
+        follow(place, f"environment_template_inactive_after: {{{template}: 30min}}")
+        wait_for(lambda: release(place, bare)["why"] == "inactive", "its owner is warned", 60)
+        follow(place, f"environment_template_inactive_after: {{{template}: 30min}}\nproject_inactive_after: {{{project}: never}}")
+        wait_for(lambda: release(place, bare)["action"] == "keep", "the warning is taken back", 60)
+        follow(place, "tier_inactive_after: {default: 30min}")
+        warned_long_ago(place, bare)
+        ended = place.wait_state("user1", bare["id"], "ended", seconds=60)
+    assert ended["end_cause"] == "culled"
+    follow(place, "")
+    place.stop_everything()
+
+
+def follow(place, document: str) -> None:
+    place.call("PUT", "policy", user=ADMIN, json={"document": document}).raise_for_status()
 
 
 @pytest.mark.parametrize("broken", ["--database-url=postgresql+psycopg://nobody@127.0.0.1:9/none"])

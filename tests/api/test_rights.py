@@ -53,7 +53,7 @@ TABLE = {
 def ended(place):
     """An allocation of user2 that is over."""
     held = place.launch("user2", "rights").json()
-    place.wait_state("user2", held["id"], "active")
+    place.wait_ready("user2", held["id"])
     place.call("DELETE", f"allocations/{held['id']}", user="user2")
     place.wait_state("user2", held["id"], "ended")
     return held["id"]
@@ -109,7 +109,7 @@ def test_a_start_by_an_admin_is_the_owners_and_audited(place):
     wait_for(
         lambda: [e for e in place.audit() if e.action == "launch_session" and e.actor == ADMIN and answer.json()["id"] in e.target], "the launch is audited"
     )
-    place.wait_state(ADMIN, answer.json()["id"], "active")
+    place.wait_ready(ADMIN, answer.json()["id"])
     stopped = place.call("DELETE", f"allocations/{answer.json()['id']}", user=ADMIN)
     assert stopped.status_code == 202, stopped.text
     assert place.wait_state("user2", answer.json()["id"], "ended")["end_cause"] == "stopped_by_admin"

@@ -53,6 +53,10 @@ def test_person_is_told_when_a_session_ends_for_a_class(visitor: Visitor, apply:
     page.check("#gpus-1")
     expect(outcome).not_to_contain_text("It ends at")
     assert not is_wide(page)
+    page.goto("/hub/spawn/student")  # where no count is chosen beforehand
+    expect(page.locator("[data-class-end]")).to_contain_text("With 2 GPUs it ends at")
+    expect(page.locator("[data-class-end]")).to_contain_text("when the class of project Language begins.")
+    assert not is_wide(page)
     page.goto("/services/platform/launch?environment_template=jupyterlab&gpus=2")
     page.click("#start")
     page.wait_for_url(lambda url: "/launch" not in url)

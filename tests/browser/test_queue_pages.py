@@ -63,6 +63,7 @@ def test_second_person_waits_and_starts_when_the_first_stops(visitor: Visitor, h
     assert page.evaluate("window.isTheSamePage") is True
     page.keyboard.press("Tab")
     expect(page).to_have_title(re.compile(r"^Home"))
+    expect(page.locator(RUNNING)).to_contain_text("or it goes to whoever is next in line. Then it runs at least until")
     page.click(f"{RUNNING} h3 a")
     for words in ("it joined the queue", "Its turn came", "The program began to run"):
         expect(page.locator(".ap-timeline")).to_contain_text(words)

@@ -55,6 +55,32 @@ def test_warning_appears_counts_down_and_is_called_off_by_one_click(visitor: Vis
     expect(waiting.locator("[data-state=queued]")).to_have_count(1)
 
 
+FIRST_SCREEN = 640
+"""Height of a small telephone."""
+
+
+def test_warning_is_told_once_and_its_button_is_on_the_first_screen_of_a_telephone(visitor: Visitor) -> None:
+    run(visitor, "researcher", 1, "old")
+    page = visitor.open("researcher", width=360)
+    age(visitor, "old", timedelta(hours=7))  # over its cap, which nothing calls off
+    see_warning(visitor, page)
+    expect(page.locator("#news p")).to_have_class("visually-hidden")
+    launch = visitor.open("researcher", width=360)
+    for _ in range(15):  # the keeper writes its notice by and by
+        launch.goto(LAUNCH)
+        if launch.locator("#inbox [data-notice]").count():
+            break
+        launch.wait_for_timeout(1000)
+    expect(launch.locator("#inbox [data-notice]")).to_contain_text("is about to be stopped")
+    for address in (HOME, page.locator(RUNNING).locator("h3 a").get_attribute("href") or ""):
+        page.goto(address)
+        expect(page.get_by_text("This session has run for 7 h").locator("visible=true")).to_have_count(1)
+        expect(page.locator("#inbox [data-notice]")).to_have_count(0)
+        place = page.get_by_role("button", name="Keep it").bounding_box()
+        assert place is not None
+        assert place["y"] + place["height"] <= FIRST_SCREEN, address
+
+
 def test_warning_and_click_work_without_scripts(visitor: Visitor) -> None:
     run(visitor, "researcher", 1, "old")
     age(visitor, "old", OLD)

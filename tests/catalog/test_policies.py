@@ -60,6 +60,9 @@ reserve_quantile: 0.25
 gpu_type_weights: {h100: 3, l4: 0.5}
 project_shares: {vision: 2}
 project_limits: {vision: 0}
+project_inactive_after: {vision: never}
+tier_inactive_after: {student: 10min, staff: 1d}
+environment_template_inactive_after: {rstudio: 8h}
 reservations:
   - {project: course, gpus: 2, gpu_type: h100, start: 2026-03-02T09:00:00+01:00, end: 2026-03-02T09:00:00Z}
   - {project: course, gpus: 1, start: 2026-03-02T09:00:00Z, end: 2026-03-02T10:00:00Z}
@@ -76,6 +79,9 @@ reservations:
         gpu_type_weights={"h100": 3, "l4": 0.5},
         project_shares={"vision": 2},
         project_limits={"vision": 0},
+        project_inactive_after_seconds={"vision": None},
+        tier_inactive_after_seconds={"student": 600, "staff": DAY_SECONDS},
+        environment_template_inactive_after_seconds={"rstudio": 8 * HOUR_SECONDS},
         reservations=(ClassReservation("course", 2, "h100", start, end), ClassReservation("course", 1, None, end, end + HOUR_SECONDS)),
     )
 
@@ -114,6 +120,14 @@ WRONG = {
     "weight of nothing": ("gpu_type_weights: {h100: 0}", "gpu_type_weights.h100: must be a number from 0.001 to 1000, not 0"),
     "negative limit": ("project_limits: {a: -1}", "project_limits.a: must be a whole number from 0 to 10000, not -1"),
     "half a GPU": ("project_limits: {a: 1.5}", "project_limits.a: must be a whole number from 0 to 10000, not 1.5"),
+    "inactivity as a bare number": ("tier_inactive_after: {a: 0}", "tier_inactive_after.a: must be a length of time with its unit, for example 1h, or never"),
+    "negative inactivity": ("tier_inactive_after: {a: -1h}", "tier_inactive_after.a: '-1h' is not a length of time"),
+    "inactivity that the hub cannot see": ("project_inactive_after: {a: 9min}", "project_inactive_after.a: is 9min; it must be 10min or more, or never"),
+    "inactivity of no name": ("project_inactive_after: 1h", "project_inactive_after must be a mapping"),
+    "inactivity shorter than its warning": (
+        "environment_template_inactive_after: {a: 10min}\nidle_after: 1h\nidle_warning: 30min",
+        "environment_template_inactive_after.a (10min) is shorter than idle_warning (30min), which is its end",
+    ),
     "list for a mapping": ("project_limits: [a]", "project_limits must be a mapping"),
     "mapping for a list": ("reservations: {a: 1}", "reservations must be a list"),
     "reservation without a project": (
@@ -178,6 +192,17 @@ def test_projects_and_gpu_types_are_those_of_the_catalogue(policy_of):
     (problem,) = problems(policy_of, f"reservations:\n  - {{project: personal, gpus: 1, gpu_type: h10, {window}}}\n", catalog=catalog)
     assert problem == "2: reservations: unknown GPU type h10; did you mean h100?"
     assert policy_of("project_shares: {personal: 2}\n", catalog=catalog).project_shares == {"personal": 2}
+
+
+def test_names_with_a_limit_of_inactivity_are_those_of_the_catalogue(policy_of):
+    catalog = load_catalog()
+    text = "project_inactive_after: {personl: 1h}\ntier_inactive_after:\n  defalt: never\n  default: 2h\nenvironment_template_inactive_after: {jupyterlb: 5}\n"
+    assert problems(policy_of, text, catalog=catalog) == [
+        "1: project_inactive_after: unknown project personl; did you mean personal?",
+        "3: tier_inactive_after: unknown tier defalt; did you mean default?",
+        "5: environment_template_inactive_after.jupyterlb: must be a length of time with its unit, for example 1h, or never",
+        "5: environment_template_inactive_after: unknown environment template jupyterlb; did you mean jupyterlab?",
+    ]
 
 
 def test_reading_gives_all_problems_without_raising(tmp_path):

@@ -145,7 +145,9 @@ def arrived(node: ComingNode) -> None:
 
 def test_a_session_waits_for_a_node_and_its_gpus_are_promised_there_when_it_comes(stack: ClusterStack, node: ComingNode) -> None:
     assert capacity(stack) == {"total": 0, "free": 0, "held": 0, "startable": 4, "minutes_to_start": 6}
-    assert "0 of 0 free, 4 more in about 6 min" in stack.browser("user0").session.get(f"{stack.url}/services/platform/", timeout=30).text
+    assert "0 of 0 free, 4 more in about 6 min" in stack.browser("user0").session.get(f"{stack.url}/services/platform/", timeout=30).text.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
 
     assert start(stack, "user0") in {201, 202}
     allocation = session_of(stack, "user0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from typing import Any
@@ -83,6 +83,15 @@ class Place:
             return True
         conditions = self.works()[id_].get("status", {}).get("conditions", ())
         return any(each["type"] == "Admitted" and each["status"] == "True" for each in conditions)
+
+    def causes(self, id_: UUID) -> list[str]:
+        """Return what has become of an allocation, the last last."""
+        with self.stack.factory.database.read() as connection:
+            return [event.cause for event in self.stack.factory.allocations.history(connection, id_)]
+
+    def warned_of(self, ids: Iterable[UUID]) -> UUID | None:
+        """Return the first of these sessions whose owner is warned that Kueue wants its GPUs back."""
+        return next((id_ for id_ in ids if self.causes(id_)[-2:] == ["reclaimed", "release_warned"]), None)
 
     def restart_keeper(self) -> None:
         self.stack.kill("keeper")
@@ -217,12 +226,17 @@ def test_workloads_deleted_behind_our_back_are_made_again(place, full):
 
 
 @only_kueue
-def test_preempted_session_stops_and_waits_and_comes_back(place, full):
+def test_preempted_session_is_warned_stops_and_waits_and_comes_back(place, full):
     place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"LowerPriority"}}}')
     _execute(place.stack.database_url, "UPDATE allocations SET started_at = started_at - 3600000000")  # past what the policy guarantees
     try:
         place.cluster.apply(foreign(place.stack.namespace))
-        victim = wait_for(lambda: next((id_ for id_ in full.values() if not place.find(id_).is_open), None), f"one gives way\n{place.works()}", 40)
+        victim = wait_for(lambda: place.warned_of(full.values()), lambda: f"one is warned\n{place.works()}", 40)
+        assert place.find(victim).stop_cause is None
+        assert place.works().keys() == set(full.values()), "its Workload stays as long as it runs"
+        place.restart_keeper()
+        _execute(place.stack.database_url, "UPDATE allocation_events SET at = at - 3600000000 WHERE cause IN ('reclaimed', 'release_warned')")
+        wait_for(lambda: not place.find(victim).is_open, lambda: f"it gives way\n{place.works()}", 40)
         assert place.find(victim).end_cause is EndCause.PREEMPTED
         (again,) = place.waiting()
         assert full[again] == victim
@@ -232,6 +246,21 @@ def test_preempted_session_stops_and_waits_and_comes_back(place, full):
         place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"Never"}}}')
     returned = wait_for(lambda: next((a for a in place.stack.open_allocations() if a.succeeds == victim), None), "it comes back", 30)
     place.await_ready(returned.id)
+
+
+@only_kueue
+def test_preempted_session_goes_on_when_whoever_preempts_it_goes(place, full):
+    place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"LowerPriority"}}}')
+    _execute(place.stack.database_url, "UPDATE allocations SET started_at = started_at - 3600000000")
+    try:
+        place.cluster.apply(foreign(place.stack.namespace))
+        victim = wait_for(lambda: place.warned_of(full.values()), lambda: f"one is warned\n{place.works()}", 40)
+    finally:
+        place.cluster.kubectl("delete", "workload", "foreign", "-n", place.stack.namespace)
+        place.cluster.kubectl(*PATCH, '{"spec":{"preemption":{"withinClusterQueue":"Never"}}}')
+    wait_for(lambda: place.causes(victim)[-1] == "release_called_off", lambda: f"it is called off\n{place.causes(victim)}", 60)
+    wait_for(lambda: place.has_quota(victim), lambda: f"it has its quota\n{place.works()}", 20)
+    assert place.find(victim).state is AllocationState.ACTIVE
 
 
 PATCH = ("patch", "clusterqueue", "aiplatform", "--type=merge", "-p")

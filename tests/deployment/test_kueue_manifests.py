@@ -53,7 +53,7 @@ def test_the_keeper_may_keep_workloads_and_nothing_of_others_queues() -> None:
         ("kueue.x-k8s.io", "localqueues"): {"get"},
         ("visibility.kueue.x-k8s.io", "localqueues/pendingworkloads"): {"get"},
         ("kueue.x-k8s.io", "resourceflavors"): {"list"},
-        ("kueue.x-k8s.io", "clusterqueues"): {"get"},
+        ("kueue.x-k8s.io", "clusterqueues"): {"get", "list"},
     }
     subjects = [subject for one in of_kind(objects_in("kueue/access"), "RoleBinding", "ClusterRoleBinding") for subject in one["subjects"]]
     assert {subject["name"] for subject in subjects} == {"keeper"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiplatform_hub.domain.activity import LONGEST_GAP, Activity, ActivityInterval, GpuSample, activity_of, continued, stretch
@@ -14,10 +14,15 @@ from aiplatform_hub.domain.activity import LONGEST_GAP, Activity, ActivityInterv
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TICK = timedelta(seconds=15)
 SESSION = UUID(int=1)
+GROWTH_BYTES = 10
 
 
 def sample(percent: float, memory: int = 100, *, age: timedelta = timedelta()) -> GpuSample:
     return GpuSample(NOW - age, percent, memory)
+
+
+def activity(devices, earlier, latest, *, below_percent=5.0, growth_below_bytes=GROWTH_BYTES) -> Activity:
+    return activity_of(devices, earlier, latest, below_percent=below_percent, growth_below_bytes=growth_below_bytes)
 
 
 def before(*memories: int, age: timedelta = TICK) -> dict[str, GpuSample]:
@@ -33,7 +38,8 @@ def now(*uses: tuple[float, int]) -> dict[str, GpuSample]:
     [
         (before(100, 100), now((0, 100), (4.9, 100)), Activity.IDLE),
         (before(100, 100), now((0, 100), (5.0, 100)), Activity.USED),
-        (before(100, 100), now((0, 100), (0, 101)), Activity.USED),
+        (before(100, 100), now((0, 100), (0, 110)), Activity.USED),
+        (before(100, 100), now((0, 109), (0, 109)), Activity.IDLE),
         (before(100, 100), now((0, 100), (0, 99)), Activity.IDLE),
         (before(100, 100), now((0, 100)), Activity.UNKNOWN),
         (before(100, 100), now((90, 100)), Activity.UNKNOWN),
@@ -47,34 +53,36 @@ def now(*uses: tuple[float, int]) -> dict[str, GpuSample]:
         (before(100, 100, age=-TICK), now((0, 100), (0, 100)), Activity.UNKNOWN),
     ],
     ids=[
-        "all below", "one at the threshold", "memory of one grows", "memory shrinks", "one without a sample", "one used, one without a sample",
+        "all below", "one at the threshold", "memory of one grows", "memory jitters", "memory shrinks", "one without a sample", "one used, one without a sample",
         "no sample at all", "one without a sample before", "none before", "none before, but used", "as old as may be", "too old",
         "too old to tell growth", "from a clock that was ahead",
     ],
 )  # fmt: skip
 def test_every_gpu_must_be_known_to_be_idle(earlier, latest, expected):
-    assert activity_of(("GPU-0", "GPU-1"), earlier, latest, below_percent=5.0) is expected
+    assert activity(("GPU-0", "GPU-1"), earlier, latest) is expected
 
 
 def test_a_session_without_gpus_has_none_that_could_be_idle():
-    assert activity_of((), {}, {}, below_percent=5.0) is Activity.UNKNOWN
+    assert activity((), {}, {}) is Activity.UNKNOWN
 
 
 def test_the_threshold_is_the_policys():
-    assert activity_of(("GPU-0",), before(1), now((7, 1)), below_percent=10.0) is Activity.IDLE
+    assert activity(("GPU-0",), before(1), now((7, 1)), below_percent=10.0) is Activity.IDLE
+    assert activity(("GPU-0",), before(1), now((0, 20)), growth_below_bytes=20) is Activity.IDLE
 
 
+@settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 100), st.integers(0, 5), st.integers(0, 5), st.booleans(), st.booleans()), min_size=1, max_size=4),
+    st.lists(st.tuples(st.floats(0, 100), st.integers(0, 20), st.integers(0, 20), st.booleans(), st.booleans()), min_size=1, max_size=4),
 )
 def test_taking_a_sample_away_never_makes_a_session_idle(gpus):
     devices = [f"GPU-{number}" for number in range(len(gpus))]
     earlier = {device: sample(0, gpu[1], age=TICK) for device, gpu in zip(devices, gpus, strict=True)}
     latest = {device: sample(gpu[0], gpu[2]) for device, gpu in zip(devices, gpus, strict=True)}
-    whole = activity_of(devices, earlier, latest, below_percent=5.0)
+    whole = activity(devices, earlier, latest)
     fewer_before = {device: earlier[device] for device, gpu in zip(devices, gpus, strict=True) if gpu[3]}
     fewer_now = {device: latest[device] for device, gpu in zip(devices, gpus, strict=True) if gpu[4]}
-    part = activity_of(devices, fewer_before, fewer_now, below_percent=5.0)
+    part = activity(devices, fewer_before, fewer_now)
     assert part is not Activity.IDLE or whole is Activity.IDLE
     assert part is not Activity.IDLE or (len(fewer_before), len(fewer_now)) == (len(devices), len(devices))
 

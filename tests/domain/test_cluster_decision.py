@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.limits import Capacity, DeviceState
+from aiplatform_hub.domain.policy import SHIPPED
+from aiplatform_hub.domain.queueing import Outlook, View, line_of
 from aiplatform_hub.domain.quota import Observed, decide, refusal
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import CapacityError, QuotaExceededError
@@ -185,3 +187,9 @@ def test_inputs_that_were_stored_before_there_were_clusters_still_replay():
     again = from_json(content)
     assert again.decide().devices == ("GPU-0",)
     assert to_json(again)["capacity"]["devices"] == [device_row]
+
+
+def test_planner_is_told_which_nodes_have_yet_to_start():
+    capacity = cluster({"a": (4, 0), "spot+0": (4, 0)})
+    line = line_of(View(0.0, (), (), capacity), Outlook(), SHIPPED)
+    assert {node.name: node.is_yet_to_start for node in line.nodes} == {"a/nvidia.com/gpu/h100": False, "spot+0/nvidia.com/gpu/h100": True}

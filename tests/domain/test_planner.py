@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiplatform_hub.domain import planner
 from aiplatform_hub.domain.fairshare import Person
-from aiplatform_hub.domain.planner import plan
+from aiplatform_hub.domain.planner import plan, verdict_on
 from aiplatform_hub.domain.policy import FIFO, HOUR_SECONDS, ClassReservation, Policy
-from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Waiting
+from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Verdict, Waiting
 
 NOW = 1_000_000.0
 HOUR = HOUR_SECONDS
@@ -132,6 +133,16 @@ def test_a_young_request_reserves_nothing(young, old):
     assert planned(holders, [young, passing]).reservations == ()
     assert started(planned(holders, [young, passing])) == ["ben"]
     assert [r.request_id for r in planned(holders, [old, passing]).reservations] == ["ana"]
+
+
+@pytest.mark.parametrize(("waited", "starts"), [(2.5, ["new"]), (3.5, [])])
+def test_who_is_put_before_a_reservation_may_take_from_it(waited, starts):
+    """So the words of a reservation do not say more: before the whole-node rule counts, a new request of equal share is looked at first."""
+    same = dict.fromkeys((*PEOPLE.values(), Person("lab", "new"), Person("lab", "old")), 0)
+    never_cheap = replace(POLICY, idle_allowed_gpu_seconds=0.0, idle_allowed_per_second=0.0)
+    found = planned([runs("x", 2, left=1)], [asks("old", 4, waited=waited), asks("new", 1, lasts=3)], ranks=same, policy=never_cheap)
+    assert codes(found)["old"] is ReasonCode.RESERVED
+    assert started(found) == starts
 
 
 def test_reservation_reckons_with_the_session_cap():
@@ -364,3 +375,60 @@ def test_no_plan_breaks_capacity_project_limits_or_a_class(running, waiting, pol
 @given(running=st.lists(sessions, max_size=8).map(fitting), waiting=requests, policy=policies)
 def test_planning_twice_gives_the_same(running, waiting, policy):
     assert planned(running, waiting, policy=policy, nodes=TWO) == planned(running[::-1], waiting[::-1], policy=policy, nodes=TWO)
+
+
+@settings(max_examples=150, deadline=None)
+@given(running=st.lists(sessions, max_size=8).map(fitting), waiting=requests, policy=policies)
+def test_a_verdict_on_one_request_is_what_the_whole_plan_says(running, waiting, policy):
+    everybody = {each.person: number % 3 for number, each in enumerate((*running, *waiting))}
+    line = PlannerInput(NOW, TWO, tuple(running), tuple(waiting), everybody, policy)
+    found = plan(line)
+    for request in waiting:
+        assert verdict_on(line, request.id) == found.verdict_on(request.id)
+    assert verdict_on(line, "nobody") == found.verdict_on("nobody") == Verdict()
+
+
+def test_a_verdict_looks_no_further_than_it_has_to(monkeypatch):
+    tried = []
+    decide = planner._Planning._decide
+    monkeypatch.setattr(planner._Planning, "_decide", lambda self, request: tried.append(request.id) or decide(self, request))
+    waiting = [asks(f"user{number}", 2, waited=9 - number / 1000) for number in range(1000)]
+    line = PlannerInput(NOW, BOX, (), (*waiting, asks("new", 1)), {each.person: 1 for each in waiting} | {Person("lab", "new"): 2}, POLICY)
+    assert verdict_on(line, "new") == Verdict(code=ReasonCode.TAKEN)
+    assert tried == ["user0", "user1"], "two of 2 GPUs take all four"
+
+
+# Nodes that an autoscaler has yet to start
+
+COMING = Node("new+0", "h100", 4, is_yet_to_start=True)
+
+
+def test_what_fits_a_running_node_starts_no_other_one():
+    nodes = (COMING, Node("run", "h100", 8))
+    found = planned([runs("x", 1, node="run")], [asks("ana", 1), asks("ben", 4)], nodes=nodes)
+    assert {start.request_id: start.node for start in found.starts} == {"ana": "run", "ben": "run"}
+
+
+def test_what_fits_nowhere_that_runs_starts_a_node():
+    found = planned([runs("x", 3)], [asks("ana", 1), asks("ben", 2)], nodes=(COMING, *BOX))
+    assert {start.request_id: start.node for start in found.starts} == {"ana": "box", "ben": "new+0"}
+
+
+@pytest.mark.parametrize("unused", [{"idle": True}, {"is_ending": True}])
+def test_gpus_that_nobody_uses_or_that_come_free_at_once_go_before_a_new_node(unused):
+    is_ending = unused.pop("is_ending", False)
+    held = replace(runs("x", 4, takeable=-1, **unused), is_ending=is_ending)
+    found = planned([held], [asks("ana", 2)], nodes=(COMING, *BOX))
+    assert (found.starts, found.decisions[0].code, found.claims) == ((), ReasonCode.RELEASE, {"run-x"})
+
+
+def test_nobodys_work_is_cut_while_a_node_could_start():
+    found = planned([runs("x", 4, takeable=-1)], [asks("ana", 2)], nodes=(COMING, *BOX))
+    assert ([start.node for start in found.starts], found.claims) == (["new+0"], frozenset())
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_nothing_is_taken_while_another_node_has_room(idle):
+    nodes = (Node("n1", "h100", 4), Node("n2", "h100", 4))
+    found = planned([runs("x", 4, node="n1", takeable=-1, idle=idle)], [asks("ana", 2)], nodes=nodes)
+    assert ([start.node for start in found.starts], found.claims) == (["n2"], frozenset())

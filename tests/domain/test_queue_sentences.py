@@ -52,11 +52,7 @@ CASES = [
     (WaitReason(WaitCode.CAPACITY, requested="1", free="0"), "2nd in line. Waiting for 1 h100 GPU: none is free."),
     (
         WaitReason(WaitCode.CAPACITY, requested="2", free="0", until_seconds=SOON),
-        "2nd in line. Waiting for 2 h100 GPUs: none is free. Expected in about 35 min.",
-    ),
-    (
-        WaitReason(WaitCode.CAPACITY, requested="2", free="1", until_seconds=NOW.timestamp() - 5),
-        "2nd in line. Waiting for 2 h100 GPUs: 1 is free. Expected soon.",
+        "2nd in line. Waiting for 2 h100 GPUs: none is free.",
     ),
     (WaitReason(WaitCode.CAPACITY, requested="2"), "2nd in line. Waiting for 2 h100 GPUs."),
     (
@@ -77,9 +73,12 @@ CASES = [
     ),
     (
         WaitReason(WaitCode.RESERVED, requested="4", free="3", until_seconds=SOON),
-        "2nd in line. 4 h100 GPUs are kept for it as they come free. 3 are free now. Complete in about 35 min.",
+        "2nd in line. 4 h100 GPUs are kept for it as they come free, from everybody behind it; who is put before it may still take some. 3 are free now.",
     ),
-    (WaitReason(WaitCode.RESERVED, requested="1", free="0"), "2nd in line. 1 h100 GPU is kept for it as it comes free. None is free now."),
+    (
+        WaitReason(WaitCode.RESERVED, requested="1", free="0"),
+        "2nd in line. 1 h100 GPU is kept for it as it comes free, from everybody behind it; who is put before it may still take some. None is free now.",
+    ),
     (
         WaitReason(WaitCode.RELEASE, requested="2", because_of=(THEIRS,)),
         "2nd in line. Waiting for 2 h100 GPUs: GPUs of another session are being taken back for it.",

@@ -12,11 +12,25 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCa
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner import plan
 from aiplatform_hub.domain.policy import FAIR_SHARE_ONLY, SHIPPED, Policy
+from aiplatform_hub.domain.queue_facts import HeldSession, running
 from aiplatform_hub.domain.queue_values import Node, PlannerInput, ReasonCode, Running, Waiting
 from aiplatform_hub.domain.queueing import Outlook, Takeable
-from aiplatform_hub.domain.release import Action, Cause, SessionFacts, Surroundings, extension, is_of_use, verdict, view_of
+from aiplatform_hub.domain.release import (
+    Action,
+    Cause,
+    SessionFacts,
+    Surroundings,
+    Verdict,
+    extension,
+    facts_of,
+    is_of_use,
+    is_unused_for_sure,
+    verdict,
+    view_of,
+)
 from aiplatform_hub.domain.requests import LaunchRequest
-from aiplatform_hub.domain.taking import promised_now, with_takeable
+from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
+from aiplatform_hub.domain.taking import promised_now, takeable_of, with_takeable
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -45,6 +59,18 @@ def test_view_tells_what_is_near_and_what_can_be_done() -> None:
     assert claimed is not None
     assert claimed.action is Action.RELEASE
     assert view_of(allocation(stop_cause=EndCause.IDLE), around(HOUR), SHIPPED).can_extend_until is None
+
+
+@pytest.mark.parametrize("policy", [SHIPPED, FAIR_SHARE_ONLY])
+def test_what_kueue_wants_back_goes_after_a_warning_of_its_own_and_not_to_the_line(policy: Policy) -> None:
+    known = around(HOUR, reclaimed_at=NOON + HOUR, warned_at=NOON, is_wanted=True)
+    found = view_of(allocation(extended_until=NOON + 9 * HOUR), known, policy)
+    assert found is not None
+    assert (found.action, found.why, found.deadline) == (Action.WARN, Cause.PREEMPTED, NOON + HOUR + timedelta(seconds=policy.idle_warning_seconds))
+    assert (found.can_extend_until, found.is_if_somebody_waits) == (None, False)
+    assert takeable_of(SESSION, known, policy) is None
+    held = HeldSession("s", Person("p", "u"), SessionKind("u", 2), "n", facts_of(SESSION, known))
+    assert running(held, SessionLengths(), policy).takeable_from_seconds is None
 
 
 @pytest.mark.parametrize("state", [state for state in AllocationState if state is not AllocationState.ACTIVE])
@@ -92,6 +118,26 @@ def test_inactive_server_ends_whether_somebody_waits_or_not() -> None:
     assert (found.action, found.why, found.is_if_somebody_waits) == (Action.RELEASE, Cause.INACTIVE, False)
     assert verdict(replace(facts, inactive_since_seconds=3601), Policy(session_cap_seconds=None), is_somebody_waiting=False).action is Action.WARN
     assert verdict(replace(facts, inactive_since_seconds=None), Policy(session_cap_seconds=None), is_somebody_waiting=True).action is Action.KEEP
+
+
+def test_server_without_gpus_ends_for_nothing_else() -> None:
+    facts = SessionFacts(30 * 3600, 0, inactive_since_seconds=29 * 3600, inactive_after_seconds=None)
+    assert verdict(facts, Policy(acts_only_while_somebody_waits=False), is_somebody_waiting=True).action is Action.KEEP
+
+
+def test_unused_server_is_stopped_only_when_the_hub_would_know_of_use_before_the_deadline() -> None:
+    due = Verdict(Action.RELEASE, 1000, Cause.INACTIVE)
+    assert [is_unused_for_sure(due, now) for now in (1000, 1299, 1300)] == [False, False, True]
+    assert not is_unused_for_sure(Verdict(Action.RELEASE, 1000, Cause.CAP), 9999)
+    assert not is_unused_for_sure(Verdict(Action.KEEP, None, None), 9999)
+
+
+def test_owner_of_a_server_without_gpus_is_told_what_the_culler_recorded() -> None:
+    bare = allocation(devices=(), request=replace(REQUEST, gpus=0, gpu_type=None))
+    found = view_of(bare, around(5 * HOUR, unused_until=NOON + 5 * HOUR + 2 * MINUTE), SHIPPED)
+    assert (found.action, found.why, found.deadline, found.can_extend_until) == (Action.WARN, Cause.INACTIVE, NOON + 5 * HOUR + 2 * MINUTE, None)
+    assert view_of(bare, around(5 * HOUR), SHIPPED).action is Action.KEEP
+    assert view_of(SESSION, around(5 * HOUR, unused_until=NOON + 5 * HOUR), SHIPPED).why is not Cause.INACTIVE
 
 
 def test_who_could_use_the_gpus() -> None:

@@ -17,6 +17,7 @@ from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory, utc_now
 from aiplatform_hub.services.keeper.dispatch import DispatchDuty
 from aiplatform_hub.services.keeper.grace import GraceDuty
+from aiplatform_hub.services.platform.release_news import told_of
 from tests.support.hub import RealHub, real_hub, wait_for
 
 
@@ -111,8 +112,17 @@ def end(keeping: Keeping, user: str) -> None:
     keeping.factory.reconciler.reconcile()
 
 
+def open_by(keeping: Keeping, session: Allocation) -> datetime | None:
+    """Return until when the pages say that a session has to be opened."""
+    with keeping.factory.database.read() as connection:
+        return told_of(keeping.factory, connection, [session], keeping.clock())[session.id].open_by
+
+
 def test_server_that_nobody_opened_is_stopped_and_its_request_queued_again(keeping):
     session = waited(keeping, "user1")
+    told = keeping.factory.notices.of("user1", limit=1)[0].until
+    assert told is not None
+    assert open_by(keeping, session) == told, "its card says what its notice says"
     keeping.grace()
     keeping.clock.by = timedelta(minutes=14)
     keeping.grace()
@@ -136,7 +146,9 @@ def test_server_that_somebody_visits_is_theirs(keeping):
         keeping.grace()
         return keeping.hub.allocation(session.id).opened_at is not None
 
+    assert open_by(keeping, session) is not None
     wait_for(is_seen, "the visit is seen", interval=0.5)
+    assert open_by(keeping, keeping.hub.allocation(session.id)) is None
     keeping.clock.by = timedelta(hours=5)
     keeping.grace()
     assert keeping.settled(session).state is AllocationState.ACTIVE

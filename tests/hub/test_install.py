@@ -89,10 +89,12 @@ def test_without_secrets_the_hub_manages_the_services() -> None:
 
 
 @pytest.mark.parametrize("secrets", [None, SECRETS], ids=["managed", "supervised"])
-def test_culler_can_be_off(secrets: Secrets | None) -> None:
+def test_culler_runs_for_the_policy_where_the_place_ends_nothing(secrets: Secrets | None) -> None:
     c = installed(settings=replace(SETTINGS, stop_inactive_minutes=0), secrets=secrets)
-    assert "culler" not in {service["name"] for service in c.JupyterHub.services}
-    assert "aiplatform-culler" not in {role["name"] for role in c.JupyterHub.load_roles}
+    (culler,) = (service for service in c.JupyterHub.services if service["name"] == "culler")
+    assert "aiplatform-culler" in {role["name"] for role in c.JupyterHub.load_roles}
+    if secrets is None:
+        assert {"--timeout=0", "--cull-every=300"} <= set(culler["command"])
 
 
 def test_home_follows_the_base_url() -> None:

@@ -110,6 +110,21 @@ def test_culler_of_the_chart_asks_us(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["environment"] == {"AIPLATFORM_DATABASE_URL": "postgresql+psycopg://hub:secret@db/hub"}
     assert services(c)["own"]["command"] == [*stock, "--config=/etc/mine.py"]
     assert "culler" not in services(c)
+    assert c.AIPlatform.stop_inactive_minutes == 240, "what the chart says, for the Policy page"
+
+
+@pytest.mark.parametrize(("words", "minutes"), [(["--timeout=5401"], 91), (["--timeout", "60"], 1), ([], 10)])
+def test_limit_of_the_place_is_what_the_charts_culler_is_started_with(words: list[str], minutes: int) -> None:
+    c = chart()
+    c.JupyterHub.services[0]["command"] = ["python3", "-m", "jupyterhub_idle_culler", *words]
+    install_from_values(c, {"place": "cluster"})
+    assert c.AIPlatform.stop_inactive_minutes == minutes
+
+
+def test_without_a_culler_nothing_is_promised() -> None:
+    c = chart()
+    install_from_values(c, {"place": "cluster"})
+    assert c.AIPlatform.stop_inactive_minutes == 0
 
 
 def test_without_entries_tokens_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

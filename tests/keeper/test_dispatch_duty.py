@@ -7,7 +7,6 @@ import pytest
 from aiplatform_hub.clients.hub_api import HubApiClient
 from aiplatform_hub.domain.allocations import AllocationState, EndCause, ServerKey
 from aiplatform_hub.domain.requests import Caller
-from aiplatform_hub.operations.dispatcher import Dispatched
 from aiplatform_hub.services.keeper import dispatch
 from aiplatform_hub.services.keeper.dispatch import DispatchDuty
 from tests.support.hub_stand_in import HubStandIn
@@ -63,27 +62,6 @@ def test_server_starts_when_its_turn_comes(machine, hub, duty, taken):
     assert hub.starts == ["user5"]
     look(duty)
     assert hub.starts == ["user5"], "it is started once"
-
-
-def test_session_whose_gpus_are_wanted_back_is_stopped_through_the_hub_once(machine, hub, duty, taken, monkeypatch):
-    told = Dispatched(preempted=(taken[0],), goes_on=True)
-    monkeypatch.setattr(type(machine.factory.dispatcher), "looks_when_empty", True)
-    monkeypatch.setattr(type(machine.factory.dispatcher), "dispatch", lambda _self, _people: told)
-
-    async def twice():
-        for _ in range(2):
-            await duty.look()
-        assert duty._passed_at < 0, "another pass follows at once"
-        await asyncio.wait_for(_until(lambda: hub.stops), 30)
-        await duty.end()
-
-    asyncio.run(twice())
-    assert hub.stops == [(taken[0].user_name, taken[0].server_name)]
-
-
-async def _until(condition):
-    while not condition():  # noqa: ASYNC110 - the stand-in answers in a thread
-        await asyncio.sleep(0.01)
 
 
 def test_hold_of_an_earlier_keeper_is_started(machine, hub, duty, taken):

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, EndCause, GpuDevice
+from aiplatform_hub.domain.units import MIB
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.schema import activity_intervals
@@ -82,17 +83,32 @@ def metered(chain: Chain) -> Metered:
 
 def test_equal_samples_are_one_interval_and_a_change_begins_another(metered):
     session = metered.start()
-    for use in ((0, 10), (90, 10), (95, 10), (1, 10), (1, 5), (0, 5)):
-        metered.look(use)
+    for percent, memory in ((0, 10), (90, 10), (95, 10), (1, 10), (1, 5), (0, 5)):
+        metered.look((percent, memory * MIB))
     assert metered.rows(session) == [("used", 0, 45, False), ("idle", 45, 90, True)]
     assert metered.idle_since() == {session.id: 45}
 
 
 def test_memory_that_grows_ends_idleness(metered):
     session = metered.start()
-    for memory in (0, 0, 1, 1):
+    for memory in (0, 0, MIB, MIB):
         metered.look((0, memory))
     assert metered.rows(session) == [("idle", 0, 30, False), ("used", 30, 45, False), ("idle", 45, 60, True)]
+
+
+def test_memory_that_jitters_is_idle(metered):
+    session = metered.start()
+    for memory in (0, MIB - 1, 10, MIB):
+        metered.look((0, memory))
+    assert metered.rows(session) == [("idle", 0, 60, True)]
+
+
+def test_what_counts_as_growth_is_the_policys(metered):
+    metered.chain.policy = replace(metered.chain.policy, idle_growth_below_mib=3.0)
+    session = metered.start()
+    metered.look((0, 3 * MIB - 1))
+    metered.look((0, 6 * MIB - 1))
+    assert metered.rows(session) == [("idle", 0, 15, False), ("used", 15, 30, True)]
 
 
 def test_every_gpu_of_a_session_must_be_idle(metered):
@@ -101,8 +117,9 @@ def test_every_gpu_of_a_session_must_be_idle(metered):
     metered.look((0, 0), (0, 0))
     metered.look((0, 0), None)
     metered.look((0, 0), (0, 0))
-    assert metered.rows(session) == [("used", 0, 15, False), ("idle", 15, 30, False), ("unknown", 30, 45, False), ("idle", 45, 60, True)]
-    assert metered.idle_since() == {session.id: 45}
+    metered.look((0, 0), (0, 0))
+    assert metered.rows(session) == [("used", 0, 15, False), ("idle", 15, 30, False), ("unknown", 30, 60, False), ("idle", 60, 75, True)]
+    assert metered.idle_since() == {session.id: 60}
 
 
 def test_a_gpu_that_stays_silent_is_never_idle(metered):
@@ -141,13 +158,26 @@ def test_a_keeper_that_was_away_invents_no_idleness(metered):
     assert metered.idle_since() == {session.id: 660}
 
 
-def test_a_gap_begins_after_45_seconds(metered):
+def test_a_look_may_be_a_little_late(metered):
     session = metered.start()
     metered.look((0, 0))
-    metered.look((0, 0), seconds=45)
-    assert metered.rows(session) == [("idle", 0, 60, True)]
-    metered.look((0, 0), seconds=45.000001)
-    assert metered.rows(session)[1][0] == "unknown"
+    metered.chain.clock.move(seconds=20)
+    assert metered.idle_since() == {session.id: 0}
+    metered.look((0, 0), seconds=0)
+    assert metered.rows(session) == [("idle", 0, 35, True)]
+
+
+@pytest.mark.parametrize("seconds", [20.000001, 30, 45])
+def test_a_keeper_that_is_back_after_a_missing_look_counts_idleness_anew(metered, seconds):
+    session = metered.start()
+    for _ in range(3):
+        metered.look((0, 0))
+    metered.chain.clock.move(seconds=seconds)
+    assert metered.idle_since() == {}, "nobody knows"
+    metered.look((0, 0), seconds=0)
+    assert metered.rows(session) == [("idle", 0, 45, False), ("unknown", 45, 45 + seconds, True)]
+    metered.look((0, 0))
+    assert metered.idle_since() == {session.id: 45 + seconds}
 
 
 def test_a_session_that_the_keeper_finds_late_was_not_idle_before(metered):
@@ -159,7 +189,7 @@ def test_a_session_that_the_keeper_finds_late_was_not_idle_before(metered):
 def test_memory_that_grew_while_nobody_looked_is_not_idle(metered):
     session = metered.start()
     metered.look((0, 0))
-    metered.look((0, 99), seconds=300)
+    metered.look((0, 99 * MIB), seconds=300)
     assert [row[0] for row in metered.rows(session)] == ["idle", "unknown"]
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.kueue import Phase
-from aiplatform_hub.domain.policy import SHIPPED
 from aiplatform_hub.domain.queueing import WaitCode
 from aiplatform_hub.domain.quota import Outcome
 from aiplatform_hub.errors import CapacityError
@@ -198,24 +197,6 @@ def test_gpus_of_another_flavours_nodes_are_not_taken(chain: KueueChain) -> None
     assert codes(chain) == [WaitCode.KUEUE_NODE]
 
 
-def test_preempted_session_is_stopped_after_its_guaranteed_time_and_queued_again(chain: KueueChain) -> None:
-    running = started(chain, 1)
-    chain.kueue.evict(running.id)
-    chain.clock.move(seconds=SHIPPED.guaranteed_seconds - 1)
-    assert chain.dispatch().preempted == ()
-    chain.clock.move(seconds=1)
-    assert [a.id for a in chain.dispatch().preempted] == [running.id]
-    assert [a.id for a in chain.dispatch().preempted] == [running.id], "as long as it runs, also for a keeper that comes after"
-    assert chain.find(running).stop_cause is EndCause.PREEMPTED
-    chain.kueue.is_admitting = False
-    chain.meter.ended(running.id, chain.clock(), EndCause.KILLED)
-    passes(chain)
-    (again,) = chain.queued()
-    assert chain.find(running).end_cause is EndCause.PREEMPTED
-    assert (again.succeeds, again.queued_at, again.requeued, again.stop_cause) == (running.id, running.queued_at, 0, None)
-    assert chain.kueue.works.keys() == {again.id}
-
-
 def test_hold_that_loses_its_quota_waits_again(chain: KueueChain) -> None:
     queued = chain.queue(person(1), "q", want(2))
     assert passes(chain)
@@ -224,13 +205,3 @@ def test_hold_that_loses_its_quota_waits_again(chain: KueueChain) -> None:
     passes(chain)
     assert chain.find(queued).is_queued
     assert chain.kueue.works[queued.id].phase is Phase.PENDING
-
-
-def test_a_stop_of_its_owner_is_never_called_a_preemption(chain: KueueChain) -> None:
-    running = started(chain, 1)
-    chain.clock.move(hours=1)
-    chain.meter.request_stop(running.id, "user1", EndCause.STOPPED_BY_USER)
-    chain.kueue.evict(running.id)
-    assert chain.dispatch().preempted == ()
-    chain.meter.ended(running.id, chain.clock(), EndCause.KILLED)
-    assert chain.queued() == ()

@@ -93,11 +93,15 @@ def test_fresh_installation_follows_what_is_shipped_as_version_0(here: Place) ->
 
 def test_applied_document_counts_has_a_version_a_difference_and_an_audit_row(here: Place) -> None:
     here.policies.in_force()
-    applied = here.apply("idle_after: 15min\nproject_limits: {vision: 3}\n")
+    applied = here.apply("idle_after: 15min\nproject_limits: {vision: 3}\nproject_inactive_after: {vision: 8h}\n")
     assert applied.version == 1
-    assert [str(change) for change in applied.changes] == ["idle_after: 10min -> 15min", "project_limits: none -> vision 3"]
+    assert [str(change) for change in applied.changes] == [
+        "idle_after: 10min -> 15min",
+        "project_limits: none -> vision 3",
+        "project_inactive_after: none -> vision 8h",
+    ]
     found = here.policies.in_force()
-    assert found.policy == replace(SHIPPED, idle_after_seconds=900.0, project_limits={"vision": 3})
+    assert found.policy == replace(SHIPPED, idle_after_seconds=900.0, project_limits={"vision": 3}, project_inactive_after_seconds={"vision": 28800.0})
     assert (found.version, found.applied_at, found.applied_by) == (1, NOON, "boss")
     with here.chain.database.read() as connection:
         (event,) = AuditStore().latest(connection, limit=5)
@@ -112,7 +116,7 @@ def test_document_with_anything_wrong_tells_all_of_it_and_changes_nothing(here: 
     told = [reason.message.removeprefix("policy.yaml:") for reason in caught.value.reasons]
     assert told == [
         "1: unknown key sesion_cap; did you mean session_cap?",
-        "2: idle_after: is 1min; it must be 10min or more",
+        "2: idle_after: is 1min; it must be 10min or more, or never",
         "3: project_shares: unknown project vison; did you mean vision?",
         "5: reservations.0.end is missing",
         "5: reservations.0.gpus: must be a whole number from 1 to 10000, not 0",

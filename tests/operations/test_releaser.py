@@ -67,6 +67,7 @@ class Room:
         while self.chain.clock() < until:
             self.look()
             self.chain.clock.now = min(until, self.chain.clock() + timedelta(seconds=30))
+        self.sample()
 
     def view(self, session: Allocation):
         with self.chain.database.read() as connection:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -40,6 +41,7 @@ from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
+from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
@@ -108,6 +110,7 @@ class Chain:
     policy: Policy = SHIPPED
     policy_of: Callable[[], Policy] | None = None
     """Gives a policy that may change."""
+    is_kueue: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self.allocations, self.devices, self.usage = AllocationStore(), DeviceStore(), UsageStore()
@@ -125,7 +128,13 @@ class Chain:
         )
         self.memory = QueueMemory(database=self.database, snapshots=QueueSnapshotStore(), allocations=self.allocations, clock=self.clock)
         self.releases = Releases(
-            allocations=self.allocations, activity=ActivityStore(), events=EventStore(), outlooks=QueueOutlookStore(), policy=self.current_policy
+            allocations=self.allocations,
+            activity=ActivityStore(),
+            events=EventStore(),
+            notifications=NotificationStore(),
+            outlooks=QueueOutlookStore(),
+            policy=self.current_policy,
+            is_kueue=self.is_kueue,
         )
         self.dispatcher, self.desk, self.releaser = self._dispatcher(), self._desk(), self.new_releaser()
         self.meter = UsageMeter(

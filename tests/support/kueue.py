@@ -33,13 +33,16 @@ class KueueStandIn:
     works: dict[UUID, Work] = field(default_factory=dict)
     is_away: bool = False
     is_admitting: bool = True
+    is_preemptor_there: bool = True
+    """Whether somebody of another queue waits for what is evicted."""
     done: list[tuple[str, UUID]] = field(default_factory=list)
 
     def look(self) -> Answer:
         if self.is_away:
             raise KueueAwayError("Kueue does not answer.")
         waiting = [work.id for work in self._waiting()]
-        return Answer(dict(self.works), {id_: place for place, id_ in enumerate(waiting)}, {"a100": Flavour({}, frozenset({"n1"}))})
+        places, flavours = {id_: place for place, id_ in enumerate(waiting)}, {"a100": Flavour({}, frozenset({"n1"}))}
+        return Answer(dict(self.works), places, flavours, is_anybody_waiting=bool(waiting) or self.is_preemptor_there)
 
     def carry_out(self, wanted: Sequence[Change]) -> None:
         if self.is_away:
@@ -61,8 +64,11 @@ class KueueStandIn:
                 return
             self.works[work.id] = replace(work, phase=Phase.ADMITTED, flavour="a100", why="")
 
-    def evict(self, id_: UUID) -> None:
-        self.works[id_] = replace(self.works[id_], phase=Phase.EVICTED)
+    def evict(self, id_: UUID, *, is_preempted: bool = True) -> None:
+        self.works[id_] = replace(self.works[id_], phase=Phase.EVICTED, is_preempted=is_preempted)
+
+    def restore(self, id_: UUID) -> None:
+        self.works[id_] = replace(self.works[id_], phase=Phase.ADMITTED, is_preempted=False)
 
     def _waiting(self) -> list[Work]:
         pending = [work for work in self.works.values() if work.phase is Phase.PENDING and work.is_active]
@@ -72,6 +78,8 @@ class KueueStandIn:
 @dataclass
 class KueueChain(Chain):
     """The chain on a cluster of one node whose GPUs Kueue gives out."""
+
+    is_kueue = True
 
     def __post_init__(self) -> None:
         self.kueue = KueueStandIn()

@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, EndCause
+from aiplatform_hub.domain.inactivity import InactivityLimit, Rule
 from aiplatform_hub.domain.policy import SHIPPED, ClassReservation
 from aiplatform_hub.domain.release import Action, Cause, ReleaseView
 from aiplatform_hub.domain.release_sentences import Told
@@ -29,6 +30,7 @@ IDLE = replace(
 OVER = replace(RUNNING, id=UUID(int=8), server_name=HOSTILE, started_at=NOW - 23 * HOUR)
 """A session that nobody can keep any longer."""
 AT_CEILING = replace(IDLE, why=Cause.CAP, can_extend_until=None)
+UNUSED = (InactivityLimit(28800, Rule.PROJECT, "vision"), InactivityLimit(None, Rule.ENVIRONMENT_TEMPLATE, "jupyterlab"), InactivityLimit(10800, Rule.PLACE))
 BUSY = replace(RUNNING, id=UUID(int=9), server_name="busy")
 
 
@@ -58,10 +60,11 @@ def policy() -> str:
         ClassReservation("vision", 4, None, begins - 172_800, begins - 86_400),
     )
     chosen = replace(SHIPPED, reservations=classes, project_limits={"vision": 3, "secret-project": 1})
-    sessions = ((RUNNING, IDLE), (OVER, AT_CEILING), (BUSY, KEPT))
-    rows = [session_row(Told(session, view, chosen, NOW), CATALOG, PATHS) for session, view in sessions]
+    bare = replace(RUNNING, id=UUID(int=10), server_name="bare", devices=(), request=replace(RUNNING.request, gpus=0, gpu_type=None))
+    sessions = ((RUNNING, IDLE, None), (OVER, AT_CEILING, None), (BUSY, KEPT, None), (bare, KEPT, UNUSED[0]))
+    rows = [session_row(Told(session, view, chosen, NOW), CATALOG, PATHS, unused) for session, view, unused in sessions]
     return render(
         "policy.html",
         frame("policy"),
-        page=policy_page(chosen, stop_inactive_minutes=180, catalog=CATALOG, projects={"vision", "personal"}, sessions=rows, now=NOW),
+        page=policy_page(chosen, unused=UNUSED, catalog=CATALOG, projects={"vision", "personal"}, sessions=rows, now=NOW),
     )

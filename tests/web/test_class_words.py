@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,7 +13,8 @@ from aiplatform_hub.domain.classes import ClassEnd, class_end
 from aiplatform_hub.domain.policy import SHIPPED, ClassReservation
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.web.launch_form import choices_of
-from aiplatform_hub.web.rendering import render
+from aiplatform_hub.web.no_breaks import NO_BREAK
+from aiplatform_hub.web.rendering import environment, render
 from aiplatform_hub.web.view_models import admin
 from aiplatform_hub.web.view_models.environments import environment_card
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form
@@ -64,18 +66,27 @@ def test_card_of_what_makes_room_for_none_says_nothing(allocation):
     assert all(fact.label != "Ends at the latest" for fact in card.facts)
 
 
-def form(*, is_for_class: bool) -> LaunchForm:
+def form(ends: dict[int, ClassEnd]) -> LaunchForm:
     choices = choices_of({"environment_template": "pytorch", "gpus": "2"}, catalog=CATALOG, gpu_types=("h100",), projects=(), startable=["pytorch"])
     decisions = {gpus: Decision(Outcome.ADMIT) for gpus in range(5)}
-    ends = {2: ClassEnd(BEGINS, ("vision",))} if is_for_class else {1: ClassEnd(BEGINS, ("vision",))}
     return launch_form(choices, Offer(CATALOG, (), ("h100",), {}), Quote(decisions, Decimal(3), "EUR", ends=ends))
 
 
 def test_launch_says_when_the_choice_would_end():
-    html = render("launch.html", frame("launch"), form=form(is_for_class=True))
+    html = render("launch.html", frame("launch"), form=form({2: ClassEnd(BEGINS, ("vision",))}))
     sentence = 'It ends at <time datetime="2026-11-12T16:00:00.000000Z">12 Nov 2026 16:00 UTC</time>, when the class of project Computer vision begins.'
-    assert sentence in html
-    assert "It ends at" not in render("launch.html", frame("launch"), form=form(is_for_class=False)), "another count would"
+    assert sentence in html.replace(NO_BREAK, " ")
+    assert "It ends at" not in render("launch.html", frame("launch"), form=form({1: ClassEnd(BEGINS, ("vision",))})), "another count would"
+
+
+def test_spawn_page_says_it_for_every_count_because_none_is_chosen_there():
+    nlp = ClassEnd(BEGINS + timedelta(hours=1), ("nlp",))
+    of_vision = ClassEnd(BEGINS, ("vision",))
+    ends = {1: nlp, 2: of_vision, 4: of_vision, 3: of_vision}
+    html = environment().get_template("options_form.html").render(form=form(ends), launch_url="/x")
+    said = re.sub(r"<[^>]*>", "", html).replace(NO_BREAK, " ")
+    assert "With 1 GPU it ends at 12 Nov 2026 17:00 UTC, when the class of project nlp begins." in said
+    assert "With 2, 3 or 4 GPUs it ends at 12 Nov 2026 16:00 UTC, when the class of project Computer vision begins." in said
 
 
 def panel(**changes) -> PolicyPanel:
@@ -99,7 +110,7 @@ def test_admin_page_shows_the_policy_and_what_is_wrong_with_it():
         "admin.html", frame("admin", is_admin=True), page=admin.AdminPage((), (), (), (), (), (), (), (), policy=panel(trouble=f"It is wrong. {HOSTILE}"))
     )
     for text in ("Policy of the queue", "Version 3", "GPUs kept for classes", "ada (2 GPUs)", "It is wrong.", "shipped: 6h"):
-        assert text in html
+        assert text in html.replace(NO_BREAK, " ")
     assert HOSTILE not in html
 
 

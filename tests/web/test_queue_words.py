@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, EndCause
+from aiplatform_hub.domain.catalog import Catalog, NodePool
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queue_sentences import Reader
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
@@ -32,8 +33,8 @@ def entry(reason: WaitReason = CAPACITY, place: int = 2) -> QueueEntry:
     return QueueEntry(QUEUED.id, place, reason)
 
 
-def card(allocation: Allocation = QUEUED, line: Line | None = None) -> EnvironmentCard:
-    return environment_card(allocation, cost=None, catalog=CATALOG, now=NOW, paths=PATHS, line=line or Line(entry(), INTEREST))
+def card(allocation: Allocation = QUEUED, line: Line | None = None, *, catalog: Catalog = CATALOG) -> EnvironmentCard:
+    return environment_card(allocation, cost=None, catalog=catalog, now=NOW, paths=PATHS, line=line or Line(entry(), INTEREST))
 
 
 @pytest.mark.parametrize(
@@ -115,10 +116,38 @@ def test_card_says_place_reason_since_when_and_until_when() -> None:
     assert not (one.open_url or one.pending_url or one.again)
 
 
+@pytest.mark.parametrize(("wait", "says"), [(None, False), (WaitEstimate(600, 2100, 7200), True)])
+def test_nothing_is_expected_beside_a_wait_that_nobody_knows(wait: WaitEstimate | None, says: bool) -> None:
+    behind = WaitReason(WaitCode.BEHIND, requested="2", free="2", until_seconds=NOW.timestamp() + 8400)
+    one = card(line=Line(entry(behind), INTEREST, wait=wait))
+    assert ("in about 2 h 20 min" in one.why) is says
+    assert ("Nobody knows yet" in [fact.text for fact in one.facts]) is not says
+
+
+def test_the_end_of_a_class_is_known_without_estimates() -> None:
+    known = entry(WaitReason(WaitCode.CLASS, until_seconds=5.0))
+    assert known.as_known(has_estimate=False) == known
+
+
+@pytest.mark.parametrize("code", [WaitCode.CAPACITY, WaitCode.RESERVED, WaitCode.RELEASE])
+def test_how_long_it_waits_itself_is_told_once(code: WaitCode) -> None:
+    reason = WaitReason(code, requested="2", free="1", until_seconds=NOW.timestamp() + 8400)
+    one = card(line=Line(entry(reason), INTEREST, wait=WaitEstimate(600, 2100, 7200)))
+    assert "xpected" not in one.why
+    assert "About 35 min; 80 % between 10 min and 2 h" in [fact.text for fact in one.facts]
+
+
 def test_hold_that_was_waited_for_says_that_its_turn_has_come() -> None:
     held = replace(QUEUED, state=AllocationState.HELD, held_at=NOW)
     assert card(held).why == "Its turn has come. GPUs and memory are held; the start begins (0 s)."
     assert "turn" not in card(replace(STARTING, starting_at=None)).why
+
+
+def test_card_of_a_start_that_needs_a_node_says_so_and_how_long_that_takes() -> None:
+    catalog = replace(CATALOG, node_pools={"spot": NodePool("spot", "Spot", "h100", 4, 2, 6, {})})
+    on_a_new_node = replace(STARTING, devices=("spot+0/nvidia.com/gpu/0",))
+    assert card(on_a_new_node, catalog=catalog).why.startswith("It starts a node, about 6 min (")
+    assert "node" not in card(replace(STARTING, devices=("a/nvidia.com/gpu/0",)), catalog=catalog).why
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,26 @@ def test_idle_warning_says_how_long_who_waits_and_when() -> None:
     assert (one.extend_label, one.cannot_extend) == ("Keep it 1 h longer", "")
 
 
+@pytest.mark.parametrize(
+    ("view", "minutes", "words"),
+    [
+        (KEPT, 11, "Open it by 12 Nov 2026 14:11 UTC, or it goes to whoever is next in line. Its GPUs go to"),
+        (replace(KEPT, guaranteed_until=NOW + 26 * MINUTE), 11, "next in line. Then it runs at least until 12 Nov 2026 14:26 UTC. Its GPUs go to"),
+        (IDLE, 11, "next in line. They are given back at 12 Nov 2026 14:04 UTC."),
+        (KEPT, -1, "Nobody opened it by 12 Nov 2026 13:59 UTC: it goes to whoever is next in line. Its GPUs go to"),
+    ],
+)
+def test_until_when_to_open_it_comes_before_all_promises(view: ReleaseView, minutes: int, words: str) -> None:
+    one = notice(Told(RUNNING, view, POLICY, NOW, open_by=NOW + minutes * MINUTE))
+    assert words in text(one)
+    assert "pen it by" in text(one)[:20] or text(one).startswith("Nobody opened it")
+
+
+def test_session_without_gpus_has_to_be_opened_too() -> None:
+    none = replace(RUNNING, request=replace(RUNNING.request, gpus=0))
+    assert text(notice(Told(none, KEPT, POLICY, NOW, open_by=NOW + MINUTE))) == "Open it by 12 Nov 2026 14:01 UTC, or it goes to whoever is next in line."
+
+
 def test_one_gpu_is_spoken_of_as_one() -> None:
     one = said(IDLE, ONE_GPU)
     assert one.reason == "Your GPU has been idle for 6 min, and somebody waits for it."
@@ -85,6 +105,26 @@ def test_for_a_class_nobody_keeps_it() -> None:
     one = said(replace(IDLE, why=Cause.CLASS, can_extend_until=None))
     assert one.reason == "A class that has reserved these GPUs begins."
     assert "told to make room" in one.cannot_extend
+
+
+def test_what_kueue_wants_back_nobody_keeps_and_it_comes_again() -> None:
+    one = said(replace(IDLE, why=Cause.PREEMPTED, can_extend_until=None))
+    assert one.reason == "The cluster's queue, Kueue, wants these GPUs back for others."
+    assert text(one) == "They are given back at 12 Nov 2026 14:04 UTC."
+    assert one.cannot_extend == "It cannot be kept longer. It goes back into the line, to its place, and starts again by itself."
+    assert one.countdown
+    view = replace(KEPT, why=Cause.PREEMPTED, guaranteed_until=NOW + 20 * MINUTE, extended_until=NOW + 60 * MINUTE)
+    for policy in (POLICY, FAIR_SHARE_ONLY):
+        assert text(said(view, policy=policy)).startswith("Runs at least until 12 Nov 2026 14:20 UTC. Then the cluster's queue, Kueue, takes")
+
+
+def test_unused_server_says_what_keeps_it_and_has_no_button() -> None:
+    bare = replace(RUNNING, devices=(), request=replace(RUNNING.request, gpus=0, gpu_type=None))
+    one = said(replace(KEPT, action=Action.WARN, deadline=NOW + 4 * MINUTE, why=Cause.INACTIVE, can_extend_until=None), bare)
+    assert one.reason == "Nobody has used this environment for a long time."
+    assert text(one) == "It is stopped after 12 Nov 2026 14:04 UTC. Open it before, and it stays."
+    assert one.countdown == Stamp("2026-11-12T14:04:00.000000Z", "12 Nov 2026 14:04 UTC")
+    assert (one.extend_label, one.cannot_extend) == ("", "")
 
 
 def test_what_is_being_released_cannot_be_kept() -> None:

@@ -70,6 +70,7 @@ def work_of(item: Json) -> Work | None:
         is_active=spec.get("active", True),
         is_going="deletionTimestamp" in metadata,
         flavour=_flavour(status, asked.resource),
+        is_preempted=_is_preempted(conditions.get("Evicted")),
         why=_why(conditions.get("QuotaReserved")),
     )
 
@@ -79,6 +80,11 @@ def positions_of(summaries: Iterable[Json], ids: Iterable[UUID]) -> dict[UUID, i
     items = (item for summary in summaries for item in summary.get("items") or ())
     names = {workload_name(id_): id_ for id_ in ids}
     return {names[name]: item.get("positionInClusterQueue") or 0 for item in items if (name := item["metadata"]["name"]) in names}
+
+
+def is_anybody_waiting(cluster_queues: Iterable[Json]) -> bool:
+    """Return whether Workloads wait in any of these ClusterQueues."""
+    return any((item.get("status") or {}).get("pendingWorkloads") for item in cluster_queues)
 
 
 def flavour_of(item: Json, nodes: Mapping[str, Json]) -> Flavour:
@@ -123,6 +129,10 @@ def _phase(conditions: Mapping[str, Json]) -> Phase:
     if "Evicted" in is_true or "Finished" in is_true:
         return Phase.EVICTED
     return Phase.ADMITTED if "Admitted" in is_true else Phase.RESERVED
+
+
+def _is_preempted(evicted: Json | None) -> bool:
+    return evicted is not None and evicted["status"] == "True" and evicted.get("reason") == "Preempted"
 
 
 def _flavour(status: Json, resource: str) -> str:

@@ -14,6 +14,8 @@ from aiplatform_hub.config import add_arguments, settings_from
 if TYPE_CHECKING:
     from aiplatform_hub.factory import Factory
 
+LEAST_INACTIVE = timedelta(minutes=5)
+"""Whoever was there more recently is not asked about, unless the culler's own limit is shorter: the policy has none below 10 minutes."""
 _LOG = logging.getLogger("aiplatform_hub.culler")
 
 
@@ -31,7 +33,8 @@ class Arbiter:
         add_arguments(parser)
         self._settings = settings_from(parser.parse_args(list(arguments)))
         self._factory: Factory | None = None
-        self._culled: set[str] = set()
+        self._untold: set[str] = set()
+        # servers of which the ledger says nothing that would have to be taken back; what an earlier culler said is not known before the first look
 
     async def __call__(self, *, inactive: timedelta | None, inactive_limit: float, server: Mapping[str, Any], **_: object) -> bool:
         """Return whether to stop a server; then why it ends is recorded already."""
@@ -42,17 +45,14 @@ class Arbiter:
             return False
 
     def _is_to_end(self, inactive: timedelta | None, limit: timedelta, server: Mapping[str, Any]) -> bool:
+        """Ask the ledger about a server, unless it was used just now and nothing was said of it before."""
         full_name = str(server["full_name"])
+        if inactive is None or (inactive < min(limit or LEAST_INACTIVE, LEAST_INACTIVE) and full_name in self._untold):
+            return False
         user_name, _, server_name = full_name.partition("/")
-        if inactive is None or inactive < limit:
-            if full_name in self._culled:  # it was not stopped, and is used again
-                self._made().server_culler.take_back(user_name, server_name)
-                self._culled.discard(full_name)
-            return False
-        if limit <= timedelta(0) or not self._made().server_culler.cull(user_name, server_name, inactive, limit):
-            return False
-        self._culled.add(full_name)
-        return True
+        found = self._made().server_culler.look(user_name, server_name, inactive, limit or None)
+        (self._untold.discard if found.is_told else self._untold.add)(full_name)
+        return found.is_to_end
 
     def _made(self) -> Factory:
         """Return the factory; its modules are loaded when a server may have to end, as this process mostly waits."""

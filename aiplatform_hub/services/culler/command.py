@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +14,22 @@ CONFIG_FILE = Path(__file__).parent / "culler_config.py"
 MODULE = "jupyterhub_idle_culler"
 EVERY_SECONDS = 300
 """Time between two looks at every server."""
+DEFAULT_TIMEOUT_SECONDS = 600
+"""The stock culler's own."""
 
 
 def culler_command(settings: Settings) -> tuple[str, ...]:
     """Return the command of the culler; the hub's address and the token are in its environment."""
     limit_seconds = settings.stop_inactive_minutes * 60
-    own = (sys.executable, "-m", MODULE, f"--timeout={limit_seconds}", f"--cull-every={min(EVERY_SECONDS, max(1, limit_seconds // 2))}")
-    return asking_us(own, settings)
+    every_seconds = min(EVERY_SECONDS, limit_seconds // 2 or EVERY_SECONDS)
+    return asking_us((sys.executable, "-m", MODULE, f"--timeout={limit_seconds}", f"--cull-every={every_seconds}"), settings)
+
+
+def timeout_seconds(command: Sequence[str]) -> int:
+    """Return after how long a command of the culler ends what nobody uses."""
+    words = " ".join(command)
+    found = re.search(r"--timeout[= ](\d+)", words)
+    return int(found[1]) if found else DEFAULT_TIMEOUT_SECONDS
 
 
 def asking_us(command: Sequence[str], settings: Settings) -> tuple[str, ...]:

@@ -25,8 +25,6 @@ PEOPLE_SECONDS = 10.0
 """How long the hub's word on a person is believed."""
 PEOPLE_PER_SECOND = 10
 """How many people at most are asked for in a second, once each of them is known."""
-STOP_AGAIN_SECONDS = 10.0
-"""Time between two tries to have a session stopped whose GPUs Kueue wants back."""
 AGAIN_SECONDS = 2.0
 """Time between two tries to start what the hub could not start just then."""
 PATIENCE = timedelta(seconds=30)
@@ -46,7 +44,6 @@ class DispatchDuty:
         self._hub = hub
         self._people: dict[Owner, tuple[Caller | None, float]] = {}
         self._starting: dict[UUID, asyncio.Task[None]] = {}
-        self._stopping: dict[UUID, asyncio.Task[None]] = {}
         self._seen_event = -1
         self._passed_at = -PASS_SECONDS
         self._is_empty = False
@@ -83,13 +80,12 @@ class DispatchDuty:
         for id_, cause in dispatched.ended.items():
             _LOG.info("Request %s left the queue: %s", id_, cause)
         self._start(dispatched.held)
-        self._stop(dispatched.preempted)
         if dispatched.goes_on:
             self._passed_at = -PASS_SECONDS
 
     async def end(self) -> None:
         """Leave starts that are under way to the hub."""
-        for task in (*self._starting.values(), *self._stopping.values()):
+        for task in self._starting.values():
             task.cancel()
 
     def _latest_event(self) -> int:
@@ -138,24 +134,6 @@ class DispatchDuty:
                 task = asyncio.create_task(self._start_one(allocation))
                 self._starting[allocation.id] = task
                 task.add_done_callback(lambda _, id_=allocation.id: self._starting.pop(id_, None))  # type: ignore[misc]  # mypy cannot infer the default
-
-    def _stop(self, preempted: Iterable[Allocation]) -> None:
-        for allocation in preempted:
-            if allocation.id not in self._stopping:
-                _LOG.info("Kueue takes the GPUs of session %s back: stopping it", allocation.id)
-                task = asyncio.create_task(self._stop_one(allocation))
-                self._stopping[allocation.id] = task
-                task.add_done_callback(lambda _, id_=allocation.id: self._stopping.pop(id_, None))  # type: ignore[misc]  # mypy cannot infer the default
-
-    async def _stop_one(self, allocation: Allocation) -> None:
-        """Have the hub stop a session; the pass tries again as long as it runs."""
-        try:
-            answer = await self._hub.stop_server(allocation.user_name, allocation.server_name, token="")
-            if not answer.is_ok:
-                _LOG.warning("The hub does not stop session %s: %s %s", allocation.id, answer.status, answer.message)
-        except ServiceUnavailableError as error:
-            _LOG.warning("Session %s could not be stopped yet: %s", allocation.id, error)
-        await asyncio.sleep(STOP_AGAIN_SECONDS)
 
     async def _start_one(self, allocation: Allocation) -> None:
         """Have the hub start a hold; what goes wrong is settled here or by the next pass."""

@@ -24,6 +24,8 @@ from aiplatform_hub.storage.heartbeats import Heartbeat
 
 ESTIMATE_SECONDS = 3.0
 """Time between two looks whether estimates of waits are to be made anew."""
+PRUNE_SECONDS = 3600.0
+"""Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -71,6 +73,7 @@ class Keeper:
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
+            Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
         )
 
@@ -136,6 +139,9 @@ class Keeper:
         """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
         await asyncio.to_thread(self._factory.queue_memory.store)
         await asyncio.to_thread(self._factory.wait_forecaster.refresh)
+
+    async def _prune(self) -> None:
+        await asyncio.to_thread(self._factory.pruner.prune)
 
     async def _prove(self) -> None:
         await asyncio.to_thread(self._factory.reconciler.prove)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from aiplatform_hub.clients.gpus import discover, machine_capacity
+from aiplatform_hub.domain.activity import SAMPLE_PERIOD
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.keeper import homes
 from aiplatform_hub.services.keeper.ticks import Tick
@@ -35,7 +36,7 @@ class MachineDuties:
 
         return (
             Tick("devices", 60, self._devices),
-            Tick("activity", 15, self._activity),
+            Tick("activity", SAMPLE_PERIOD.total_seconds(), self._activity),
             Tick("storage", 900, storage, is_slow=True),
             Tick("archive", 3600, self._archive, is_slow=True),
         )

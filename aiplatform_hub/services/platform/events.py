@@ -37,10 +37,13 @@ class Message:
     """``allocation``, ``capacity``, ``quota``, ``queue``, ``release``, ``cost``, ``notification`` or ``reset``."""
     data: Any
     id: int
+    _texts: list[str] = field(default_factory=list, compare=False, repr=False)
 
     def text(self) -> str:
-        """Return the event as it travels."""
-        return f"id: {self.id}\nevent: {self.kind}\ndata: {dumps(self.data)}\n\n"
+        """Return the event as it travels; it is written once for all streams that are told it."""
+        if not self._texts:
+            self._texts.append(f"id: {self.id}\nevent: {self.kind}\ndata: {dumps(self.data)}\n\n")
+        return self._texts[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ class EventStream:
     _latest_id: int = 0
     _queue_mark: Any = _UNKNOWN
     _latest_notice: int = 0
+    _made: tuple[Look | None, tuple[tuple[Message, Allocation], ...]] = (None, ())
+    """The look whose events were passed on last, and those."""
 
     async def subscribe(self, principal: Principal, *, after_id: int | None) -> Subscriber:
         """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity, quota and queue.
@@ -287,14 +292,16 @@ class EventStream:
             if subscriber.principal.is_user and subscriber.principal.name == user_name:
                 subscriber.put(message)
 
+    def _transitions(self, look: Look) -> tuple[tuple[Message, Allocation], ...]:
+        """Return the events of a look, the same ones for every stream that is told of it."""
+        if self._made[0] is not look:
+            found = ((event, look.allocations[event.allocation_id]) for event in look.events)
+            self._made = (look, tuple((Message("allocation", transition(event, allocation), event.id), allocation) for event, allocation in found))
+        return self._made[1]
+
     def _messages(self, look: Look, principal: Principal) -> list[Message]:
         """Return the allocation events of a look that a caller may know."""
-        messages = []
-        for event in look.events:
-            allocation = look.allocations[event.allocation_id]
-            if is_visible(principal, allocation):
-                messages.append(Message("allocation", transition(event, allocation), event.id))
-        return messages
+        return [message for message, allocation in self._transitions(look) if is_visible(principal, allocation)]
 
 
 def _people(principals: Iterable[Principal]) -> frozenset[str]:

@@ -28,6 +28,9 @@ _OTHERS = {
     "gpu_type_weights": dict[str, float],
     "project_shares": dict[str, float],
     "project_limits": dict[str, int],
+    "project_inactive_after_seconds": dict[str, float | None],
+    "tier_inactive_after_seconds": dict[str, float | None],
+    "environment_template_inactive_after_seconds": dict[str, float | None],
 }
 _HINTS = get_type_hints(Policy)
 PolicyNumbers = create_model(  # each number of the domain's policy, under the same name

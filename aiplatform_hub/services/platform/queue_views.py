@@ -67,6 +67,7 @@ class QueueViews:
     def body_for(self, reader: Reader, allocation: Allocation, entry: QueueEntry, waits: Waits) -> QueueOut:
         """Return the place of a request in words for a reader."""
         confirmed_at = allocation.confirmed_at or allocation.requested_at
+        entry = entry.as_known(has_estimate=entry.id in waits.by_id)
         return QueueOut(
             position=entry.position,
             reason=WaitReasonOut(

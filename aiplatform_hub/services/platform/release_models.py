@@ -15,8 +15,10 @@ class ReleaseOut(Output):
 
     action: Literal["keep", "warn", "release"]
     message: str = Field(description="Why its owner is warned, in a sentence without the deadline; empty while it is kept")
-    deadline: Instant | None = Field(description="First instant at which its GPUs may be taken; null if nothing may take them")
-    why: Literal["idle", "session_cap", "class_begins"] | None = Field(description="What sets the deadline")
+    deadline: Instant | None = Field(
+        description="First instant at which its GPUs may be taken, or at which one without GPUs that nobody uses may be stopped; null if nothing does either"
+    )
+    why: Literal["idle", "session_cap", "class_begins", "inactive", "preempted"] | None = Field(description="What sets the deadline")
     is_if_somebody_waits: bool = Field(description="Whether the deadline passes without effect until somebody waits for these GPUs and is entitled to them")
     is_somebody_waiting: bool = Field(description="Whether somebody waits to whom these GPUs would be of use")
     extended_until: Instant | None

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.grace import is_watched, turn_key
 from aiplatform_hub.domain.release import ReleaseView
 from aiplatform_hub.domain.release_sentences import Told
 from aiplatform_hub.factory import Factory
@@ -20,7 +21,12 @@ def told_of(factory: Factory, connection: Connection, allocations: Iterable[Allo
     """Return the release of those that run, by their ids."""
     sessions = {a.id: a for a in allocations}
     views = factory.releases.of(connection, sessions.values(), now)
-    return {id_: Told(sessions[id_], view, factory.policies.current(), now) for id_, view in views.items()}
+    policy = factory.policies.current()
+    return {id_: Told(sessions[id_], view, policy, now, _open_by(factory, connection, sessions[id_])) for id_, view in views.items()}
+
+
+def _open_by(factory: Factory, connection: Connection, session: Allocation) -> datetime | None:
+    return factory.notifications.until_of(connection, turn_key(session.id)) if is_watched(session) else None
 
 
 def release_news(factory: Factory, people: frozenset[str]) -> Mapping[str, tuple[OwnPlace, ...]]:

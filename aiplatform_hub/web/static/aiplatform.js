@@ -12,7 +12,8 @@
       element.title = `${at.toLocaleString([], { dateStyle: "full", timeStyle: "long" })}`;
       const isToday = at.toDateString() === new Date().toDateString();
       const isShort = "short" in element.dataset && isToday;
-      element.textContent = isShort ? at.toLocaleTimeString([], { timeStyle: "short" }) : at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      const text = isShort ? at.toLocaleTimeString([], { timeStyle: "short" }) : at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      element.textContent = text.replace(/(\d)\s(?=[AP]M\b)/g, "$1\u00a0"); // on one line
     }
   };
 
@@ -233,7 +234,7 @@
       news.delete(id);
       const told = sentenceOf(card, was);
       if (!told) continue;
-      news.set(id, told[1]);
+      news.set(id, told);
       if (told[0]) title = `${told[0]}: ${card.dataset.name}`;
       isNew = true;
     }
@@ -242,7 +243,9 @@
     const place = document.getElementById("news");
     const lines = [...news.values()];
     if (!place || (!isNew && place.childElementCount === lines.length)) return;
-    place.replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { className: "ap-wrap", textContent: text })));
+    // A card shows its warning itself: this is for those who cannot see that it has come.
+    const className = (kind) => (kind === "Warning" ? "visually-hidden" : "ap-wrap");
+    place.replaceChildren(...lines.map(([kind, text]) => Object.assign(document.createElement("p"), { className: className(kind), textContent: text })));
   };
   const usualTitle = document.title;
   const noticed = () => {
@@ -315,7 +318,10 @@
     for (const kind of KINDS) {
       if (kind !== "cost" || document.getElementById("live")) stream.addEventListener(kind, refresh); // costs change no choice
     }
-    stream.addEventListener("notification", (event) => document.body.dispatchEvent(new CustomEvent("notification", { detail: JSON.parse(event.data) })));
+    stream.addEventListener("notification", (event) => {
+      document.body.dispatchEvent(new CustomEvent("notification", { detail: JSON.parse(event.data) }));
+      refresh(); // a card says until when to open it, as the notice does
+    });
     stream.onopen = () => {
       offline.hidden = true;
       if (wasLost) refresh();

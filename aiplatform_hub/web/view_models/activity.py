@@ -34,7 +34,6 @@ class ActivityBar:
     """Whether anything is known of it."""
 
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
 LABELS = {"used": "Used", "idle": "Idle", "unknown": "Not known"}
 
 
@@ -60,5 +59,5 @@ def activity_bar(rows: Sequence[ReportRow]) -> ActivityBar | None:
 def _percent(percent: Decimal) -> str:
     """Return a part in whole percents; only nothing is 0 %, and only the whole is 100 %."""
     if 0 < percent < 1:
-        return f"less than 1{NO_BREAK}%"
-    return f"more than 99{NO_BREAK}%" if 99 < percent < 100 else f"{percent:.0f}{NO_BREAK}%"  # noqa: PLR2004
+        return "less than 1 %"
+    return "more than 99 %" if 99 < percent < 100 else f"{percent:.0f} %"  # noqa: PLR2004

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
-from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.catalog import Catalog, NodePool
 from aiplatform_hub.domain.classes import class_end
+from aiplatform_hub.domain.cluster import slot_of
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.limits import LimitUsage
+from aiplatform_hub.domain.names import is_same_name
 from aiplatform_hub.domain.policy import ClassReservation
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
@@ -108,6 +110,16 @@ class EnvironmentCard:
     """The fields that launch the same choice again."""
     again_url: str = ""
 
+    @property
+    def own_name(self) -> str:
+        """The server's name; empty where it only says the title again."""
+        return "" if is_same_name(self.title, self.server) else self.server
+
+    @property
+    def name(self) -> str:
+        """Title and server's name, where they are two."""
+        return ", ".join(part for part in (self.title, self.own_name) if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Money:
@@ -178,7 +190,7 @@ def environment_card(  # noqa: PLR0913  keyword-only
         pending_url=paths.pending(allocation.user_name, allocation.server_name) if state == "starting" else "",
         stop_url=paths.stop(allocation.id) if state in {"queued", "running", "starting"} else "",
         ending=WITHDRAW if state == "queued" else STOP,
-        why=waiting.why if waiting else _why(allocation, now),
+        why=waiting.why if waiting else _why(allocation, catalog, now),
         wait=waiting,
         release=release if state == "running" else None,
         was_released=allocation.end_cause in _RELEASES,
@@ -235,7 +247,7 @@ def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fa
     return *estimate, Fact("In line since", f"({duration(now - since_when(allocation))})", waiting.since), Fact("Kept until", at=waiting.kept_until)
 
 
-def _why(allocation: Allocation, now: datetime) -> str:
+def _why(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
     if allocation.end_cause is not None:
         never_held = allocation.state is AllocationState.WITHDRAWN and allocation.held_at is None
         return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "."
@@ -243,15 +255,29 @@ def _why(allocation: Allocation, now: datetime) -> str:
         return ""
     if allocation.stop_cause is not None:
         return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended."
+    return _start(allocation, catalog, now)
+
+
+def _start(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
+    """Return how far a start has come."""
     since = allocation.starting_at or allocation.held_at or allocation.requested_at
     waited = duration(now - since)
     if allocation.started_at is not None:
         slow = " That is slower than usual; its log may say why." if now - since > SLOW_START else ""
         return f"Its program is running, we wait for its first answer ({waited}).{slow}"
+    pool = _pool_to_start(allocation, catalog)
+    if pool is not None:
+        return f"It starts a node, about {duration(timedelta(minutes=pool.minutes_to_start))} ({waited} so far)."
     if allocation.starting_at is not None:
         return f"Its program is being started ({waited})."
     turn = "Its turn has come. " if allocation.queued_at is not None else ""
     return f"{turn}{'GPUs and memory are' if allocation.request.gpus else 'Its memory is'} held; the start begins ({waited})."
+
+
+def _pool_to_start(allocation: Allocation, catalog: Catalog) -> NodePool | None:
+    """Return the pool whose autoscaler has to start a node for a session; None where its node runs."""
+    slot = slot_of(allocation.devices[0]) if allocation.devices else None
+    return catalog.node_pools.get(slot.node_pool or "") if slot else None
 
 
 def simulated_label(label: str, *, is_simulated: bool) -> str:
@@ -292,6 +318,11 @@ def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:
     return Bar(label, f"{amount(limit.dimension, used)} of {whole}", percent(used, limit.amount), is_full=used >= limit.amount, note=", ".join(usage.held_by))
 
 
+def warned_first(cards: Iterable[EnvironmentCard]) -> tuple[EnvironmentCard, ...]:
+    """Return cards as they are, but for those whose owner has to act: they are first."""
+    return tuple(sorted(cards, key=lambda card: not (card.release and card.release.is_warning)))
+
+
 @dataclass(frozen=True, slots=True)
 class HomePage:
     """What Home shows."""
@@ -306,6 +337,11 @@ class HomePage:
     gpu_rows: tuple[GpuRow, ...]
     place: str = "machine"
     """What a sentence calls where servers run: ``machine`` or ``cluster``."""
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether something that runs is about to be taken back."""
+        return any(card.release is not None and card.release.is_warning for card in self.open_cards)
 
     @property
     def is_first_time(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Part, Words
 from aiplatform_hub.web.view_models.formats import Stamp, stamp
@@ -23,6 +23,8 @@ class InboxEntry:
     is_urgent: bool
     """Whether something is lost unless its reader acts."""
     dismiss_url: str
+    is_on_card: bool = False
+    """Whether the session's card and page say the same, with the button that helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ def inbox(told: Iterable[tuple[Notice, Words]], *, newest: int, is_waiting: bool
     return Inbox(tuple(_entry(notice, words, paths) for notice, words in told), newest, is_waiting)
 
 
+def beside(inbox: Inbox, page: str, paths: Paths) -> Inbox:
+    """Return what is told above a page that says some of it itself: nothing is told twice.
+
+    Parameters
+    ----------
+    page
+        The page's path.
+    """
+    return replace(inbox, entries=tuple(entry for entry in inbox.entries if not (entry.is_on_card and page in {paths.home, entry.url})))
+
+
 def _entry(notice: Notice, words: Words, paths: Paths) -> InboxEntry:
     parts: list[str | Stamp] = []
     for sentence in words.sentences:
@@ -56,6 +69,7 @@ def _entry(notice: Notice, words: Words, paths: Paths) -> InboxEntry:
         url=paths.session(notice.allocation_id) if notice.allocation_id else "",
         is_urgent=notice.kind in _URGENT,
         dismiss_url=paths.dismiss(notice.id),
+        is_on_card=notice.kind is NoticeKind.RELEASE_WARNING,
     )
 
 

@@ -24,6 +24,12 @@ def project_label(catalog: Catalog, name: str) -> str:
     return project.display_name if project else name
 
 
+def tier_label(catalog: Catalog, name: str) -> str:
+    """Return a tier's title."""
+    tier = catalog.tiers.get(name)
+    return tier.display_name if tier else name
+
+
 def class_words(end: ClassEnd, catalog: Catalog) -> str:
     """Say for which class a session ends."""
     if not end.projects:

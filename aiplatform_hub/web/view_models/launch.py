@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -89,6 +89,15 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class EndLine:
+    """GPU counts with which a session would have to make room for a class."""
+
+    counts: str
+    at: Stamp | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchForm:
     """Everything that the Launch page and the hub's spawn page offer."""
 
@@ -109,6 +118,8 @@ class LaunchForm:
     """When it would have to make room for a class."""
     ends_because: str = ""
     """For which class."""
+    every_end: tuple[EndLine, ...] = ()
+    """The same for all GPU counts, where none is chosen yet."""
     button: str = "Start"
     problem: Problem | None = None
     """Why the last try was refused."""
@@ -184,10 +195,24 @@ def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem |
         promise=BY_ITSELF if waits else "",
         ends=stamp(end.at) if end else None,
         ends_because=class_words(end, catalog) if end else "",
+        every_end=_every_end(quote.ends, catalog),
         button="Join the queue" if waits else "Start",
         problem=problem,
         warning=_warning(decision),
     )
+
+
+def _every_end(ends: Mapping[int, ClassEnd], catalog: Catalog) -> tuple[EndLine, ...]:
+    by_end: dict[ClassEnd, list[int]] = {}
+    for number in sorted(ends):
+        by_end.setdefault(ends[number], []).append(number)
+    return tuple(EndLine(_counts(numbers), stamp(end.at), class_words(end, catalog)) for end, numbers in by_end.items())
+
+
+def _counts(numbers: Sequence[int]) -> str:
+    """Return GPU counts in words, for example ``1, 2 or 3 GPUs``."""
+    *first, last = (str(number) for number in numbers)
+    return f"{', '.join(first)} or {last} GPUs" if first else count(numbers[0], "GPU")
 
 
 def price_sentence(per_hour: Decimal | None, currency: str | None, max_hours: int | None) -> str:

@@ -52,6 +52,11 @@ class Paths:
         return f"{self.session(allocation_id)}/extend"
 
     @property
+    def home(self) -> str:
+        """The reader's environments."""
+        return f"{self.platform}home"
+
+    @property
     def inbox(self) -> str:
         """Where what the reader is told is read again."""
         return f"{self.platform}notifications"

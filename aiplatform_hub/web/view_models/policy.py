@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.inactivity import InactivityLimit
+from aiplatform_hub.domain.names import is_same_name
 from aiplatform_hub.domain.policy import ClassReservation, Policy
 from aiplatform_hub.domain.queue_sentences import span
 from aiplatform_hub.domain.release_sentences import Told, length
 from aiplatform_hub.web.view_models.environments import resources
 from aiplatform_hub.web.view_models.formats import Stamp, gpus, server_label, stamp
+from aiplatform_hub.web.view_models.inactivity import UnusedRow, unused_rows, unused_sentence
 from aiplatform_hub.web.view_models.labels import gpu_label, project_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.release import Notice, notice
@@ -50,9 +53,12 @@ class SessionRow:
 
     title: str
     server: str
+    """Its name; empty where it only says the title again."""
     url: str
     uses: str
     release: Notice
+    unused: str
+    """When it ends because nobody uses it, for one without GPUs; empty for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,49 +66,60 @@ class PolicyPage:
     """What the Policy page shows."""
 
     sections: tuple[Section, ...]
+    unused: tuple[UnusedRow, ...]
+    """How long sessions without GPUs may be unused; none where that is one sentence."""
     windows: tuple[WindowRow, ...]
     limits: tuple[LimitRow, ...]
     sessions: tuple[SessionRow, ...]
 
 
 def policy_page(  # noqa: PLR0913  keyword-only
-    policy: Policy, *, stop_inactive_minutes: int, catalog: Catalog, projects: Collection[str], sessions: Iterable[SessionRow], now: datetime
+    policy: Policy, *, unused: Sequence[InactivityLimit], catalog: Catalog, projects: Collection[str], sessions: Iterable[SessionRow], now: datetime
 ) -> PolicyPage:
     """Return the page.
 
     Parameters
     ----------
-    stop_inactive_minutes
-        After how long a session without GPUs ends that nobody uses, in minutes; 0 is never.
+    unused
+        After how long sessions of the reader's without GPUs end that nobody uses; of those that fit the first one counts.
     projects
         Names of the reader's own projects; others are not named.
     """
     coming = sorted((r for r in policy.reservations if r.end_seconds > now.timestamp()), key=lambda r: r.start_seconds)
     return PolicyPage(
         sections=(
-            Section("taken", "What is given back, and when", taken(policy, stop_inactive_minutes)),
+            Section("taken", "What is given back, and when", taken(policy, unused)),
             Section("kept", "What you can rely on", kept(policy)),
             _order(policy),
         ),
+        unused=unused_rows(unused, catalog),
         windows=tuple(_window(reservation, catalog, projects) for reservation in coming),
         limits=tuple(LimitRow(project_label(catalog, name), _limit(number)) for name, number in sorted(policy.project_limits.items()) if name in projects),
         sessions=tuple(sessions),
     )
 
 
-def session_row(told: Told, catalog: Catalog, paths: Paths) -> SessionRow:
-    """Return what will happen to a running session."""
+def session_row(told: Told, catalog: Catalog, paths: Paths, unused: InactivityLimit | None = None) -> SessionRow:
+    """Return what will happen to a running session.
+
+    Parameters
+    ----------
+    unused
+        How long one without GPUs may be unused; None for others, and where that is not known.
+    """
     session = told.session
+    title = template_label(catalog, session.request.environment_template)
     return SessionRow(
-        title=template_label(catalog, session.request.environment_template),
-        server=server_label(session.server_name),
+        title=title,
+        server="" if is_same_name(title, session.server_name) else server_label(session.server_name),
         url=paths.session(session.id),
         uses=resources(session.request, catalog),
         release=notice(told),
+        unused="" if unused is None else unused_sentence(unused, catalog),
     )
 
 
-def taken(policy: Policy, stop_inactive_minutes: int) -> tuple[str, ...]:
+def taken(policy: Policy, unused: Sequence[InactivityLimit]) -> tuple[str, ...]:
     """Return what takes GPUs away from a session, or ends it."""
     when = "while somebody waits for them" if policy.acts_only_while_somebody_waits else "whether or not somebody waits"
     sentences = []
@@ -117,8 +134,10 @@ def taken(policy: Policy, stop_inactive_minutes: int) -> tuple[str, ...]:
     if not sentences:
         sentences.append("Nothing is taken back: a session keeps its GPUs until its owner stops it.")
     sentences.append("A session that was told at its launch to make room for a class ends when the class begins.")
-    if stop_inactive_minutes:
-        sentences.append(f"A session without GPUs that nobody has used for {length(stop_inactive_minutes * 60)} ends.")
+    if len(unused) == 1 and unused[0].after_seconds is not None:
+        sentences.append(f"A session without GPUs that nobody has used for {length(unused[0].after_seconds)} ends.")
+    elif any(limit.after_seconds is not None for limit in unused):
+        sentences.append("A session without GPUs ends when nobody has used it for some time, which the list below says.")
     sentences.append("The session is stopped as if you had stopped it: your files stay, what is only in memory is lost.")
     return tuple(sentences)
 

@@ -76,10 +76,11 @@ def wait(allocation: Allocation, line: Line, now: datetime) -> Wait:
     kept_until = said + line.interest
     at_once = [number for number, prospect in line.fewer.items() if prospect.decision.is_admitted]
     fewer = {number: _note(prospect) for number, prospect in line.fewer.items()}
-    is_own = line.entry is not None and line.entry.reason.code in _OWN
+    entry = line.entry and line.entry.as_known(has_estimate=line.wait is not None)
+    is_own = entry is not None and entry.reason.code in _OWN
     return Wait(
-        position=position(line.entry),
-        why=why(line.entry, allocation, Reader(now, line.reader, line.names)),
+        position=position(entry),
+        why=why(entry, allocation, Reader(now, line.reader, line.names)),
         since=stamp(since_when(allocation)),
         kept_until=stamp(kept_until),
         is_soon_over=kept_until - now <= asking_period(line.interest),

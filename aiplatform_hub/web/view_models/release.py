@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiplatform_hub.domain.release import Action
-from aiplatform_hub.domain.release_sentences import Told, Words, extension_length, outcome, promise, reason, why_not_longer
+from aiplatform_hub.domain.release_sentences import Told, Words, extension_length, grace, outcome, promise, reason, why_not_longer
 from aiplatform_hub.web.view_models.formats import Stamp, stamp
 
 Part = str | Stamp
@@ -44,12 +44,16 @@ def notice(told: Told) -> Notice:
         state=_state(told),
         is_warning=is_warning,
         reason=reason(told),
-        words=parts(outcome(told) if is_warning else promise(told)),
+        words=parts(_in_a_row(grace(told), outcome(told) if is_warning else promise(told))),
         countdown=stamp(view.deadline) if counts else None,
         now=stamp(told.now),
         extend_label=f"Keep it {length} longer" if length else "Keep it longer" if why_not_longer(told) else "",
         cannot_extend=why_not_longer(told),
     )
+
+
+def _in_a_row(first: Words, then: Words) -> Words:
+    return (*first, " ", *then) if first and then else first or then
 
 
 def parts(words: Words) -> tuple[Part, ...]:

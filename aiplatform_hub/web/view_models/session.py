@@ -29,6 +29,8 @@ CAUSES = {
     "renamed": "Renamed",
     "release_warned": "Its owner was warned that its GPUs may be taken back",
     "release_called_off": "The warning is over",
+    "reclaimed": "Kueue wants its GPUs back for others",
+    "reclaim_over": "Kueue leaves it its GPUs after all",
     "release_begins": "Its GPUs are taken back: it is being stopped",
     "extended": "Extended",
     "stop_withdrawn": "It goes on: the stop could not be carried out, or was not due any more",

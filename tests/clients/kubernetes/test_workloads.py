@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from aiplatform_hub.clients.kubernetes.workloads import body_of, flavour_of, positions_of, work_of, workload_name
+from aiplatform_hub.clients.kubernetes.workloads import body_of, flavour_of, is_anybody_waiting, positions_of, work_of, workload_name
 from aiplatform_hub.domain.kueue import Asked, Flavour, Phase, Wish
 
 ID = UUID("5d0f6f5e-0000-4000-8000-000000000001")
@@ -88,6 +88,22 @@ def test_conditions_are_a_phase(conditions: tuple[tuple[str, str], ...], phase: 
     found = work_of(item(*conditions))
     assert found is not None
     assert found.phase is phase
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "is_preempted"), [("True", "Preempted", True), ("True", "ClusterQueueStopped", False), ("False", "Preempted", False)]
+)
+def test_preempted_is_told_from_drained(status: str, reason: str, is_preempted: bool) -> None:
+    evicted = item(("QuotaReserved", "True"), ("Admitted", "True"), ("Evicted", status))
+    evicted["status"]["conditions"][-1]["reason"] = reason
+    found = work_of(evicted)
+    assert found is not None
+    assert found.is_preempted is is_preempted
+
+
+def test_somebody_waits_where_any_queue_says_so() -> None:
+    assert is_anybody_waiting([{"status": {"pendingWorkloads": 0}}, {"status": {"pendingWorkloads": 1}}])
+    assert not is_anybody_waiting([{"status": {"pendingWorkloads": 0}}, {"metadata": {}}])
 
 
 def test_why_and_flavour_are_kueues_words() -> None:

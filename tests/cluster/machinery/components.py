@@ -42,7 +42,7 @@ def _apiserver(run: RunFolder) -> list[str]:
         *("--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group"),
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         *(f"--proxy-client-cert-file={own}/front-proxy-client.crt", f"--proxy-client-key-file={own}/front-proxy-client.key"),
-        *("--enable-aggregator-routing=true", "--default-not-ready-toleration-seconds=4", "--default-unreachable-toleration-seconds=4"),
+        "--enable-aggregator-routing=true",
         *(f"--audit-policy-file={run.path}/audit-policy.yaml", f"--audit-log-path={run.logs}/audit.log"),
     ]
 

@@ -19,7 +19,7 @@ from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.environments import Money
 from aiplatform_hub.web.view_models.formats import notices
 from aiplatform_hub.web.view_models.frame import Frame
-from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox, inbox
+from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox, beside, inbox
 from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 
@@ -101,6 +101,7 @@ class Page(PageHandler):
         principal = getattr(self, "principal", None)
         settings = self.platform.settings
         xsrf = self.xsrf_token if principal is not None else b""
+        here = self.here or self.request.uri or ""
         return Frame(
             title=self.title,
             paths=self.paths,
@@ -109,9 +110,9 @@ class Page(PageHandler):
             active=self.active,
             notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users),
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
-            here=self.here or self.request.uri or "",
+            here=here,
             version=__version__,
-            inbox=self.inbox,
+            inbox=beside(self.inbox, here.partition("?")[0], self.paths),
         )
 
     def show(self, page_template: str, **values: Any) -> None:

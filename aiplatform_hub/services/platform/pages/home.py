@@ -9,7 +9,7 @@ from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.queue import own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.storage.allocations import AllocationFilter
-from aiplatform_hub.web.view_models.environments import GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources
+from aiplatform_hub.web.view_models.environments import GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources, warned_first
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
 
@@ -53,7 +53,7 @@ def home_page(factory: Factory, caller: Caller, paths: Paths) -> HomePage:
     last = next((a for a in ended if a.server_name not in {o.server_name for o in (*opened, *queued)}), None)
     tier = factory.enforcer.tier_name(caller)
     return HomePage(
-        open_cards=tuple(cards[a.id] for a in (*reversed(opened), *reversed(queued))),
+        open_cards=warned_first(cards[a.id] for a in (*reversed(opened), *reversed(queued))),
         ended_cards=tuple(cards[a.id] for a in ended),
         last=cards[last.id] if last else None,
         last_summary=_summary(factory, last) if last else "",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
 
 
 class InboxHandler(Page):
-    """``GET notifications``: what stands above every page, alone."""
+    """``GET notifications``: what stands above every page, alone; for the page that asks, if a script of ours does."""
 
     async def get(self) -> None:
         await self.caller()
+        page = urlsplit(self.request.headers.get("HX-Current-URL", ""))
+        if page.path.startswith(self.paths.platform):
+            self.here = f"{page.path}?{page.query}" if page.query else page.path
         self.show("inbox.html")
 
 
@@ -20,14 +25,14 @@ class DismissHandler(Page):
 
     async def get(self, notice_id: str) -> None:  # noqa: ARG002 - a browser that opens the address again
         """Lead to Home."""
-        self.redirect(f"{self.paths.platform}home", status=303)
+        self.redirect(self.paths.home, status=303)
 
     async def post(self, notice_id: str) -> None:
         caller = await self.caller()
         if not self.principal.may(START, caller.user_name):
             raise InsufficientScopeError(f"This needs the scope {START}!user={caller.user_name}.")
         back = self.fields().get("back", "")
-        self.here = back if back.startswith(self.paths.platform) else f"{self.paths.platform}home"
+        self.here = back if back.startswith(self.paths.platform) else self.paths.home
         try:
             await self.platform.run(self.factory.notices.dismiss, int(notice_id), by=caller.user_name)
         except AIPlatformError as error:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from aiplatform_hub.domain.catalog import Catalog
-from aiplatform_hub.domain.classes import ClassEnd, class_end
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.rates import card_at, price_per_hour
@@ -14,7 +13,7 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
-from aiplatform_hub.operations.decision_reader import must_end_of
+from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
@@ -68,7 +67,7 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     decisions, prospects = _decisions(factory, caller, choices, offer.gpu_types)
     before = {count: prospect.before for count, prospect in prospects.items() if prospect.before is not None}
     waits = {count: prospect.wait for count, prospect in prospects.items() if prospect.wait is not None}
-    quote = Quote(decisions, per_hour, card.currency, before, _class_ends(factory, choices, decisions), waits)
+    quote = Quote(decisions, per_hour, card.currency, before, class_ends(factory.policies, decisions, choices.project), waits)
     return launch_form(choices, offer, quote, problem)
 
 
@@ -76,13 +75,6 @@ def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
     """Return a reason by name of each environment template that is for others."""
     others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
     return {t.name: f"Only for members of {', '.join(t.allowed_groups)}." for t in others}
-
-
-def _class_ends(factory: Factory, choices: Choices, decisions: Mapping[int, Decision]) -> dict[int, ClassEnd]:
-    """Return when each GPU count would have to make room for a class, where it would."""
-    ends = {count: must_end_of(decision) for count, decision in decisions.items()}
-    windows = factory.policies.current().reservations if any(ends.values()) else ()
-    return {count: end for count, at in ends.items() if (end := class_end(at, choices.project, windows)) is not None}
 
 
 def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, Prospect]]:

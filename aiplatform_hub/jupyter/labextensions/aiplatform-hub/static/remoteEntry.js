@@ -29,6 +29,7 @@
   /* What is said of a warning; no longer than the 140 characters that a notification shows. */
   const sentence = (release, now) => {
     const until = Date.parse(release.deadline);
+    if (release.why === "inactive") return `${release.message} It is stopped after ${clock(until)}, unless somebody uses it.`;
     if (isLooming(release, now)) {
       const isSure = !release.is_if_somebody_waits || release.why === "idle"; // over its cap only for who is more entitled
       return `${release.message} They ${isSure ? "are" : "may be"} given back at ${clock(until)}, ${left(until - now)}.`;
