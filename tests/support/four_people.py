@@ -37,7 +37,7 @@ WARNING = timedelta(minutes=5)
 """How long its owner is warned."""
 FIRST = timedelta(hours=3, minutes=30)
 """Age at which a request for the whole machine comes first, and nobody may delay it any more."""
-ESTIMATE = re.compile(r"About \d+ (min|h).*80 % between|About \d+ (min|h).*90 % within")
+ESTIMATE = re.compile(r"About \d+\s(min|h).*80\s%\sbetween|About \d+\s(min|h).*90\s%\swithin")
 """How long a wait is told to be once sessions have told how long they last."""
 RELEASED = "Its GPUs were idle, and somebody waited for them"
 EARLIER = tuple(
