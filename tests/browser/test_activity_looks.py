@@ -45,8 +45,8 @@ def test_pages_say_what_the_gpus_did(visitor: Visitor) -> None:
     owner.wait_for_url("**/user/researcher/**", timeout=90_000)
     owner.goto("/services/platform/home")
     session = owner.locator("[data-state=running] h3 a").first.get_attribute("href") or ""
-    shown(owner, session, r"^Used: 0\.0*[1-9]\d* GPU-hours")
-    shown(admin, "/services/platform/admin", "^70 %$")
+    shown(owner, session, r"^Used:\s0\.0*[1-9]\d*\sGPU-hours")
+    shown(admin, "/services/platform/admin", r"^70\s%$")
     expect(admin.get_by_text("6 GiB of 16 GiB").first).to_be_visible()
     owner.goto("/services/platform/usage")
     expect(owner.get_by_role("heading", name="What the GPUs did")).to_be_visible()

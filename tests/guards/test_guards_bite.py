@@ -68,7 +68,7 @@ GUARDS = (
     Guard("time that nobody saw pass does not count", "aiplatform_hub/operations/dispatcher.py", "        self._interest.tick()\n", "", "tests/operations/test_queue_interest.py -k sqlite"),
     Guard("wrong policy is not stored", "aiplatform_hub/operations/policies.py", '        if reading.problems:\n            raise configuration_error("The policy", reading.problems)\n', "", "tests/operations/test_policies_in_force.py -k anything_wrong"),
     Guard("use recounted by another half-life", "aiplatform_hub/operations/demand_history.py", "if _weighing(before) != _weighing(self._policy):", "if False:", "tests/operations/test_policies_in_force.py -k half_life"),
-    Guard("turns of those who are equal", "aiplatform_hub/domain/queue_order.py", "        turns[request.id] = held[request.person]\n", "        turns[request.id] = 0\n", "tests/operations/test_queue_turns.py -k sqlite"),
+    Guard("turns of those who are equal", "aiplatform_hub/domain/queue_order.py", "        request = mine.pop()[1]\n        owner.held += 0 if request.blocked_by else request.gpus\n", "        request = mine.pop()[1]\n", "tests/operations/test_queue_turns.py -k sqlite"),
     Guard("renamed person asked for by id", "aiplatform_hub/services/keeper/dispatch.py", "            user = await self._hub.user_of_id(user_id)\n", "", "tests/keeper/test_dispatch_duty.py -k renamed"),
 )  # fmt: skip
 
