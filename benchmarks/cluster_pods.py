@@ -9,6 +9,7 @@ from typing import Any
 ALLOWED = (
     r"metadata\.finalizers",  # ours waits for the keeper
     r"spec\.affinity.*",  # ours is pinned to the node that was promised
+    r"spec\.containers\[notebook\]\.env\[AIPLATFORM_SERVICE_URL\]",  # where JupyterLab asks whether the session is warned
     r"spec\.nodeName",  # the scheduler's choice
 )
 """What may differ: what makes the chain a chain."""
