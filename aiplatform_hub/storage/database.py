@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -73,6 +75,7 @@ class Database:
         """For readers."""
         self.writer = make(pool_size=1, max_overflow=0, pool_timeout=self._lock_seconds)
         """For :meth:`write` alone."""
+        self._turns = _Turns()
 
     def _sqlite_engine(self, **pool: Any) -> Engine:
         path = Path(make_url(self.url).database or "").absolute()
@@ -129,8 +132,14 @@ class Database:
         ServiceUnavailableError
             If the database does not answer, is locked for too long, read-only or full.
         """
-        with self._transaction(self.writer, "BEGIN IMMEDIATE") as connection:
-            yield connection
+        if not self._turns.take(self._lock_seconds):
+            self._on_unavailable()
+            raise DatabaseAwayError(UNAVAILABLE, retry_after_seconds=5)
+        try:
+            with self._transaction(self.writer, "BEGIN IMMEDIATE") as connection:
+                yield connection
+        finally:
+            self._turns.give()
 
     @contextmanager
     def _transaction(self, engine: Engine, begin: str) -> Iterator[Connection]:
@@ -157,6 +166,39 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
         self.writer.dispose()
+
+
+class _Turns:
+    """A lock that threads have in the order in which they asked for it. The pool's own queue lets a thread that comes later take what another waits for."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._is_taken = False
+
+    def take(self, seconds: float) -> bool:
+        """Wait for the lock; return whether it came in time."""
+        with self._mutex:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+            turn = threading.Event()
+            self._waiting.append(turn)
+        if turn.wait(seconds):
+            return True
+        with self._mutex:
+            if turn.is_set():
+                return True
+            self._waiting.remove(turn)
+            return False
+
+    def give(self) -> None:
+        """Pass the lock on to whoever has waited longest."""
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._is_taken = False
 
 
 class AdvisoryLock:
