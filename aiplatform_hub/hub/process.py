@@ -16,6 +16,7 @@ from aiplatform_hub.clients.gpus import discover
 from aiplatform_hub.config import Place
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.storage.database import DatabaseBusyError
 from aiplatform_hub.storage.heartbeats import Heartbeat
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ T = TypeVar("T")
 
 DECISION_SECONDS = 0.8
 """Longest wait for a decision once its turn has come, lock wait included: the hub answers 202 or a redirect soon after."""
+
+AGAIN_SECONDS = 0.3
+"""How long after its beginning a decision may be tried once more, when another writer had the lock for too long: the second try ends in time, too."""
 
 TURN_SECONDS = 10
 """Longest wait for the turn: starts that come at once are decided one after the other, and none is refused for being the fiftieth."""
@@ -101,7 +105,13 @@ class HubProcess:
 
         def in_turn() -> T:
             loop.call_soon_threadsafe(begun.set_result, None)
-            return call()
+            began = time.monotonic()
+            try:
+                return call()
+            except DatabaseBusyError:
+                if time.monotonic() - began > AGAIN_SECONDS:
+                    raise
+                return call()
 
         future = self._decisions.submit(in_turn)
         try:

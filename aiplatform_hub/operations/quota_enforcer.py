@@ -228,7 +228,7 @@ class QuotaEnforcer:
         """Open a write transaction in which a broken constraint is a refusal, never an internal error."""
         _ = self._reader.policy  # looked up now, so that nobody waits for it under the lock
         try:
-            with self._database.write() as connection:
+            with self._database.write(is_first=True) as connection:
                 yield connection
         except TakenError as error:
             text = error.constraint

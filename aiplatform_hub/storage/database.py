@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform_hub.errors import ServiceUnavailableError
 
-__all__ = ["UNAVAILABLE", "AdvisoryLock", "Connection", "Database", "DatabaseAwayError", "TakenError", "has_table"]
+__all__ = ["UNAVAILABLE", "AdvisoryLock", "Connection", "Database", "DatabaseAwayError", "DatabaseBusyError", "TakenError", "has_table"]
 
 UNAVAILABLE = "The platform's database does not answer. Running servers go on; try again in a minute."
 
@@ -35,9 +35,16 @@ _OUR_FAULT = (ProgrammingError, DataError, NotSupportedError)
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"})
 
+_LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's code for a lock that did not come within ``lock_timeout``."""
+
 
 class DatabaseAwayError(ServiceUnavailableError):
     """The database does not answer, or not in time."""
+
+
+class DatabaseBusyError(DatabaseAwayError):
+    """Another writer had the lock for too long; nothing was written, so the same may be tried again."""
 
 
 class TakenError(IntegrityError):
@@ -122,19 +129,26 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, is_first: bool = False) -> Iterator[Connection]:
         """Open a write transaction; it commits at the end of the block, or rolls back on an exception.
+
+        Parameters
+        ----------
+        is_first
+            Whether it goes before whoever waits in this process already: for decisions, which somebody looks at.
 
         Raises
         ------
         TakenError
             If a row breaks a constraint.
+        DatabaseBusyError
+            If it is locked for too long.
         ServiceUnavailableError
-            If the database does not answer, is locked for too long, read-only or full.
+            If the database does not answer, is read-only or full.
         """
-        if not self._turns.take(self._lock_seconds):
+        if not self._turns.take(self._lock_seconds, is_first=is_first):
             self._on_unavailable()
-            raise DatabaseAwayError(UNAVAILABLE, retry_after_seconds=5)
+            raise DatabaseBusyError(UNAVAILABLE, retry_after_seconds=5)
         try:
             with self._transaction(self.writer, "BEGIN IMMEDIATE") as connection:
                 yield connection
@@ -160,7 +174,8 @@ class Database:
             raise
         except (DBAPIError, PoolTimeoutError, DisconnectionError) as error:
             self._on_unavailable()
-            raise DatabaseAwayError(UNAVAILABLE, retry_after_seconds=5) from error
+            kind = DatabaseBusyError if _is_busy(error) else DatabaseAwayError
+            raise kind(UNAVAILABLE, retry_after_seconds=5) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -176,14 +191,14 @@ class _Turns:
         self._waiting: deque[threading.Event] = deque()
         self._is_taken = False
 
-    def take(self, seconds: float) -> bool:
-        """Wait for the lock; return whether it came in time."""
+    def take(self, seconds: float, *, is_first: bool = False) -> bool:
+        """Wait for the lock, at the end of the line or at its head; return whether it came in time."""
         with self._mutex:
             if not self._is_taken:
                 self._is_taken = True
                 return True
             turn = threading.Event()
-            self._waiting.append(turn)
+            (self._waiting.appendleft if is_first else self._waiting.append)(turn)
         if turn.wait(seconds):
             return True
         with self._mutex:
@@ -274,11 +289,17 @@ def _begin(connection: Connection, begin: str, deadline: float) -> None:
         try:
             connection.exec_driver_sql(begin)
         except OperationalError as error:
-            if getattr(error.orig, "sqlite_errorname", "") not in _BUSY or time.monotonic() > deadline:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(0.001, 0.005))  # noqa: S311  no secret
         else:
             return
+
+
+def _is_busy(error: DBAPIError | PoolTimeoutError | DisconnectionError) -> bool:
+    """Whether a lock was not to be had in time."""
+    orig = getattr(error, "orig", None)
+    return getattr(orig, "sqlite_errorname", "") in _BUSY or getattr(orig, "sqlstate", "") == _LOCK_NOT_AVAILABLE
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.hub import process as process_module
 from aiplatform_hub.hub.process import HubProcess
+from aiplatform_hub.storage.database import DatabaseAwayError, DatabaseBusyError
 
 
 @pytest.fixture
@@ -58,6 +60,33 @@ def test_a_decision_whose_turn_never_comes_is_refused_and_not_made(process: HubP
     assert first is None
     assert isinstance(second, ServiceUnavailableError)
     assert made == []
+
+
+def test_a_decision_that_found_the_database_locked_is_made_once_more(process: HubProcess) -> None:
+    answers: Iterator[Exception | str] = iter([DatabaseBusyError("locked"), "held"])
+
+    def decision() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert asyncio.run(process.decide(decision, lambda _: None)) == "held"
+
+
+@pytest.mark.parametrize("error", [DatabaseBusyError("locked"), DatabaseAwayError("gone")])
+def test_a_decision_is_not_tried_again_in_vain(process: HubProcess, error: Exception) -> None:
+    tries: list[float] = []
+
+    def decision() -> None:
+        tries.append(time.monotonic())
+        if isinstance(error, DatabaseBusyError):
+            time.sleep(process_module.AGAIN_SECONDS * 1.2)
+        raise error
+
+    with pytest.raises(type(error)):
+        asyncio.run(process.decide(decision, lambda _: None))
+    assert len(tries) == 1
 
 
 def test_what_has_happened_is_recorded_once_the_database_answers(process: HubProcess) -> None:

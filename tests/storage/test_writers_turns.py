@@ -73,3 +73,20 @@ def test_who_waits_in_vain_leaves_the_line(database_url: str) -> None:
     with database.write():
         pass
     database.close()
+
+
+def test_a_decision_goes_before_whoever_waits(database: Database) -> None:
+    served: list[str] = []
+
+    def write(name: str, *, is_first: bool) -> None:
+        with database.write(is_first=is_first):
+            served.append(name)
+
+    threads = [threading.Thread(target=write, args=(name,), kwargs={"is_first": name == "decision"}) for name in ("record 1", "record 2", "decision")]
+    with database.write():
+        for waiting, thread in enumerate(threads, 1):
+            thread.start()
+            wait_for(lambda waiting=waiting: len(database._turns._waiting) == waiting, "the writer waits", 30, 0.001)
+    for thread in threads:
+        thread.join(30)
+    assert served == ["decision", "record 1", "record 2"]
