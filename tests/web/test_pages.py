@@ -172,7 +172,7 @@ def test_admin_lists_the_gpus_of_a_cluster_node_by_node() -> None:
 def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> None:
     device = GpuDevice("n1/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n1")
     page = admin.AdminPage((), admin.device_rows((device,), (), CATALOG), (), (), (), (), (), (), place="cluster")
-    html = render("admin.html", frame("admin", is_admin=True), page=page)
+    html = render("admin.html", frame("admin", is_admin=True), page=page, tabs=())
     assert ">Slot<" in html
     assert ">Memory<" not in html
     assert "n1/nvidia.com/gpu/0" in html
@@ -198,7 +198,7 @@ def admin_page() -> str:
         templates=(("PyTorch", "Not built."),),
         queue=(admin.queue_row(replace(QUEUED, user_name=HOSTILE), Line(ENTRY, INTEREST, names={"x": HOSTILE}), catalog=CATALOG, now=NOW, paths=PATHS),),
     )
-    return render("admin.html", frame("admin", is_admin=True), page=page)
+    return render("admin.html", frame("admin", is_admin=True), page=page, tabs=())
 
 
 def stop() -> str:

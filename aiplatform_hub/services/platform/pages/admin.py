@@ -8,6 +8,7 @@ from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.cgroups import Cgroups
 from aiplatform_hub.config import Place
 from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import CatalogError, NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
@@ -15,6 +16,7 @@ from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.queue import every_line
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.web.view_models import admin as view
+from aiplatform_hub.web.view_models.admin_tabs import admin_tabs
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.policy_panel import PolicyPanel, policy_panel
 
@@ -22,17 +24,40 @@ PROCESSES = ("hub", "platform", "keeper")
 AUDIT_ROWS = 30
 
 
-class AdminHandler(Page):
-    """``GET admin``."""
+class AdminPage(Page):
+    """A page below Admin: it does not exist for anybody else."""
 
     active = "admin"
     title = "Admin"
+    tab = ""
+    """Name of its entry in Admin's own navigation."""
 
-    async def get(self) -> None:
-        await self.caller()
+    async def admin(self) -> Caller:
+        """Return the admin who looks at the page.
+
+        Raises
+        ------
+        NotFoundError
+            If it is somebody else.
+        """
+        caller = await self.caller()
         if not (self.principal.is_admin and self.principal.sees_everybody):
             raise NotFoundError("There is nothing here.")
-        self.show("admin.html", page=await self.platform.run(admin_page, self.factory, self.paths, bool(self.platform.hub_auth.hub_host)))
+        return caller
+
+    def show_tab(self, page_template: str, **values: object) -> None:
+        """Print one of Admin's pages."""
+        self.show(page_template, tabs=admin_tabs(self.tab, self.paths), **values)
+
+
+class AdminHandler(AdminPage):
+    """``GET admin``."""
+
+    tab = "now"
+
+    async def get(self) -> None:
+        await self.admin()
+        self.show_tab("admin.html", page=await self.platform.run(admin_page, self.factory, self.paths, bool(self.platform.hub_auth.hub_host)))
 
 
 def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.AdminPage:
