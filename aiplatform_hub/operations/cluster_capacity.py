@@ -8,10 +8,10 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
 from aiplatform_hub.domain.catalog import Catalog
-from aiplatform_hub.domain.cluster import slot_id, slot_of, slots_of
+from aiplatform_hub.domain.cluster import ClusterCapacity, slot_id, slot_of, slots_of
 from aiplatform_hub.domain.nodes import NodeView
 from aiplatform_hub.storage.allocations import AllocationStore
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.devices import DeviceStore
 
 
@@ -26,7 +26,7 @@ class ClusterCapacityRegister:
         self._clock = clock
 
     def register(self, nodes: Iterable[NodeView], foreign_gpus: Mapping[tuple[str, str], int]) -> None:
-        """Store what the cluster has now.
+        """Store what the cluster has now; decisions are held up only where something has changed.
 
         Parameters
         ----------
@@ -35,15 +35,13 @@ class ClusterCapacityRegister:
         foreign_gpus
             GPUs that pods other than open sessions take, by node and resource.
         """
+        nodes = tuple(nodes)
+        with self._database.read() as connection:
+            if self._devices.is_as_stored(connection, self._capacity(connection, nodes, foreign_gpus)):
+                return
         with self._database.write() as connection:
             self._devices.lock(connection)
-            capacity = slots_of(
-                nodes,
-                foreign_gpus=foreign_gpus,
-                leased=self._allocations.leased(connection).keys(),
-                gpu_types=self._catalog.gpu_types,
-                node_pools=self._catalog.node_pools,
-            )
+            capacity = self._capacity(connection, nodes, foreign_gpus)
             self._devices.register_cluster(
                 connection,
                 capacity.present,
@@ -53,6 +51,15 @@ class ClusterCapacityRegister:
                 at=self._clock(),
                 shapes=capacity.shapes,
             )
+
+    def _capacity(self, connection: Connection, nodes: Iterable[NodeView], foreign_gpus: Mapping[tuple[str, str], int]) -> ClusterCapacity:
+        return slots_of(
+            nodes,
+            foreign_gpus=foreign_gpus,
+            leased=self._allocations.leased(connection).keys(),
+            gpu_types=self._catalog.gpu_types,
+            node_pools=self._catalog.node_pools,
+        )
 
     def place(self, allocation_id: UUID, node: str) -> Allocation | None:
         """Move an allocation's leases to the node that its pod was bound to, if they are elsewhere.

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, select, text, update
 
 from aiplatform_hub.domain.allocations import GpuDevice
+from aiplatform_hub.domain.cluster import ClusterCapacity
 from aiplatform_hub.domain.node_shapes import NodeShape, shapes_of, values_of
 from aiplatform_hub.storage.schema import capacity_pools, gpu_devices, gpu_leases
 
@@ -92,6 +93,24 @@ class DeviceStore:
         gone = self._store(connection, {device.uuid: _values(device, is_present=True) for device in devices}, at)
         if gone:
             connection.execute(update(gpu_devices).where(gpu_devices.c.uuid.in_(gone)).values(healthy=False, updated_at=at))
+
+    def is_as_stored(self, connection: Connection, capacity: ClusterCapacity) -> bool:
+        """Whether :meth:`register_cluster` would change nothing."""
+        pool = self.pool(connection)
+        if pool is None or not pool.is_cluster or (pool.memory_bytes, pool.cpu_cores) != (capacity.memory_bytes, capacity.cpu_cores):
+            return False
+        present = {device.uuid: device for device in capacity.present}
+        stored = {device.uuid: device for device in pool.devices}
+        if values_of(pool.shapes) != values_of(capacity.shapes) or any(stored.get(uuid) != device for uuid, device in present.items()):
+            return False
+        gone = [device for uuid, device in stored.items() if uuid not in present]
+        if gone:  # what is leased stays, out of order
+            leased = set(connection.execute(_LEASED).scalars())
+            if any(device.is_healthy or device.uuid not in leased for device in gone):
+                return False
+        absent = {device.uuid: _values(device, is_present=False) for device in capacity.absent}
+        rows = connection.execute(select(gpu_devices).where(gpu_devices.c.uuid.in_(list(absent)))).mappings().all() if absent else []
+        return len(rows) == len(absent) and not any(_differs(row, absent[row["uuid"]]) for row in rows)
 
     def register_cluster(  # noqa: PLR0913  keyword-only
         self,

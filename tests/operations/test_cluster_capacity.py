@@ -64,6 +64,15 @@ def cluster(database: Database, tmp_path: Path) -> Iterator[Cluster]:
     yield made
 
 
+@pytest.fixture
+def locks(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often the lock of decisions was taken."""
+    taken: list[str] = []
+    lock = cluster.devices.lock
+    monkeypatch.setattr(cluster.devices, "lock", lambda connection: (taken.append("lock"), lock(connection)))
+    return taken
+
+
 def end(cluster: Cluster, allocation_id: object) -> None:
     cluster.meter.released(allocation_id, EndCause.STOPPED_BY_USER, "user1")
 
@@ -188,14 +197,14 @@ def test_other_processes_see_what_changed(cluster: Cluster) -> None:
     assert other.counts() == cluster.counts()
 
 
-def test_same_nodes_again_write_no_gpu(cluster: Cluster) -> None:
+def test_same_nodes_again_write_nothing(cluster: Cluster) -> None:
     with cluster.database.read() as connection:
         before = connection.execute(select(schema.capacity_pools.c.version)).scalar_one()
     cluster.clock.move(seconds=5)
     cluster.nodes(node("a"), node("b"))
     with cluster.database.read() as connection:
         after = connection.execute(select(schema.capacity_pools)).mappings().one()
-    assert (after["version"], after["place"], after["updated_at"]) == (before, "cluster", cluster.clock.now)
+    assert (after["version"], after["place"], after["updated_at"]) == (before, "cluster", cluster.clock.now - timedelta(seconds=5))
 
 
 def test_why_replays_in_a_cluster(cluster: Cluster) -> None:
@@ -259,3 +268,58 @@ def _locked_pool(store: DeviceStore, database: Database) -> int:
         pool = store.pool(connection, is_locking=True)
     assert pool is not None
     return len(pool.devices)
+
+
+@pytest.mark.parametrize("foreign", [{}, {("b", GPU): 1}, {("b", GPU): 2}])
+def test_decisions_are_held_up_only_when_something_changed(cluster: Cluster, locks: list[str], foreign: dict[tuple[str, str], int]) -> None:
+    cluster.nodes(node("a"), node("b"), foreign=foreign)
+    before = cluster.counts()
+    locks.clear()
+    for _ in range(3):
+        cluster.nodes(node("a"), node("b"), foreign=foreign)
+    assert (locks, cluster.counts()) == ([], before)
+
+
+def test_a_lost_node_with_a_session_holds_nobody_up_for_ever(cluster: Cluster, locks: list[str]) -> None:
+    held = cluster.hold(person(1), "", want(1))
+    cluster.nodes(node("b"))
+    lost = cluster.counts()
+    locks.clear()
+    cluster.nodes(node("b"))
+    assert (locks, cluster.counts()) == ([], lost)
+    end(cluster, held.id)
+    cluster.nodes(node("b"))
+    assert locks
+    assert cluster.counts()[0] == lost[0] - 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [node("a"), node("b", works=1)],
+        [node("a"), node("b", is_ready=False)],
+        [node("a")],
+        [node("a"), node("b"), node("c")],
+        [node("a"), replace(node("b"), memory_bytes=32 * GIB)],
+        [node("a"), replace(node("b"), cpu_cores=8)],
+    ],
+)
+def test_every_change_of_a_node_is_stored(cluster: Cluster, database: Database, tmp_path: Path, changed: list[NodeView]) -> None:
+    cluster.nodes(*changed)
+    with database.read() as connection:
+        stored = DeviceStore().pool(connection)
+        devices = connection.execute(select(schema.gpu_devices.c.uuid).where(schema.gpu_devices.c.present.is_(True))).all()
+    cluster.nodes(node("a"), node("b"))
+    cluster.devices.is_as_stored = lambda *_: False  # type: ignore[method-assign]
+    cluster.nodes(*changed)
+    with database.read() as connection:
+        assert DeviceStore().pool(connection) == stored
+        assert connection.execute(select(schema.gpu_devices.c.uuid).where(schema.gpu_devices.c.present.is_(True))).all() == devices
+
+
+def test_foreign_pods_are_stored_when_they_come_and_go(cluster: Cluster) -> None:
+    free = cluster.counts()[1]
+    cluster.nodes(node("a"), node("b"), foreign={("b", GPU): 1})
+    assert cluster.counts()[1] == free - 1
+    cluster.nodes(node("a"), node("b"))
+    assert cluster.counts()[1] == free
