@@ -57,6 +57,38 @@ class SessionMinute:
     """Memory in use at the end of the minute."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """What the processes of a session have taken up to an instant."""
+
+    at: datetime
+    """Aware UTC."""
+    cpu_seconds: float
+    """Processor time since the session began; ended processes count where the system still knows of them."""
+    memory_bytes: int
+    """Memory in use at the instant."""
+
+
+def session_minute(allocation_id: UUID, at: datetime, before: ProcessUse | None, now: ProcessUse) -> SessionMinute | None:
+    """Return what a session took in a minute; None where the look came too late, or before it, to say something of it.
+
+    Parameters
+    ----------
+    at
+        Start of the minute.
+    before
+        The look before; None for the first one.
+    now
+        The look with which the minute was over.
+    """
+    if not MINUTE <= now.at - at <= 2 * MINUTE:
+        return None
+    cores = None
+    if before is not None and before.at < now.at and before.cpu_seconds <= now.cpu_seconds:
+        cores = (now.cpu_seconds - before.cpu_seconds) / (now.at - before.at).total_seconds()
+    return SessionMinute(allocation_id, at, cores, now.memory_bytes)
+
+
 def minute_of(at: datetime) -> datetime:
     """Return the start of the minute that an instant lies in."""
     return at.replace(second=0, microsecond=0)
