@@ -50,6 +50,7 @@ from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_runtime import SessionRuntime
+from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
@@ -273,6 +274,19 @@ class Factory(Stores):
             policy=self.policies.current,
             clock=self.clock,
             series=SeriesRecorder(series=self.series, processes=SessionProcesses(spool=self.spool)),
+        )
+
+    @cached_property
+    def session_series(self) -> SessionSeriesReader:
+        """Reads what sessions did over time."""
+        return SessionSeriesReader(
+            database=self.database,
+            allocations=self.allocations,
+            activity=self.activity,
+            devices=self.devices,
+            series=self.series,
+            policy=self.policies.current,
+            clock=self.clock,
         )
 
     @cached_property

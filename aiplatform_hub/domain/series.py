@@ -137,6 +137,6 @@ def spark_points(percents: Iterable[tuple[datetime, float, int]], now: datetime)
     return tuple(round(total / count) if count else None for total, count in sums)
 
 
-def step_of(length: timedelta) -> timedelta:
-    """Return how far the points of a chart are apart, in whole minutes, so that there are not more than :data:`MOST_POINTS`."""
-    return MINUTE * max(1, -(-length // (MINUTE * MOST_POINTS)))
+def step_of(length: timedelta, most: int = MOST_POINTS) -> timedelta:
+    """Return how far the points of a chart are apart, in whole minutes, so that there are not more than so many."""
+    return MINUTE * max(1, -(-length // (MINUTE * most)))

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, Table, cast, func, insert, select
+from sqlalchemy import ColumnElement, Float, Table, case, cast, func, insert, select
 
+from aiplatform_hub.domain.efficiency import GpuUse
 from aiplatform_hub.domain.series import GpuMinute, SessionMinute, spark_points, spark_start
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.database import Connection
@@ -103,6 +104,29 @@ class SeriesStore:
         return tuple(
             GpuPoint(start + step * int(row.place), row.device_uuid, float(row.mean), float(row.most), int(row.memory)) for row in connection.execute(statement)
         )
+
+    def gpu_use(self, connection: Connection, allocation_id: UUID, *, busy_from_percent: float) -> GpuUse | None:
+        """Return what all minutes of a session say of its GPUs together; None where there are none.
+
+        Parameters
+        ----------
+        busy_from_percent
+            Utilisation at and above which a GPU is busy.
+        """
+        minutes = (
+            select(
+                func.sum(_GPU.samples).label("samples"),
+                func.sum(_GPU.mean_utilisation_percent * _GPU.samples).label("weighted"),
+                func.sum(case((_GPU.max_utilisation_percent >= busy_from_percent, 1), else_=0)).label("busy"),
+                func.sum(_GPU.max_memory_bytes).label("memory"),
+            )
+            .where(_GPU.allocation_id == allocation_id)
+            .group_by(_GPU.at)
+            .subquery()
+        ).c
+        statement = select(func.sum(minutes.samples), func.sum(minutes.weighted), func.max(minutes.busy), func.max(minutes.memory))
+        samples, weighted, busy, memory = connection.execute(statement).one()
+        return None if not samples else GpuUse(int(samples), float(weighted) / int(samples), int(busy), int(memory))
 
     def session_points(self, connection: Connection, allocation_id: UUID, start: datetime, end: datetime, step: timedelta) -> tuple[SessionPoint, ...]:
         """Return what the processes of a session took, oldest first, in the same steps."""
