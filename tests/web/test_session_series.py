@@ -52,16 +52,20 @@ def test_each_gpu_has_its_charts_and_what_was_not_measured_has_none() -> None:
 
 
 def test_what_it_does_now_is_said_while_it_runs_and_only_of_a_fresh_minute() -> None:
-    fresh = replace(SERIES, gpus=(replace(SERIES.gpus[0], points=points("GPU-a", *[None] * 11, 63)),), points=())
+    fresh = replace(SERIES, gpus=(replace(SERIES.gpus[0], points=points("GPU-a", *[None] * 10, 20, 63)),), points=())
     assert view(fresh).groups[0].charts[0].summary.startswith("63 % now")
     assert "now" not in view(fresh, ENDED).groups[0].charts[0].summary
     stale = replace(fresh, end=NOW + 8 * MINUTE)
     assert "now" not in view(stale).groups[0].charts[0].summary
 
 
+def test_what_never_changes_is_said_once() -> None:
+    assert view().groups[1].charts[0].summary == "0 % throughout"
+
+
 def test_table_has_few_lines_and_says_what_is_not_known() -> None:
     found = view()
-    assert found.columns[0] == "GPU 0, NVIDIA H100: Use"
+    assert found.columns == ("GPU 0 use", "GPU 0 memory", "GPU 1 use", "GPU 1 memory", "Cores", "Memory")
     assert [row.cells[0] for row in found.rows] == ["10 %", "90 %", "not known", "40 %", "0 %", "not known"]
     long = replace(SERIES, start=START, end=START + 600 * MINUTE, step=MINUTE, gpus=(replace(SERIES.gpus[0], points=points("GPU-a", *[10] * 120)),))
     assert (len(view(long).rows), view(long).row_length) == (24, "25 min")

@@ -21,6 +21,8 @@ from aiplatform_hub.web.view_models.paths import Paths
 MOST_ROWS = 24
 """Most lines of the table."""
 
+_PROCESSES = "Processor and memory"
+
 Value = tuple[datetime, float]
 
 
@@ -71,6 +73,8 @@ class _Line:
 
     group: str
     title: str
+    column: str
+    """What the table calls it."""
     values: tuple[Value, ...]
     top: float
     words: Callable[[float], str]
@@ -92,7 +96,7 @@ def series_view(series: SessionSeries, allocation: Allocation, catalog: Catalog,
         groups=tuple(ChartGroup(title, tuple(charts)) for title, charts in groups.items()),
         start=stamp(series.start),
         end=stamp(series.end),
-        columns=tuple(f"{each.group}: {each.title}" for each in lines),
+        columns=tuple(each.column for each in lines),
         rows=_rows(lines, series, every),
         row_length=duration(series.step * every),
         note=_note(series, is_over=is_over, is_cluster=is_cluster),
@@ -115,29 +119,31 @@ def _steps(series: SessionSeries) -> int:
 
 def _lines(series: SessionSeries, allocation: Allocation, catalog: Catalog) -> Iterable[_Line]:
     for gpu in series.gpus:
-        group, points = _gpu_title(gpu, allocation, catalog), gpu.points
-        most = max((point.max_memory_bytes for point in points), default=0)
+        group, name, points = _gpu_title(gpu, allocation, catalog), _gpu_name(gpu), gpu.points
+        use = tuple((point.at, point.mean_utilisation_percent) for point in points)
+        yield _Line(group, "Use", f"{name} use", use, 100.0, _percent, "100 %")
         has = gpu.device.memory_bytes if gpu.device else 0
-        yield _Line(group, "Use", tuple((p.at, p.mean_utilisation_percent) for p in points), 100.0, _percent, "100 %")
-        yield _memory(group, [(p.at, float(p.max_memory_bytes)) for p in points], has or most)
+        yield _memory(group, f"{name} memory", [(point.at, float(point.max_memory_bytes)) for point in points], has)
     cores = tuple((point.at, point.cpu_cores) for point in series.points if point.cpu_cores is not None)
     top = max([float(allocation.request.cpu_cores), *(value for _, value in cores)])
-    yield _Line("Processor and memory", "Cores busy", cores, top, _cores, count(round(top), "core"))
+    yield _Line(_PROCESSES, "Cores busy", "Cores", cores, top, _cores, count(round(top), "core"))
     memory = [(point.at, float(point.memory_bytes)) for point in series.points if point.memory_bytes is not None]
-    yield _memory("Processor and memory", memory, allocation.request.memory_bytes)
+    yield _memory(_PROCESSES, "Memory", memory, allocation.request.memory_bytes)
 
 
-def _memory(group: str, values: Sequence[Value], has_bytes: float) -> _Line:
+def _memory(group: str, column: str, values: Sequence[Value], has_bytes: float) -> _Line:
     top = max([has_bytes, 1.0, *(value for _, value in values)])
-    return _Line(group, "Memory", tuple(values), top, _bytes, _bytes(top))
+    return _Line(group, "Memory", column, tuple(values), top, _bytes, _bytes(top))
 
 
 def _gpu_title(gpu: GpuSeries, allocation: Allocation, catalog: Catalog) -> str:
-    if gpu.device is None:
-        return f"GPU {gpu.uuid}"
-    name = gpu_label(catalog, allocation.request.gpu_type) or gpu.device.product_name
-    place = f" on {gpu.device.node}" if gpu.device.node else ""
-    return f"GPU {gpu.device.index}{place}" + (f", {name}" if name else "")
+    kind = gpu_label(catalog, allocation.request.gpu_type)
+    place = f" on {gpu.device.node}" if gpu.device and gpu.device.node else ""
+    return f"{_gpu_name(gpu)}{place}" + (f", {kind}" if kind else "")
+
+
+def _gpu_name(gpu: GpuSeries) -> str:
+    return f"GPU {gpu.device.index if gpu.device else gpu.uuid}"
 
 
 def _chart(one: _Line, series: SessionSeries, *, is_over: bool) -> Chart:
@@ -146,8 +152,10 @@ def _chart(one: _Line, series: SessionSeries, *, is_over: bool) -> Chart:
     values = [value for _, value in one.values]
     latest_at, latest = one.values[-1]
     is_now = not is_over and series.end - latest_at <= series.step + timedelta(minutes=2)
-    words = [*([f"{one.words(latest)} now"] if is_now else []), f"{one.words(sum(values) / len(values))} on average", f"{one.words(max(values))} at most"]
-    return Chart(one.title, ", ".join(words), one.ceiling, path, area)
+    now, mean, most = one.words(latest), one.words(sum(values) / len(values)), one.words(max(values))
+    parts = [*([f"{now} now"] if is_now else []), f"{mean} on average", f"{most} at most"]
+    summary = f"{mean} throughout" if min(values) == max(values) else ", ".join(parts)
+    return Chart(one.title, summary, one.ceiling, path, area)
 
 
 def _rows(lines: Sequence[_Line], series: SessionSeries, every: int) -> tuple[SeriesRow, ...]:
