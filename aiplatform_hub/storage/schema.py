@@ -256,6 +256,7 @@ gpu_minutes = Table(
     Column("max_utilisation_percent", Float, nullable=False),
     Column("max_memory_bytes", BigInteger, nullable=False),
     Index("ix_gpu_minutes_at", "at"),
+    sqlite_with_rowid=False,
 )
 """What each GPU of a session did in each minute that begins at ``at``; minutes in which nobody looked are absent."""
 
@@ -267,6 +268,7 @@ session_minutes = Table(
     Column("cpu_cores", Float),
     Column("memory_bytes", BigInteger),
     Index("ix_session_minutes_at", "at"),
+    sqlite_with_rowid=False,
 )
 """How many cores a session kept busy in a minute, and the memory in use at its end; empty where it was not measured."""
 

@@ -72,7 +72,7 @@ def test_a_sessions_page_tells_its_life(visitor: Visitor) -> None:
     owner.goto(session)
     expect(owner.get_by_role("img", name=re.compile(r"Its time\. .*GPUs used: 2.h; GPUs idle: "))).to_be_visible()
     expect(owner.get_by_text(re.compile(r"Its GPUs (have been|were) idle"))).to_be_visible()
-    for name in (r"GPU \d.*, Use: .* on average, 89.% at most", r"GPU \d.*, Memory: 6.GiB", "Cores busy: ", "Processor and memory, Memory: "):
+    for name in (r"GPU \d.*, Use: .*mean .*, most 89.%", r"GPU \d.*, Memory: 6.GiB", "Cores busy: ", "Processor and memory, Memory: "):
         expect(owner.get_by_role("img", name=re.compile(name)).first).to_be_visible()
     fold = owner.get_by_text("The same as a table")
     fold.focus()

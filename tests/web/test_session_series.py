@@ -44,16 +44,16 @@ def test_line_stays_in_its_box() -> None:
 def test_each_gpu_has_its_charts_and_what_was_not_measured_has_none() -> None:
     groups = {group.title: [(chart.title, chart.summary, chart.top) for chart in group.charts] for group in view().groups}
     assert list(groups) == ["GPU 0, NVIDIA H100", "GPU 1 on <script>alert(1)</script>, NVIDIA H100", "Processor and memory"]
-    assert groups["GPU 0, NVIDIA H100"] == [("Use", "35 % on average, 90 % at most", "100 %"), ("Memory", "8 GiB on average, 8 GiB at most", "80 GiB")]
+    assert groups["GPU 0, NVIDIA H100"] == [("Use", "mean 35 %, most 90 %", "100 %"), ("Memory", "8 GiB throughout", "80 GiB")]
     assert groups["Processor and memory"] == [
-        ("Cores busy", "5.5 now, 3.38 on average, 5.5 at most", "6 cores"),
-        ("Memory", "3.5 GiB on average, 4 GiB at most", "16 GiB"),
+        ("Cores busy", "now 5.5, mean 3.38, most 5.5", "6 cores"),
+        ("Memory", "mean 3.5 GiB, most 4 GiB", "16 GiB"),
     ]
 
 
 def test_what_it_does_now_is_said_while_it_runs_and_only_of_a_fresh_minute() -> None:
     fresh = replace(SERIES, gpus=(replace(SERIES.gpus[0], points=points("GPU-a", *[None] * 10, 20, 63)),), points=())
-    assert view(fresh).groups[0].charts[0].summary.startswith("63 % now")
+    assert view(fresh).groups[0].charts[0].summary.startswith("now 63 %, mean 42 %")
     assert "now" not in view(fresh, ENDED).groups[0].charts[0].summary
     stale = replace(fresh, end=NOW + 8 * MINUTE)
     assert "now" not in view(stale).groups[0].charts[0].summary
@@ -139,6 +139,12 @@ def test_long_idleness_stands_in_the_list_where_it_began() -> None:
     assert idle_lines([Span(Phase.IDLE, START, START + 9 * MINUTE)], NOW) == ()
     steps = (Step(stamp(START), "started", "keeper"), Step(stamp(NOW), "ended", "keeper"))
     assert [step.text for step in steps_with_idleness(steps, lines)] == ["started", "Its GPUs were idle for 15 min", "ended"]
+
+
+def test_amounts_are_as_exact_as_a_chart() -> None:
+    odd = [replace(SERIES.points[0], memory_bytes=111_470_000), replace(SERIES.points[1], memory_bytes=3_333_333_333)]
+    assert view(replace(SERIES, points=tuple(odd))).groups[-1].charts[-1].summary == "mean 1.6 GiB, most 3.1 GiB"
+    assert view(replace(SERIES, points=(odd[0],))).groups[-1].charts[-1].summary == "106 MiB throughout"
 
 
 def test_memory_beyond_what_was_promised_still_fits_in_the_chart() -> None:

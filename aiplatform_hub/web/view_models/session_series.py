@@ -10,7 +10,7 @@ from decimal import Decimal
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.efficiency import Efficiency
-from aiplatform_hub.domain.units import format_bytes, format_number
+from aiplatform_hub.domain.units import GIB, MIB, format_bytes, format_number
 from aiplatform_hub.operations.session_series import GpuSeries, SessionSeries
 from aiplatform_hub.web.view_models.charts import Chart, Scale, line
 from aiplatform_hub.web.view_models.environments import EnvironmentCard
@@ -153,8 +153,8 @@ def _chart(one: _Line, series: SessionSeries, *, is_over: bool) -> Chart:
     latest_at, latest = one.values[-1]
     is_now = not is_over and series.end - latest_at <= series.step + timedelta(minutes=2)
     now, mean, most = one.words(latest), one.words(sum(values) / len(values)), one.words(max(values))
-    parts = [*([f"{now} now"] if is_now else []), f"{mean} on average", f"{most} at most"]
-    summary = f"{mean} throughout" if min(values) == max(values) else ", ".join(parts)
+    parts = [*([f"now {now}"] if is_now else []), f"mean {mean}", f"most {most}"]
+    summary = f"{mean} throughout" if one.words(min(values)) == most else ", ".join(parts)
     return Chart(one.title, summary, one.ceiling, path, area)
 
 
@@ -218,4 +218,6 @@ def _cores(value: float) -> str:
 
 
 def _bytes(value: float) -> str:
-    return format_bytes(round(value))
+    """Return bytes as far as a chart shows them: tenths of a GiB, whole MiB."""
+    unit = GIB // 10 if value >= GIB else MIB
+    return format_bytes(round(value / unit) * unit)

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("max_memory_bytes", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["allocation_id"], ["allocations.id"], name=op.f("fk_gpu_minutes_allocation_id")),
         sa.PrimaryKeyConstraint("allocation_id", "at", "device_uuid", name=op.f("pk_gpu_minutes")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_gpu_minutes_at", "gpu_minutes", ["at"], unique=False)
     op.create_table(
@@ -34,6 +35,7 @@ def upgrade() -> None:
         sa.Column("memory_bytes", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["allocation_id"], ["allocations.id"], name=op.f("fk_session_minutes_allocation_id")),
         sa.PrimaryKeyConstraint("allocation_id", "at", name=op.f("pk_session_minutes")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_session_minutes_at", "session_minutes", ["at"], unique=False)
 
