@@ -17,6 +17,9 @@ from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.series import GpuPoint, SeriesStore, SessionPoint
 
+LONGEST = timedelta(days=7)
+"""The points of a longer session are those of its last days, unless others are asked for: reading a month of minutes takes too long for a page."""
+
 
 @dataclass(frozen=True, slots=True)
 class GpuSeries:
@@ -44,6 +47,8 @@ class SessionSeries:
     efficiency: Efficiency | None
     """None while it goes on, and where it had no GPU."""
     events: tuple[AllocationEvent, ...]
+    is_cut: bool = False
+    """Whether it began before the points do, since it is longer than :data:`LONGEST`."""
 
     @property
     def is_empty(self) -> bool:
@@ -79,13 +84,14 @@ class SessionSeriesReader:
         Parameters
         ----------
         start, end
-            The span of the points, half-open, aware UTC; from its start to its end or until now unless given.
+            The span of the points, half-open, aware UTC; from its start, or :data:`LONGEST` before the end, to its end or until now unless given.
         most
             Most points of one line.
         """
         now = self._clock()
         ran_until = allocation.ended_at or now
-        low = minute_of(start or allocation.started_at or allocation.requested_at)
+        begun = allocation.started_at or allocation.requested_at
+        low = minute_of(start or max(begun, (end or ran_until) - LONGEST))
         high = max(end or ran_until, low + MINUTE)
         step, busy_from_percent = step_of(high - low, most), self._policy().idle_below_percent
         with self._database.read() as connection:
@@ -103,6 +109,7 @@ class SessionSeriesReader:
                 spans=merged(spans(allocation, events, activity, now)),
                 efficiency=self._efficiency(connection, allocation, known, busy_from_percent),
                 events=tuple(events),
+                is_cut=start is None and low > begun,
             )
 
     def _efficiency(self, connection: Connection, allocation: Allocation, known: Mapping[str, GpuDevice], busy_from_percent: float) -> Efficiency | None:

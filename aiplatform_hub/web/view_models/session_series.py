@@ -11,7 +11,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.efficiency import Efficiency
 from aiplatform_hub.domain.units import GIB, MIB, format_bytes, format_number
-from aiplatform_hub.operations.session_series import GpuSeries, SessionSeries
+from aiplatform_hub.operations.session_series import LONGEST, GpuSeries, SessionSeries
 from aiplatform_hub.web.view_models.charts import Chart, Scale, line
 from aiplatform_hub.web.view_models.environments import EnvironmentCard
 from aiplatform_hub.web.view_models.formats import Stamp, count, duration, stamp
@@ -105,7 +105,7 @@ def series_view(series: SessionSeries, allocation: Allocation, catalog: Catalog,
 
 def _note(series: SessionSeries, *, is_over: bool, is_cluster: bool) -> str:
     if not series.is_empty:
-        return ""
+        return f"Of its last {duration(LONGEST)}; the REST API has what was before." if series.is_cut else ""
     if is_cluster:
         return "Nobody measures in this cluster what single GPUs, cores and memory do."
     if is_over:

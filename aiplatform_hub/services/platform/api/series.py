@@ -87,7 +87,7 @@ RESOURCES = (
                 description=f"Minutes, or longer steps so that a line has at most {MOST_POINTS} points. Minutes are kept for 30 days.",
                 scope=READ,
                 parameters=(
-                    Parameter("from", "Points at or after this instant; from the session's start by default", _INSTANT),
+                    Parameter("from", "Points at or after this instant; by default from the session's start, or of its last 7 days if it is longer", _INSTANT),
                     Parameter("to", "Points before this instant; until its end, or now, by default", _INSTANT),
                 ),
                 replies={200: Reply("Its series", SeriesOut)},

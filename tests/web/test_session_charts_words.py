@@ -81,6 +81,11 @@ def test_empty_charts_say_why(allocation, is_cluster: bool, words: str) -> None:
     assert found.note.startswith(words)
 
 
+def test_long_session_says_that_it_began_before_its_charts() -> None:
+    assert view(replace(SERIES, is_cut=True)).note == "Of its last 7 d; the REST API has what was before."
+    assert view().note == ""
+
+
 def test_what_never_ran_has_no_charts() -> None:
     assert series_view(EMPTY, replace(RUNNING, started_at=None), CATALOG, is_cluster=False) is None
 
