@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from datetime import timedelta
 
 from playwright.sync_api import Page, expect
@@ -23,8 +22,9 @@ def fill(visitor: Visitor, name: str) -> None:
     """Give a session a past: its first GPU is busy two hours and then idle, the second never is."""
     age(visitor, name, timedelta(hours=HOURS))
     with sqlite3.connect(visitor.trial.folder / "data" / "aiplatform.sqlite", timeout=30) as connection:
-        id_, devices = connection.execute("SELECT id, devices FROM allocations WHERE server_name = ? AND state = 'active'", (name,)).fetchone()
-        first = (time.time_ns() // 1000 // MINUTE - HOURS * 60) * MINUTE
+        found = connection.execute("SELECT id, devices, started_at FROM allocations WHERE server_name = ? AND state = 'active'", (name,))
+        id_, devices, started_at = found.fetchone()
+        first = (started_at // MINUTE + 1) * MINUTE
         gpus, sessions = [], []
         for minute in range(HOURS * 60):
             is_busy, at = minute < 120, first + minute * MINUTE
