@@ -15,6 +15,7 @@ from aiplatform_hub import metrics
 from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
 from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
 from aiplatform_hub.clients.notifiers.loading import load_notifiers
+from aiplatform_hub.clients.session_use import SessionProcesses
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, notifier_secret
 from aiplatform_hub.domain.kueue import queue_name
@@ -46,8 +47,10 @@ from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
+from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_runtime import SessionRuntime
+from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
@@ -268,6 +271,20 @@ class Factory(Stores):
             devices=self.devices,
             activity=self.activity,
             sampler=GpuSampler(script=self.settings.data_dir / SCRIPT_FILE),
+            policy=self.policies.current,
+            clock=self.clock,
+            series=SeriesRecorder(series=self.series, processes=SessionProcesses(spool=self.spool)),
+        )
+
+    @cached_property
+    def session_series(self) -> SessionSeriesReader:
+        """Reads what sessions did over time."""
+        return SessionSeriesReader(
+            database=self.database,
+            allocations=self.allocations,
+            activity=self.activity,
+            devices=self.devices,
+            series=self.series,
             policy=self.policies.current,
             clock=self.clock,
         )

@@ -11,6 +11,7 @@ from aiplatform_hub.domain.activity import ActivityInterval, GpuSample, activity
 from aiplatform_hub.domain.allocations import AllocationState, GpuDevice
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.units import MIB
+from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.storage.activity import ActivityStore, OpenActivity
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database
@@ -28,6 +29,11 @@ class ActivityMeter:
     """Keeps the last sample of each GPU, and the intervals of used, idle and unknown time of each session.
 
     An interval reaches to its last proof. What no sample speaks for is unknown: a keeper that was away invents nothing.
+
+    Parameters
+    ----------
+    series
+        Keeps the minutes of sessions; None keeps none.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only
@@ -40,7 +46,9 @@ class ActivityMeter:
         sampler: Sampler,
         policy: Callable[[], Policy],
         clock: Callable[[], datetime],
+        series: SeriesRecorder | None = None,
     ) -> None:
+        self._series = series
         self._database = database
         self._allocations = allocations
         self._devices = devices
@@ -59,10 +67,17 @@ class ActivityMeter:
         """
         with self._database.read() as connection:
             pool = self._devices.pool(connection)
+            running = [a for a in self._allocations.open(connection) if a.state is AllocationState.ACTIVE]
         at = self._clock()
         samples = self._sampler.sample(pool.devices if pool else (), at)
+        if self._series is not None:
+            self._series.look(running, samples, at)
         with self._database.write() as connection:
             self._record(connection, at, samples)
+            if self._series is not None:
+                self._series.write(connection)
+        if self._series is not None:
+            self._series.written()
 
     def _record(self, connection: Connection, at: datetime, samples: Mapping[str, GpuSample]) -> None:
         before, opened = self._activity.samples(connection), self._activity.open(connection)

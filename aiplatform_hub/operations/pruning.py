@@ -10,7 +10,7 @@ from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.retention import RetentionStore
 
 KEPT = timedelta(days=30)
-"""How long notices, samples, and intervals of unknown activity are kept."""
+"""How long notices, samples, minutes of sessions, and intervals of unknown activity are kept."""
 AT_ONCE = 500
 """Rows of one transaction: others wait for it."""
 PAUSE_SECONDS = 0.05
@@ -46,6 +46,7 @@ class Pruner:
         before = self._clock() - KEPT
         self._in_batches(lambda connection: self._retention.prune_notices(connection, before, limit=self._at_once))
         self._in_batches(lambda connection: self._retention.prune_unknown(connection, before, limit=self._at_once))
+        self._in_batches(lambda connection: self._retention.prune_minutes(connection, before, limit=self._at_once))
         with self._database.write() as connection:
             self._retention.prune_samples(connection, before)
 
@@ -53,6 +54,6 @@ class Pruner:
         is_more = True
         while is_more:
             with self._database.write() as connection:
-                is_more = delete_some(connection) == self._at_once
+                is_more = delete_some(connection) >= self._at_once
             if is_more:
                 self._pause(PAUSE_SECONDS)

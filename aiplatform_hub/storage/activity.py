@@ -115,6 +115,12 @@ class ActivityStore:
         connection.execute(update(activity_intervals).where(mine, ends > ended_at).values(ended_at=ended_at, last_seen_at=ended_at))
         connection.execute(update(activity_intervals).where(mine, _IS_OPEN).values(ended_at=activity_intervals.c.last_seen_at))
 
+    def of_session(self, connection: Connection, allocation_id: UUID) -> tuple[ActivityInterval, ...]:
+        """Return every interval of a session, oldest first."""
+        columns = activity_intervals.c
+        rows = connection.execute(select(activity_intervals).where(columns.allocation_id == allocation_id).order_by(columns.started_at, columns.id))
+        return tuple(_interval(row) for row in rows.mappings())
+
     def was_used(self, connection: Connection, allocation_id: UUID) -> bool:
         """Return whether a GPU of a session was ever seen busy."""
         columns = activity_intervals.c
@@ -123,7 +129,11 @@ class ActivityStore:
 
 
 def _open(row: RowMapping) -> OpenActivity:
-    interval = ActivityInterval(
+    return OpenActivity(row["id"], _interval(row), row["session_ended_at"])
+
+
+def _interval(row: RowMapping) -> ActivityInterval:
+    return ActivityInterval(
         allocation_id=row["allocation_id"],
         activity=Activity(row["activity"]),
         started_at=row["started_at"],
@@ -132,7 +142,6 @@ def _open(row: RowMapping) -> OpenActivity:
         mean_utilisation_percent=row["mean_utilisation_percent"],
         max_memory_bytes=row["max_memory_bytes"],
     )
-    return OpenActivity(row["id"], interval, row["session_ended_at"])
 
 
 def _values(interval: ActivityInterval) -> dict[str, object]:

@@ -6,7 +6,16 @@ from datetime import datetime
 
 from sqlalchemy import CompoundSelect, Connection, Select, Table, delete, exists, func, select, union
 
-from aiplatform_hub.storage.schema import activity_intervals, allocations, gpu_samples, notification_deliveries, notifications, usage_intervals
+from aiplatform_hub.storage.schema import (
+    activity_intervals,
+    allocations,
+    gpu_minutes,
+    gpu_samples,
+    notification_deliveries,
+    notifications,
+    session_minutes,
+    usage_intervals,
+)
 
 
 class RetentionStore:
@@ -38,9 +47,24 @@ class RetentionStore:
         old = select(columns.id).where(columns.activity == "unknown", columns.ended_at < before, is_over)
         return _delete(connection, activity_intervals, _first(connection, old.order_by(columns.id), limit))
 
+    def prune_minutes(self, connection: Connection, before: datetime, *, limit: int) -> int:
+        """Delete the oldest minutes of sessions from before an instant; return how many, of the table of which most went."""
+        return max(_delete_minutes(connection, table, before, limit) for table in (gpu_minutes, session_minutes))
+
     def prune_samples(self, connection: Connection, before: datetime) -> None:
         """Delete the last samples, from before an instant, of GPUs that are gone or silent: one row each."""
         connection.execute(delete(gpu_samples).where(gpu_samples.c.at < before))
+
+
+def _delete_minutes(connection: Connection, table: Table, before: datetime, limit: int) -> int:
+    """Delete whole instants, one after the other, until some rows are gone."""
+    gone = 0
+    while gone < limit:
+        oldest = connection.execute(select(func.min(table.c.at))).scalar()
+        if oldest is None or oldest >= before:
+            return gone
+        gone += connection.execute(delete(table).where(table.c.at == oldest)).rowcount
+    return gone
 
 
 def _first(connection: Connection, ids: Select[int], limit: int) -> list[int]:

@@ -9,11 +9,21 @@ from sqlalchemy import func, insert, select
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.notices import Notice, NoticeKind
+from aiplatform_hub.domain.series import MINUTE, GpuMinute, SessionMinute
 from aiplatform_hub.operations.pruning import KEPT, Pruner
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.retention import RetentionStore
-from aiplatform_hub.storage.schema import activity_intervals, gpu_samples, notification_deliveries, notifications, usage_intervals
+from aiplatform_hub.storage.schema import (
+    activity_intervals,
+    gpu_minutes,
+    gpu_samples,
+    notification_deliveries,
+    notifications,
+    session_minutes,
+    usage_intervals,
+)
+from aiplatform_hub.storage.series import SeriesStore
 from aiplatform_hub.storage.usage_sums import SumQuery
 from tests.support.chain import NOON, Chain, person, want
 
@@ -115,6 +125,18 @@ def test_only_old_samples_go(chain: Chain) -> None:
     prune(chain)
     with chain.database.read() as connection:
         assert connection.execute(select(gpu_samples.c.device_uuid)).scalars().all() == ["here"]
+
+
+def test_only_old_minutes_go_and_others_have_their_turn(chain: Chain) -> None:
+    session = ended(chain)
+    minutes = [chain.clock() - KEPT + MINUTE * number for number in (-3, -2, -1, 0, 1)]
+    with chain.database.write() as connection:
+        gpus = [GpuMinute(session.id, at, device, 4, 0, 0, 0) for at in minutes for device in ("a", "b")]
+        SeriesStore().add(connection, gpus, [SessionMinute(session.id, at, 1.0, 1) for at in minutes])
+    assert prune(chain, at_once=4) == 1
+    for table in (gpu_minutes, session_minutes):
+        with chain.database.read() as connection:
+            assert set(connection.execute(select(table.c.at)).scalars()) == set(minutes[3:])
 
 
 def test_others_have_their_turn_between_batches(chain: Chain) -> None:

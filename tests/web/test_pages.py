@@ -35,8 +35,11 @@ from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view
+from aiplatform_hub.web.view_models.timeline import timeline
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
+from tests.web.series_samples import SERIES, SPANS, WARNING, WASTEFUL
 from tests.web.test_usage import DAYS
 
 
@@ -135,6 +138,10 @@ def session() -> str:
         log=f"line\n{HOSTILE}",
         log_note="",
         activity=activity_bar((ReportRow({}, Decimal(3600), Decimal(3600), Decimal(0), 1, unknown_gpu_seconds=Decimal(3600)),)),
+        timeline=timeline(SPANS, (WARNING,), is_over=True),
+        series=series_view(SERIES, ENDED, CATALOG, is_cluster=False),
+        efficiency=efficiency_card(WASTEFUL),
+        smaller_url="/services/platform/launch?gpus=1",
     )
     return render("session.html", frame(), page=page, problem=None)
 
@@ -272,7 +279,7 @@ def test_forms_that_change_something_carry_their_token(name: str) -> None:
 
 
 def test_every_page_template_is_shown_here() -> None:
-    names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "components", "release"}
+    names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "charts", "components", "release"}
     assert names == set(PAGES) - {"first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"}
 
 

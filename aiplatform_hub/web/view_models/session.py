@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, EndCause
@@ -10,7 +10,9 @@ from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import Reason
 from aiplatform_hub.web.view_models.activity import ActivityBar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, Fact, resources
-from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, server_label, stamp
+from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, count, server_label, stamp
+from aiplatform_hub.web.view_models.session_series import EfficiencyCard, SeriesView
+from aiplatform_hub.web.view_models.timeline import Timeline
 
 CAUSES = {
     "admitted": "Asked for and admitted; GPUs and memory held",
@@ -75,6 +77,26 @@ class SessionPage:
     log_note: str
     activity: ActivityBar | None = None
     """None where no GPU has run."""
+    timeline: Timeline | None = None
+    """None where it was refused."""
+    series: SeriesView | None = None
+    """None where it has not run."""
+    efficiency: EfficiencyCard | None = None
+    """None while it goes on, and where nothing is known of its GPUs."""
+    smaller_url: str = ""
+    """Where the same is started with the GPUs that would have done; empty where there are not fewer."""
+
+    @property
+    def smaller_label(self) -> str:
+        """What the link to a smaller start says."""
+        fewer = self.efficiency.smaller_gpus if self.efficiency else None
+        return f"Start again with {count(fewer, 'GPU')}" if fewer else "Start again without a GPU"
+
+
+def steps_with_idleness(steps: tuple[Step, ...], idle: Iterable[tuple[Stamp | None, str]]) -> tuple[Step, ...]:
+    """Return the timeline with the times at which GPUs were idle for long, oldest first."""
+    every = (*steps, *(Step(at, text, "as measured") for at, text in idle))
+    return tuple(sorted(every, key=lambda step: step.at.iso if step.at else ""))
 
 
 def session_facts(allocation: Allocation, catalog: Catalog, waiting: tuple[Fact, ...] = ()) -> tuple[Fact, ...]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from aiplatform_hub.config import Place
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.costs import CostLine, cost_lines
 from aiplatform_hub.errors import AIPlatformError, ForbiddenError, InsufficientScopeError, NotFoundError
@@ -24,7 +25,9 @@ from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.queue import Line
-from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, steps_with_idleness, why
+from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view, smaller_url
+from aiplatform_hub.web.view_models.timeline import idle_lines, timeline
 
 LOG_BYTES = 16_384
 """So much of the end of a log is shown."""
@@ -183,8 +186,8 @@ def _find(factory: Factory, allocation_id: UUID) -> Allocation | None:
 def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_read_log: bool, line: Line | None = None) -> SessionPage:
     """Read and word everything about one allocation."""
     now, catalog = factory.clock(), factory.catalog
+    series = factory.session_series.read(allocation)
     with factory.database.read() as connection:
-        history = factory.allocations.history(connection, allocation.id)
         intervals = factory.usage_store.of_allocation(connection, allocation.id)
         decision = factory.decisions.of_allocation(connection, allocation.id)
         release = notices_of(factory, connection, [allocation], now).get(allocation.id)
@@ -193,11 +196,12 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
     verdict, reasons = why(decision.outcome, decision.reasons) if decision else ("The decision is not stored.", ())
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
     card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line, release=release)
+    efficiency = efficiency_card(series.efficiency)
     ends = class_facts(allocation, catalog, factory.policies.current().reservations)
     return SessionPage(
         card=card,
         facts=(*session_facts(allocation, catalog, wait_facts(allocation, card.wait, now) if card.wait else ()), *ends),
-        steps=steps(allocation, history),
+        steps=steps_with_idleness(steps(allocation, series.events), idle_lines(series.spans, now)),
         verdict=verdict,
         reasons=reasons,
         costs=tuple(_cost_row(line, factory) for line in lines),
@@ -205,6 +209,10 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         log=log,
         log_note="Nothing was written yet." if may_read_log else "Only its owner and admins may read it.",
         activity=_activity(factory, allocation, now),
+        timeline=timeline(series.spans, series.events, is_over=allocation.ended_at is not None),
+        series=series_view(series, allocation, catalog, is_cluster=factory.settings.place is Place.CLUSTER),
+        efficiency=efficiency,
+        smaller_url=smaller_url(card, efficiency, catalog, paths),
     )
 
 
