@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import CompoundSelect, Connection, Select, Table, delete, exists, func, select, union
 
-from aiplatform_hub.storage.schema import activity_intervals, allocations, gpu_samples, notification_deliveries, notifications, usage_intervals
+from aiplatform_hub.storage.schema import activity_intervals, allocations, gpu_samples, launch_presets, notification_deliveries, notifications, usage_intervals
 
 
 class RetentionStore:
@@ -41,6 +41,10 @@ class RetentionStore:
     def prune_samples(self, connection: Connection, before: datetime) -> None:
         """Delete the last samples, from before an instant, of GPUs that are gone or silent: one row each."""
         connection.execute(delete(gpu_samples).where(gpu_samples.c.at < before))
+
+    def prune_presets(self, connection: Connection, before: datetime) -> None:
+        """Delete for good what people deleted before an instant: nobody has more than a few."""
+        connection.execute(delete(launch_presets).where(launch_presets.c.deleted_at < before))
 
 
 def _first(connection: Connection, ids: Select[int], limit: int) -> list[int]:

@@ -17,6 +17,7 @@ from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
+from aiplatform_hub.domain.presets import Preset
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
@@ -32,12 +33,16 @@ from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch_chips import Quote
+from aiplatform_hub.web.view_models.presets import Act, Keep, keep
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
+
+NOTHING_DONE = Act()
 
 
 def card(allocation: Any) -> Any:
@@ -82,8 +87,17 @@ def form() -> LaunchForm:
     return launch_form(one, offer, Quote(decisions, Decimal(3), "EUR"), problem_of(QuotaInUseError(reason.message, (reason,))))
 
 
+def kept(act: Act = NOTHING_DONE, *presets: Preset) -> Keep:
+    one = choices_of({"environment_template": "pytorch", "gpus": "2"}, catalog=CATALOG, gpu_types=("h100",), projects=(), startable=["pytorch"])
+    return keep(one, presets, act, catalog=CATALOG, paths=PATHS, origin="https://hub.example.org")
+
+
 def launch() -> str:
-    return render("launch.html", frame("launch"), form=form())
+    saved = Preset(
+        UUID(int=21), 7, HOSTILE, {"environment_template": "pytorch", "gpus": 2, "gpu_type": "h100", "memory_gib": 16}, may_wait=False, created_at=NOW
+    )
+    gone = replace(saved, id=UUID(int=22), name=f"gone {HOSTILE}", deleted_at=NOW)
+    return render("launch.html", frame("launch"), form=form(), keep=kept(Act(saved=saved, deleted=gone), saved))
 
 
 def queueing_launch() -> str:
@@ -93,7 +107,7 @@ def queueing_launch() -> str:
     decisions = {1: Decision(Outcome.ADMIT), 2: Decision(Outcome.QUEUE, None, (taken,)), 3: Decision(Outcome.DENY, "quota_exceeded", (never,))}
     impossible = replace(decisions[3], impossible_because="No node has 4 GPUs.")
     offer = Offer(CATALOG, (), ("h100",), {})
-    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})))
+    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})), keep=kept())
 
 
 def usage_page() -> str:
