@@ -21,6 +21,7 @@ from aiplatform_hub.domain.presets import Preset
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
+from aiplatform_hub.domain.report_spans import Span
 from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
 from aiplatform_hub.operations.cost_reporter import ReportRow
@@ -38,6 +39,8 @@ from aiplatform_hub.web.view_models.launch_chips import Quote
 from aiplatform_hub.web.view_models.presets import Act, Keep, keep
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from aiplatform_hub.web.view_models.usage_chart import usage_chart
+from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
@@ -111,7 +114,6 @@ def queueing_launch() -> str:
 
 
 def usage_page() -> str:
-    chart, highest = usage.chart(DAYS, "EUR")
     links = (usage.Link("By day", "/services/platform/usage?group_by=day", is_current=True), usage.Link(HOSTILE, "/x", is_current=False))
     page = usage.UsagePage(
         figures=usage.figures(DAYS, DAYS, {"EUR": Decimal(1)}),
@@ -121,11 +123,8 @@ def usage_page() -> str:
         heading="This month",
         rows=tuple(usage.row(row, "day", CATALOG) for row in DAYS.rows),
         total=usage.row(DAYS.totals[0], "total", CATALOG),
-        chart=chart,
-        chart_label="Cost per day in EUR",
-        chart_first="2026-11-10",
-        chart_last="2026-11-13",
-        chart_highest=highest,
+        chart=usage_chart(DAYS, Span(DAYS.start, DAYS.end), "day", "EUR"),
+        comparison=comparison(DAYS, DAYS),
         complete_until=usage.report_stamp(DAYS),
         first_day="2026-11-10",
         last_day="2026-11-13",

@@ -13,7 +13,7 @@ from aiplatform_hub.web.view_models.formats import Stamp, count, money, price, s
 
 @dataclass(frozen=True, slots=True)
 class TermsLine:
-    """A sentence in two parts, perhaps with an instant in the second."""
+    """A sentence in two parts with a semicolon between them, perhaps with an instant in the second."""
 
     cost: str
     runs: str = ""
@@ -45,15 +45,15 @@ def terms_line(cost: str, terms: SessionTerms | None, *, starts_at: datetime | N
     """
     if terms is None:
         return TermsLine(cost)
-    words = f"{cost.removesuffix('.')};"
+    words = cost.removesuffix(".")
     if terms.unused_after_seconds is not None:
         return TermsLine(words, f"it ends once nobody has used it for {length(terms.unused_after_seconds)}.")
     cap = None if has_end else terms.cap_seconds
-    idle = "" if terms.idle_after_seconds is None else f"not idle over {length(terms.idle_after_seconds)}"
+    idle = "" if terms.idle_after_seconds is None else f"idle for at most {length(terms.idle_after_seconds)}"
     if cap is None and not idle:
         return TermsLine(cost) if has_end else TermsLine(words, "runs until you stop it.")
-    before = "" if has_end else "runs until you stop it, " if terms.only_while_somebody_waits else "runs "
-    before += "while others wait " if terms.only_while_somebody_waits else ""
+    before = "" if has_end else "runs until you stop it; " if terms.only_while_somebody_waits else "runs "
+    before += "while others wait, " if terms.only_while_somebody_waits else ""
     if cap is None:
         return TermsLine(words, f"{before}{idle}.")
     tail = f"{f' and {idle}' if idle else ''}{_longer(terms, max_hours)}."
