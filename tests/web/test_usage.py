@@ -116,6 +116,8 @@ def test_row_says_what_the_same_cost_before() -> None:
     ("group", "key", "label"),
     [
         ("day", "2026-11-10", "2026-11-10"),
+        ("week", "2026-W53", "from 28 Dec 2026"),
+        ("month", "2026-11", "Nov 2026"),
         ("project", "vision", "Computer vision"),
         ("environment_template", "gone", "gone"),
         ("gpu_type", "h100", "NVIDIA H100"),

@@ -13,7 +13,7 @@ from aiplatform_hub.domain.report_spans import months_before
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
-from aiplatform_hub.web.view_models.usage_chart import Chart
+from aiplatform_hub.web.view_models.usage_chart import Chart, time_label
 from aiplatform_hub.web.view_models.usage_comparison import Comparison
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def key_label(group: str, key: object, catalog: Catalog) -> str:
     if key is None:
         return "No GPU" if group == "gpu_type" else "Total"
     text = str(key)
+    if group in {"week", "month"}:
+        return time_label(text)
     if group == "environment_template":
         return template_label(catalog, text)
     if group == "gpu_type":

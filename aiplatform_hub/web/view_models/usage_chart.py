@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,12 @@ def usage_chart(report: Report, span: Span, size: BucketSize, currency: str) -> 
     highest = max(sum(parts.values(), Decimal(0)) for parts in amounts.values())
     step = Decimal(100) / len(keys)
     made = tuple(
-        Bucket(key, _title(key, rows.get(key), currency), _pieces(amounts[key], highest, step * position, step), _cells(rows.get(key), currency))
+        Bucket(
+            time_label(key),
+            _title(time_label(key), rows.get(key), currency),
+            _pieces(amounts[key], highest, step * position, step),
+            _cells(rows.get(key), currency),
+        )
         for position, key in enumerate(keys)
     )
     return Chart(
@@ -92,6 +98,15 @@ def usage_chart(report: Report, span: Span, size: BucketSize, currency: str) -> 
         highest=f"{hours(highest)} GPU-hours" if has_gpus else money(highest, currency),
         bucket_label=size.title(),
     )
+
+
+def time_label(key: str) -> str:
+    """Return a bucket's key in words: a day as it is, a week by its Monday, a month by its name."""
+    if "-W" in key:
+        year, _, week = key.partition("-W")
+        monday = date.fromisocalendar(int(year), int(week), 1)
+        return f"from {monday.day} {monday:%b %Y}"
+    return key if key.count("-") > 1 else f"{date.fromisoformat(f'{key}-01'):%b %Y}"
 
 
 def _parts(row: ReportRow | None, *, has_gpus: bool) -> dict[str, Decimal]:
@@ -119,6 +134,6 @@ def _cells(row: ReportRow | None, currency: str) -> tuple[str, ...]:
     return (*(hours(time) for time in times), money(row.amount, row.currency))
 
 
-def _title(key: str, row: ReportRow | None, currency: str) -> str:
+def _title(label: str, row: ReportRow | None, currency: str) -> str:
     whole, used, idle, unknown, cost = _cells(row, currency)
-    return f"{key}: {whole} GPU-hours ({used} used, {idle} idle, {unknown} not known), {cost}"
+    return f"{label}: {whole} GPU-hours ({used} used, {idle} idle, {unknown} not known), {cost}"
