@@ -43,7 +43,8 @@ def opened(hub: RealHub, chromium: Browser, *, user: str = "user1", width: int =
 def tops(page: Page) -> dict[str, float]:
     """Look at all of them at once: a refresh may put new ones in their places at any moment."""
     return page.evaluate(
-        "names => { scrollTo(0, 0); return Object.fromEntries(names.map((n) => [n, document.querySelector(n).getBoundingClientRect().top])); }", STILL
+        'names => { scrollTo({ top: 0, behavior: "instant" }); return Object.fromEntries(names.map((n) => [n, document.querySelector(n).getBoundingClientRect().top])); }',
+        STILL,
     )
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from aiplatform_hub.config import Place
 from aiplatform_hub.domain.inactivity import Owned, inactivity_limit
-from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.session_terms import SessionTerms, terms_of
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.storage.database import Connection
 
 
-def launch_terms(factory: Factory, caller: Caller, *, environment_template: str, project: str, gpus: int) -> SessionTerms:
-    """Return the terms of a session by the policy in force."""
+def terms_of_launch(factory: Factory, caller: Caller | None, request: LaunchRequest) -> SessionTerms:
+    """Return the terms of a request by the policy in force; with GPUs it does not matter whose it is."""
+    return launch_terms(factory, caller, environment_template=request.environment_template, project=request.project, gpus=request.gpus)
+
+
+def launch_terms(factory: Factory, caller: Caller | None, *, environment_template: str, project: str, gpus: int) -> SessionTerms:
+    """Return the terms of a session by the policy in force; None for a caller whose tier plays no part."""
     policy = factory.policies.current()
     unused = None
     if not gpus:
-        tier = factory.enforcer.tier_name(caller) if policy.tier_inactive_after_seconds else ""
+        tier = factory.enforcer.tier_name(caller) if caller and policy.tier_inactive_after_seconds else ""
         with factory.database.read() as connection:
             place = place_seconds(factory, connection)
         unused = inactivity_limit(Owned(project, tier, environment_template), policy, place).after_seconds
