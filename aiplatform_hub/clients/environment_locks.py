@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import aiplatform_hub
-from aiplatform_hub.config import Place, Settings
 from aiplatform_hub.domain.catalog import EnvironmentTemplate
 from aiplatform_hub.domain.contents import Package, contents_of, node_versions, normal_name, pinned_versions
 
@@ -16,7 +15,7 @@ IMAGES_DIR = Path(aiplatform_hub.__file__).parent / "images"
 _REQUIREMENTS, _NODE = "requirements.lock", "package-lock.json"
 
 
-def contents(template: EnvironmentTemplate, settings: Settings, images_dir: Path = IMAGES_DIR) -> tuple[Package, ...]:
+def contents(template: EnvironmentTemplate, environments_dir: Path, *, is_cluster: bool, images_dir: Path = IMAGES_DIR) -> tuple[Package, ...]:
     """Return what a template says is inside, with versions. Reads files; each lock once as long as it does not change.
 
     On a machine the built environment's own lock counts, else the one that it would be built from; a template without an image
@@ -24,17 +23,17 @@ def contents(template: EnvironmentTemplate, settings: Settings, images_dir: Path
     """
     if not template.contents:
         return ()
-    if settings.place is Place.MACHINE and template.image is None:
+    if not is_cluster and template.image is None:
         return contents_of(template.contents, _own_versions(template.contents))
-    image = image_of(template, settings.place)
-    built = settings.environments_dir / (image or "") / "share" / "aiplatform"
-    folders = [built] if settings.place is Place.MACHINE and (built / _REQUIREMENTS).is_file() else []
+    image = image_of(template, is_cluster=is_cluster)
+    built = environments_dir / (image or "") / "share" / "aiplatform"
+    folders = [built] if not is_cluster and (built / _REQUIREMENTS).is_file() else []
     return contents_of(template.contents, _versions_in([*folders, images_dir / image][0]) if image else {})
 
 
-def image_of(template: EnvironmentTemplate, place: Place) -> str | None:
+def image_of(template: EnvironmentTemplate, *, is_cluster: bool) -> str | None:
     """Return the folder under ``images/`` that a template's environment is built from; None for an image from elsewhere."""
-    if place is Place.MACHINE or template.container_image is None:
+    if not is_cluster or template.container_image is None:
         return template.image
     is_reference = "/" in template.container_image or ":" in template.container_image
     return None if is_reference else _lock_folder(template)
@@ -46,7 +45,8 @@ def _lock_folder(template: EnvironmentTemplate) -> str | None:
     return name if name and (IMAGES_DIR / name / _REQUIREMENTS).is_file() else template.image
 
 
-def _own_versions(names: tuple[str, ...]) -> dict[str, str]:
+@cache
+def _own_versions(names: tuple[str, ...]) -> Mapping[str, str]:
     found = {}
     for name in names:
         try:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from aiplatform_hub.clients.environment_locks import contents
 from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate
 from aiplatform_hub.domain.options import MAX_HOURS, resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.supply import most_at_once
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.hub.refusals import launch_url
-from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
 from aiplatform_hub.web.no_breaks import keep_together
@@ -71,8 +70,7 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=gpu_types, projects=projects, startable=startable)
-    inside = {name: contents(template, factory.settings) for name, template in catalog.environment_templates.items()}
-    offer = Offer(catalog, projects, tuple(gpu_types), unavailable, inside)
+    offer = Offer(catalog, projects, tuple(gpu_types), unavailable, inside_of_templates(catalog, factory.settings))
     decisions = _decisions(factory, caller, options_of_choices(choices), catalog, gpu_types)
     form = launch_form(choices, offer, Quote(decisions, ends=class_ends(factory.policies, decisions, choices.project)))
     offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from aiplatform_hub.clients.environment_locks import contents
 from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, EnvironmentTemplate, Range, RateCard, Tier
@@ -13,7 +12,7 @@ from aiplatform_hub.domain.contents import Package
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.launch_models import PackageOut
@@ -58,11 +57,8 @@ class CatalogHandler(ApiHandler):
         """Look, in a thread, for what can be started here."""
         factory = self.platform.factory
         unavailable = unavailable_templates(factory.catalog, factory.settings, factory.enforcer)
-        groups = self.principal.groups
-        return [
-            template_out(t, here, not_for(t, groups) or unavailable.get(t.name), contents(t, factory.settings))
-            for t in factory.catalog.environment_templates.values()
-        ]
+        inside, groups = inside_of_templates(factory.catalog, factory.settings), self.principal.groups
+        return [template_out(t, here, not_for(t, groups) or unavailable.get(t.name), inside[t.name]) for t in factory.catalog.environment_templates.values()]
 
 
 def not_for(template: EnvironmentTemplate, groups: frozenset[str]) -> str | None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from aiplatform_hub.clients.environment_locks import contents
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.presets import Preset
@@ -16,7 +15,7 @@ from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.services.platform.auth import START
@@ -111,8 +110,13 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     """Read and word the form for what was chosen so far, and say what that is."""
     catalog = factory.catalog
     unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | _not_for(catalog, caller)
-    inside = {name: contents(template, factory.settings) for name, template in catalog.environment_templates.items()}
-    offer = Offer(catalog, catalog.projects_of(caller.groups), tuple(c.name for c in factory.enforcer.capacity()), unavailable, inside)
+    offer = Offer(
+        catalog,
+        catalog.projects_of(caller.groups),
+        tuple(c.name for c in factory.enforcer.capacity()),
+        unavailable,
+        inside_of_templates(catalog, factory.settings),
+    )
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=offer.gpu_types, projects=offer.projects, startable=startable)
     now = factory.clock()
