@@ -30,13 +30,13 @@ def sentence(line: TermsLine) -> str:
 @pytest.mark.parametrize(
     ("policy", "gpus", "starts_now", "hours", "words"),
     [
-        (SHIPPED, 1, True, None, "runs until you stop it; while others wait, until 12 Nov 2026 20:00 UTC (6 h) and idle for at most 10 min."),
-        (SHIPPED, 1, False, None, "runs until you stop it; while others wait, for 6 h and idle for at most 10 min."),
-        (SHIPPED, 1, False, 8, "runs until you stop it; while others wait, for 6 h and idle for at most 10 min; extensions keep it up to 24 h."),
-        (SHIPPED, 1, False, 6, "runs until you stop it; while others wait, for 6 h and idle for at most 10 min."),
-        (replace(SHIPPED, acts_only_while_somebody_waits=False), 1, False, None, "runs for 6 h and idle for at most 10 min."),
-        (replace(SHIPPED, session_cap_seconds=None), 1, True, None, "runs until you stop it; while others wait, idle for at most 10 min."),
-        (replace(SHIPPED, idle_after_seconds=None), 1, False, None, "runs until you stop it; while others wait, for 6 h."),
+        (SHIPPED, 1, True, None, "runs until you stop it; while others wait, until 12 Nov 2026 20:00 UTC (6 h) and at most 10 min idle."),
+        (SHIPPED, 1, False, None, "runs until you stop it; while others wait, up to 6 h and at most 10 min idle."),
+        (SHIPPED, 1, False, 8, "runs until you stop it; while others wait, up to 6 h and at most 10 min idle; extensions keep it up to 24 h."),
+        (SHIPPED, 1, False, 6, "runs until you stop it; while others wait, up to 6 h and at most 10 min idle."),
+        (replace(SHIPPED, acts_only_while_somebody_waits=False), 1, False, None, "runs up to 6 h and at most 10 min idle."),
+        (replace(SHIPPED, session_cap_seconds=None), 1, True, None, "runs until you stop it; while others wait, at most 10 min idle."),
+        (replace(SHIPPED, idle_after_seconds=None), 1, False, None, "runs until you stop it; while others wait, up to 6 h."),
         (FIFO, 1, True, None, "runs until you stop it."),
         (SHIPPED, 0, True, None, "it ends once nobody has used it for 2 h."),
     ],
@@ -48,7 +48,7 @@ def test_one_sentence_says_price_latest_end_and_idle_rule(policy: Policy, gpus: 
 
 def test_end_for_a_class_is_said_once() -> None:
     line = terms_line(COST, terms_of(SHIPPED, 1, None), starts_at=NOW, max_hours=None, has_end=True)
-    assert sentence(line) == "3.00 EUR per hour; while others wait, idle for at most 10 min."
+    assert sentence(line) == "3.00 EUR per hour; while others wait, at most 10 min idle."
     assert sentence(terms_line(COST, terms_of(FIFO, 1, None), starts_at=NOW, max_hours=None, has_end=True)) == COST
 
 

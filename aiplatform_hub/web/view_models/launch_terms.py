@@ -49,7 +49,7 @@ def terms_line(cost: str, terms: SessionTerms | None, *, starts_at: datetime | N
     if terms.unused_after_seconds is not None:
         return TermsLine(words, f"it ends once nobody has used it for {length(terms.unused_after_seconds)}.")
     cap = None if has_end else terms.cap_seconds
-    idle = "" if terms.idle_after_seconds is None else f"idle for at most {length(terms.idle_after_seconds)}"
+    idle = "" if terms.idle_after_seconds is None else f"at most {length(terms.idle_after_seconds)} idle"
     if cap is None and not idle:
         return TermsLine(cost) if has_end else TermsLine(words, "runs until you stop it.")
     before = "" if has_end else "runs until you stop it; " if terms.only_while_somebody_waits else "runs "
@@ -58,7 +58,7 @@ def terms_line(cost: str, terms: SessionTerms | None, *, starts_at: datetime | N
         return TermsLine(words, f"{before}{idle}.")
     tail = f"{f' and {idle}' if idle else ''}{_longer(terms, max_hours)}."
     if starts_at is None:
-        return TermsLine(words, f"{before}for {length(cap)}{tail}")
+        return TermsLine(words, f"{before}up to {length(cap)}{tail}")
     return TermsLine(words, f"{before}until", stamp(starts_at + timedelta(seconds=cap)), f"({length(cap)}){tail}")
 
 
