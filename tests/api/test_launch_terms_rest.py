@@ -6,6 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from tests.api.place import PREFIX
+from tests.api.test_rights import Visitor
+
 CHOICE = {"environment_template": "trivial", "gpus": 2, "max_hours": 8}
 
 
@@ -39,3 +42,10 @@ def test_usage_in_weeks_and_months_sums_to_the_whole(place, group):
     report = place.call("GET", "costs", user="user4", params={"group_by": group}).json()
     assert sum(Decimal(row["gpu_seconds"]) for row in report["rows"]) == Decimal(report["totals"][0]["gpu_seconds"]) > 0
     assert all(("-W" in row["keys"][group]) == (group == "week") for row in report["rows"])
+    visitor, usage = Visitor(place, "user4"), f"{place.hub.url}{PREFIX}usage"
+    header, *lines = visitor.session.get(f"{usage}.csv", params={"group_by": group}, timeout=30).text.splitlines()
+    assert header.startswith(f"{group},gpu_hours,")
+    assert [line.partition(",")[0] for line in lines] == [row["keys"][group] for row in report["rows"]]
+    page = visitor.session.get(usage, params={"group_by": group, "period": "year"}, timeout=30).text
+    assert "Compared with" in page
+    assert f"per {group}" in page
