@@ -11,7 +11,7 @@ from aiplatform_hub.domain.options import options_of
 from aiplatform_hub.domain.presets import MAX_PRESETS, preset_name
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.presets import Presets
-from aiplatform_hub.operations.pruning import KEPT
+from aiplatform_hub.operations.pruning import KEPT, Pruner
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.retention import RetentionStore
@@ -91,8 +91,7 @@ def test_old_deleted_ones_are_pruned_and_nothing_else(presets: Presets, database
     clock.move(days=2)
     presets.delete(young.id, 1)
     clock.move(seconds=(KEPT - timedelta(days=1)).total_seconds())
-    with database.write() as connection:
-        RetentionStore().prune_presets(connection, clock() - KEPT)
+    Pruner(database=database, retention=RetentionStore(), clock=clock).prune()
     assert presets.find(old.id, 1) is None
     assert presets.find(young.id, 1) is not None
     assert presets.of(1) == (kept,)
