@@ -39,6 +39,7 @@ from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.policies import Policies
+from aiplatform_hub.operations.presets import Presets
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.queue_desk import QueueDesk
@@ -59,6 +60,7 @@ from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
+from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.retention import RetentionStore
 from aiplatform_hub.stores import Stores
@@ -218,6 +220,11 @@ class Factory(Stores):
     def prospects(self) -> Prospects:
         """What would happen to what nobody has asked for yet."""
         return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, forecaster=self.wait_forecaster, clock=self.clock)
+
+    @cached_property
+    def presets(self) -> Presets:
+        """Choices of a launch that people keep."""
+        return Presets(database=self.database, presets=PresetStore(), clock=self.clock)
 
     @cached_property
     def wait_forecaster(self) -> WaitForecaster:

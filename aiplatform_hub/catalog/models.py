@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from aiplatform_hub.catalog.problems import repeated, unknown
-from aiplatform_hub.domain.catalog import CostCentre, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, RateCard, Tier
+from aiplatform_hub.domain.catalog import DEFAULT_LOGO, LOGOS, CostCentre, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
 from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
 from aiplatform_hub.domain.units import parse_bytes
@@ -181,6 +181,15 @@ class EnvironmentTemplateModel(_Entry):
     environment: dict[str, str] = {}
     container_image: Annotated[str, AfterValidator(_image)] | None = None
     shared_memory_gib: Annotated[int, Field(ge=1, le=65536)] | None = None
+    contents: Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]], Field(max_length=12)] = []
+    logo: Text = DEFAULT_LOGO
+
+    @field_validator("logo")
+    @classmethod
+    def _known_logo(cls, value: str) -> str:
+        if value not in LOGOS:
+            raise ValueError(unknown("logo", value, LOGOS))
+        return value
 
     @field_validator("gpus")
     @classmethod
@@ -222,6 +231,8 @@ class EnvironmentTemplateModel(_Entry):
             environment=dict(self.environment),
             container_image=self.container_image,
             shared_memory_gib=self.shared_memory_gib,
+            contents=tuple(self.contents),
+            logo=self.logo,
         )
 
 

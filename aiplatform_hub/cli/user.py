@@ -19,7 +19,7 @@ from aiplatform_hub.errors import ConfigurationError
 
 MISSING = "Set {name}: {hint}"
 OUTCOMES = {"admit": "Admitted", "queue": "Queued", "ask": "Put before an admin", "deny": "Refused"}
-GROUPS = ("user", "project", "cost_centre", "environment_template", "gpu_type", "allocation", "day", "month")
+GROUPS = ("user", "project", "cost_centre", "environment_template", "gpu_type", "allocation", "day", "week", "month")
 
 
 def rest_command(command: Callable[..., None]) -> Callable[..., None]:

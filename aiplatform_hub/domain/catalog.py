@@ -24,6 +24,12 @@ _PARTS = ("mig", "shared")
 DEFAULT_TIER = "default"
 """The tier of a person who has no other."""
 
+DEFAULT_LOGO = "box"
+"""The picture of an environment template that names none."""
+
+LOGOS = (DEFAULT_LOGO, "chart", "code", "flame", "gpus", "notebook", "tensor", "terminal")
+"""Pictures that an environment template's card can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -62,6 +68,10 @@ class EnvironmentTemplate:
     """In a cluster: a whole image reference, or a name without slash and colon that settings complete; None means ``image``."""
     shared_memory_gib: int | None = None
     """In a cluster: size of ``/dev/shm``, part of the session's memory; None means half of it."""
+    contents: tuple[str, ...] = ()
+    """Packages to name on its card; their versions are read from the lock of its environment."""
+    logo: str = DEFAULT_LOGO
+    """One of :data:`LOGOS`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ def about(wait: WaitEstimate) -> str:
     return "about a minute" if wait.p50_seconds < _SOON_SECONDS else f"about {span(wait.p50_seconds)}"
 
 
+def about_with_range(wait: WaitEstimate) -> str:
+    """Return an estimate in a few words with the range of 8 in 10, such as ``about 35 min (10 min – 1 h 50 min)``."""
+    least, most, words = span(wait.p10_seconds), span(wait.p90_seconds), about(wait)
+    if most == span(60) or least == most:
+        return words
+    return f"{words} (up to {most})" if wait.p10_seconds < _SOON_SECONDS else f"{words} ({least} – {most})"
+
+
 def spread(wait: WaitEstimate) -> str:
     """Return between what it probably is, such as ``80 % between 10 min and 2 h``."""
     least, most = span(wait.p10_seconds), span(wait.p90_seconds)

@@ -15,11 +15,12 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.supply import most_at_once
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.hub.refusals import launch_url
-from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
 from aiplatform_hub.web.no_breaks import keep_together
-from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, Offer, Quote, launch_form
+from aiplatform_hub.web.view_models.launch import LaunchForm, NumberField, Offer, launch_form
+from aiplatform_hub.web.view_models.launch_chips import Chip, Quote
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
@@ -69,7 +70,7 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=gpu_types, projects=projects, startable=startable)
-    offer = Offer(catalog, projects, tuple(gpu_types), unavailable)
+    offer = Offer(catalog, projects, tuple(gpu_types), unavailable, inside_of_templates(catalog, factory.settings))
     decisions = _decisions(factory, caller, options_of_choices(choices), catalog, gpu_types)
     form = launch_form(choices, offer, Quote(decisions, ends=class_ends(factory.policies, decisions, choices.project)))
     offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]
@@ -79,7 +80,7 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
 
 def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
     others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
-    return {t.name: f"Only for members of {', '.join(t.allowed_groups)}" for t in others}
+    return {t.name: f"Only for members of {' or '.join(t.allowed_groups)}. An admin can add you to the group." for t in others}
 
 
 def _decisions(factory: Factory, caller: Caller, options: dict[str, object], catalog: Catalog, gpu_types: list[str]) -> dict[int, Decision]:

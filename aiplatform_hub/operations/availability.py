@@ -1,10 +1,14 @@
-"""Which environments cannot be started here at all, whoever asks."""
+"""Which environments cannot be started here at all, whoever asks, and what is inside them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from aiplatform_hub.clients.environment_locks import contents
 from aiplatform_hub.clients.environments import unavailable_reason
 from aiplatform_hub.config import Place, Settings
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.contents import Package
 from aiplatform_hub.domain.supply import impossible_templates
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 
@@ -18,3 +22,9 @@ def unavailable_templates(catalog: Catalog, settings: Settings, enforcer: QuotaE
         return impossible_templates(catalog, enforcer.whole_capacity())
     reasons = {name: unavailable_reason(template, settings.environments_dir) for name, template in catalog.environment_templates.items()}
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def inside_of_templates(catalog: Catalog, settings: Settings) -> Mapping[str, tuple[Package, ...]]:
+    """Return what each environment template says is inside, with versions, by its name. Reads disk."""
+    is_cluster = settings.place is Place.CLUSTER
+    return {name: contents(template, settings.environments_dir, is_cluster=is_cluster) for name, template in catalog.environment_templates.items()}

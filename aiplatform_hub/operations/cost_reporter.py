@@ -12,13 +12,16 @@ from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.domain.costs import price_of_time, round_amount
 from aiplatform_hub.domain.rates import boundaries, card_at, split
+from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.storage.activity_sums import ACTIVITY, ActivitySums
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.usage_sums import COLUMNS, Sum, SumQuery, UsageSums
 
-GROUPS = (*(name for name in COLUMNS if name != "allocation"), "allocation", "day", "month")
+GROUPS = (*(name for name in COLUMNS if name != "allocation"), "allocation", "day", "week", "month")
 """What a report can be grouped by."""
+
+_TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class UsageQuery:
     end: datetime
     group_by: tuple[str, ...] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)
-    """Value by group name, ``day`` and ``month`` excepted."""
+    """Value by group name, ``day``, ``week`` and ``month`` excepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def _invalid(option: str, message: str, allowed: Sequence[str]) -> InvalidOption
 
 def _sum_query(query: UsageQuery, *, is_priced: bool) -> SumQuery:
     columns = tuple(name for name in query.group_by if name in COLUMNS)
-    by_day = "day" in query.group_by or "month" in query.group_by
+    by_day = any(name in _TIMES for name in query.group_by)
     return SumQuery(query.start, query.end, columns, query.filters, by_day, is_priced)
 
 
@@ -182,11 +185,8 @@ def _keys(query: UsageQuery, one: Sum) -> tuple[tuple[str, Any], ...]:
 
 
 def _key(name: str, one: Sum) -> Any:
-    if name == "day":
-        return f"{one.keys['day']:%Y-%m-%d}"
-    if name == "month":
-        return f"{one.keys['day']:%Y-%m}"
-    return one.keys[name]
+    size = _TIMES.get(name)
+    return one.keys[name] if size is None else bucket_key(one.keys["day"].date(), size)
 
 
 def _numerator(one: Sum, card: RateCard) -> Decimal:

@@ -10,7 +10,7 @@ from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.retention import RetentionStore
 
 KEPT = timedelta(days=30)
-"""How long notices, samples, minutes of sessions, and intervals of unknown activity are kept."""
+"""How long notices, samples, minutes of sessions, intervals of unknown activity and deleted presets are kept."""
 AT_ONCE = 500
 """Rows of one transaction: others wait for it."""
 PAUSE_SECONDS = 0.05
@@ -49,6 +49,7 @@ class Pruner:
         self._in_batches(lambda connection: self._retention.prune_minutes(connection, before, limit=self._at_once))
         with self._database.write() as connection:
             self._retention.prune_samples(connection, before)
+            self._retention.prune_presets(connection, before)
 
     def _in_batches(self, delete_some: Callable[[Connection], int]) -> None:
         is_more = True

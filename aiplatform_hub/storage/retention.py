@@ -11,6 +11,7 @@ from aiplatform_hub.storage.schema import (
     allocations,
     gpu_minutes,
     gpu_samples,
+    launch_presets,
     notification_deliveries,
     notifications,
     session_minutes,
@@ -54,6 +55,10 @@ class RetentionStore:
     def prune_samples(self, connection: Connection, before: datetime) -> None:
         """Delete the last samples, from before an instant, of GPUs that are gone or silent: one row each."""
         connection.execute(delete(gpu_samples).where(gpu_samples.c.at < before))
+
+    def prune_presets(self, connection: Connection, before: datetime) -> None:
+        """Delete for good what people deleted before an instant: nobody has more than a few."""
+        connection.execute(delete(launch_presets).where(launch_presets.c.deleted_at < before))
 
 
 def _delete_minutes(connection: Connection, table: Table, before: datetime, limit: int) -> int:

@@ -316,6 +316,20 @@ policies = Table(
 )
 """Each policy that the queue has followed, as it was written; the highest version counts."""
 
+launch_presets = Table(
+    "launch_presets",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Integer, nullable=False),
+    Column("name", String(60), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("may_wait", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    Index("uq_launch_presets_name", "user_id", "name", unique=True, **_partial("deleted_at IS NULL")),
+)
+"""Choices of a launch that people keep under a name; a deleted one can be brought back for a while."""
+
 queue_snapshots = Table(
     "queue_snapshots",
     metadata,

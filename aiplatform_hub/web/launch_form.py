@@ -14,6 +14,8 @@ from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, Project,
 
 INTEGER_FIELDS = ("gpus", "memory_gib", "cpu_cores", "max_hours")
 TEXT_FIELDS = ("environment_template", "gpu_type", "project")
+IF_FULL, QUEUE, FAIL = "if_full", "queue", "fail"
+"""The field that says what to do when it does not fit now but could later, and its two values."""
 _INTEGER = re.compile(r"[0-9]{1,6}")
 
 
@@ -29,6 +31,8 @@ class Choices:
     project: str
     server_name: str = ""
     max_hours: int | None = None
+    may_wait: bool = True
+    """Whether it joins the queue if it does not fit now."""
 
 
 def choices_of(fields: Mapping[str, str], *, catalog: Catalog, gpu_types: Sequence[str], projects: Sequence[Project], startable: Sequence[str]) -> Choices:
@@ -61,6 +65,7 @@ def choices_of(fields: Mapping[str, str], *, catalog: Catalog, gpu_types: Sequen
         project=project if project in allowed else next(iter(allowed), ""),
         server_name=fields.get("server_name", "")[:30],
         max_hours=_integer(fields.get("max_hours", "")),
+        may_wait=fields.get(IF_FULL) != FAIL,
     )
 
 

@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 _UNITS = "GPUs?|GPU-hours?|min|h|s|d|days?|hours?|minutes?|cores?|nodes?|sessions?|requests?|waits?|[KMGT]?i?B|[A-Z]{3}|%|×"
-_SPACES = re.compile(rf"(?<=\d) (?=(?:{_UNITS})(?![\w]))|(?<=\d ×) |(?<=\d{NO_BREAK}×) |(?<=\d h) (?=\d+ min\b)|(?<=\d) (?=[\w-]+ GPUs?\b)")
+_SPACES = re.compile(
+    rf"(?<=\d) (?=(?:{_UNITS})(?![\w]))|(?<=\d ×) |(?<=\d{NO_BREAK}×) |(?<=\d h) (?=\d+ min\b)|(?<=\d) (?=[\w-]+ GPUs?\b)|(?<=\w) (?=– \d)|(?<=–) (?=\d)"
+)
 
 
 def keep_together(value: Any) -> Any:

@@ -15,6 +15,8 @@ CALLERS = ("anonymous", "wrong", "stranger", "read_only", "owner", "other", "adm
 # Route: status by caller. `owner` is user2, whose session and quota are asked about.
 READ_ALL = {"anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 200, "owner": 200, "other": 200, "admin": 200, "service": 200}
 READ_ONE = {**READ_ALL, "other": 404}
+OWN_ONLY = {**dict.fromkeys(READ_ONE, 404), "anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 403, "service": 403}
+"""What nobody has who asks."""
 TABLE = {
     ("GET", "api/v1/catalog"): READ_ALL,
     ("GET", "api/v1/capacity"): READ_ALL,
@@ -29,14 +31,11 @@ TABLE = {
     ("POST", "api/v1/allocations/{id}/extend"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
     ("GET", "api/v1/queue"): READ_ALL,
     ("GET", "api/v1/notifications"): READ_ALL,
-    ("POST", "api/v1/notifications/{id}/dismiss"): {
-        **dict.fromkeys(READ_ONE, 404),
-        "anonymous": 401,
-        "wrong": 401,
-        "stranger": 403,
-        "read_only": 403,
-        "service": 403,
-    },
+    ("POST", "api/v1/notifications/{id}/dismiss"): OWN_ONLY,
+    ("GET", "api/v1/presets"): READ_ALL,
+    ("POST", "api/v1/presets"): {**OWN_ONLY, "owner": 400, "other": 400, "admin": 400},  # each their own; the body lacks a name
+    ("DELETE", "api/v1/presets/{id}"): OWN_ONLY,
+    ("POST", "api/v1/presets/{id}/restore"): OWN_ONLY,
     ("GET", "api/v1/policy"): READ_ALL,
     ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,

@@ -82,7 +82,7 @@ def test_limit_in_use_says_what_holds_it_and_what_to_do_and_can_be_waited_for(vi
     page.click("#start")
     page.wait_for_url("**/user/student/train-1/**", timeout=60_000)
     page.goto("/services/platform/launch?environment_template=jupyterlab&gpus=2&server_name=train-2")
-    expect(page.locator("label[for=gpus-2]")).to_contain_text("queue, 1 of 2 in use: train-1")
+    expect(page.locator("label[for=gpus-2]")).to_contain_text("over your limit: stop train-1")
     expect(page.locator("#problem")).to_contain_text("train-1 holds 1")
     expect(page.locator("#problem")).to_contain_text("Stop train-1")
     expect(page.locator("#outcome")).to_contain_text("It waits until your limit has room.")

@@ -17,9 +17,11 @@ from aiplatform_hub.web.no_breaks import NO_BREAK
 from aiplatform_hub.web.rendering import environment, render
 from aiplatform_hub.web.view_models import admin
 from aiplatform_hub.web.view_models.environments import environment_card
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form
+from aiplatform_hub.web.view_models.launch_chips import Quote
 from aiplatform_hub.web.view_models.policy_panel import PolicyPanel, policy_panel
 from tests.web.samples import CATALOG, ENDED, HOSTILE, NOW, PATHS, RUNNING, frame
+from tests.web.test_pages import kept
 
 BEGINS = NOW + timedelta(hours=2)
 LAB = replace(RUNNING, must_end_at=BEGINS, request=replace(RUNNING.request, project="personal"))
@@ -73,10 +75,10 @@ def form(ends: dict[int, ClassEnd]) -> LaunchForm:
 
 
 def test_launch_says_when_the_choice_would_end():
-    html = render("launch.html", frame("launch"), form=form({2: ClassEnd(BEGINS, ("vision",))}))
+    html = render("launch.html", frame("launch"), form=form({2: ClassEnd(BEGINS, ("vision",))}), keep=kept())
     sentence = 'It ends at <time datetime="2026-11-12T16:00:00.000000Z">12 Nov 2026 16:00 UTC</time>, when the class of project Computer vision begins.'
     assert sentence in html.replace(NO_BREAK, " ")
-    assert "It ends at" not in render("launch.html", frame("launch"), form=form({1: ClassEnd(BEGINS, ("vision",))})), "another count would"
+    assert "It ends at" not in render("launch.html", frame("launch"), form=form({1: ClassEnd(BEGINS, ("vision",))}), keep=kept()), "another count would"
 
 
 def test_spawn_page_says_it_for_every_count_because_none_is_chosen_there():

@@ -11,7 +11,9 @@ from aiplatform_hub.domain.catalog import NodePool
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.errors import InvalidOptionError, QuotaInUseError, Reason
 from aiplatform_hub.web.launch_form import Choices, choices_of, options_of_choices, options_of_fields
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, chip_note, launch_form, price_sentence, problem_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch_chips import Quote, chip_note
+from aiplatform_hub.web.view_models.launch_terms import price_sentence
 from tests.web.samples import CATALOG
 
 PROJECTS = CATALOG.projects_of(frozenset({"vision"}))

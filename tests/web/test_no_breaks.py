@@ -21,6 +21,7 @@ _LOOSE = re.compile(r"\d (?:GPUs?|min|h|GiB|cores?|days?|EUR|UTC|%|×)(?!\w)")
         ("2 × NVIDIA H100, 16 GiB, 1 core", "2_×_NVIDIA H100, 16_GiB, 1_core"),
         ("About 2 h 20 min; 80 % between 10 min and 3 days.", "About 2_h_20_min; 80_% between 10_min and 3_days."),
         ("12 Nov 2026 14:04 UTC, 1.50 EUR per hour", "12 Nov 2026 14:04_UTC, 1.50_EUR per hour"),
+        ("about 35 min (10 min – 1 h 50 min)", "about 35_min (10_min_–_1_h_50_min)"),
         ("train-1 holds 1, and 3 hold it", "train-1 holds 1, and 3 hold it"),
         ("", ""),
     ],
@@ -42,6 +43,6 @@ def test_no_page_lets_a_number_lose_its_unit(name: str) -> None:
 def test_logs_and_fields_keep_what_was_written() -> None:
     template = environment().from_string("{{ text }}|{{ text | e }}")
     assert template.render(text="ran 2 h & more") == f"ran 2{NO_BREAK}h &amp; more|ran 2 h &amp; more"
-    for page, part in (("session.html", "page.log | e"), ("aiplatform_choices.html", "form.server_name | e")):
+    for page, part in (("session.html", "page.log | e"), ("aiplatform_choices.html", "form.server_name | e"), ("_keep.html", "keep.name | e")):
         assert environment().loader is not None
         assert part in environment().loader.get_source(environment(), page)[0]

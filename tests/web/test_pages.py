@@ -17,9 +17,11 @@ from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
+from aiplatform_hub.domain.presets import Preset
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
+from aiplatform_hub.domain.report_spans import Span
 from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
 from aiplatform_hub.operations.cost_reporter import ReportRow
@@ -32,15 +34,21 @@ from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch_chips import Quote
+from aiplatform_hub.web.view_models.presets import Act, Keep, keep
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view
 from aiplatform_hub.web.view_models.timeline import timeline
+from aiplatform_hub.web.view_models.usage_chart import usage_chart
+from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.series_samples import SERIES, SPANS, WARNING, WASTEFUL
 from tests.web.test_usage import DAYS
+
+NOTHING_DONE = Act()
 
 
 def card(allocation: Any) -> Any:
@@ -85,8 +93,17 @@ def form() -> LaunchForm:
     return launch_form(one, offer, Quote(decisions, Decimal(3), "EUR"), problem_of(QuotaInUseError(reason.message, (reason,))))
 
 
+def kept(act: Act = NOTHING_DONE, *presets: Preset) -> Keep:
+    one = choices_of({"environment_template": "pytorch", "gpus": "2"}, catalog=CATALOG, gpu_types=("h100",), projects=(), startable=["pytorch"])
+    return keep(one, presets, act, catalog=CATALOG, paths=PATHS, origin="https://hub.example.org")
+
+
 def launch() -> str:
-    return render("launch.html", frame("launch"), form=form())
+    saved = Preset(
+        UUID(int=21), 7, HOSTILE, {"environment_template": "pytorch", "gpus": 2, "gpu_type": "h100", "memory_gib": 16}, may_wait=False, created_at=NOW
+    )
+    gone = replace(saved, id=UUID(int=22), name=f"gone {HOSTILE}", deleted_at=NOW)
+    return render("launch.html", frame("launch"), form=form(), keep=kept(Act(saved=saved, deleted=gone), saved))
 
 
 def queueing_launch() -> str:
@@ -96,11 +113,10 @@ def queueing_launch() -> str:
     decisions = {1: Decision(Outcome.ADMIT), 2: Decision(Outcome.QUEUE, None, (taken,)), 3: Decision(Outcome.DENY, "quota_exceeded", (never,))}
     impossible = replace(decisions[3], impossible_because="No node has 4 GPUs.")
     offer = Offer(CATALOG, (), ("h100",), {})
-    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})))
+    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})), keep=kept())
 
 
 def usage_page() -> str:
-    chart, highest = usage.chart(DAYS, "EUR")
     links = (usage.Link("By day", "/services/platform/usage?group_by=day", is_current=True), usage.Link(HOSTILE, "/x", is_current=False))
     page = usage.UsagePage(
         figures=usage.figures(DAYS, DAYS, {"EUR": Decimal(1)}),
@@ -110,11 +126,8 @@ def usage_page() -> str:
         heading="This month",
         rows=tuple(usage.row(row, "day", CATALOG) for row in DAYS.rows),
         total=usage.row(DAYS.totals[0], "total", CATALOG),
-        chart=chart,
-        chart_label="Cost per day in EUR",
-        chart_first="2026-11-10",
-        chart_last="2026-11-13",
-        chart_highest=highest,
+        chart=usage_chart(DAYS, Span(DAYS.start, DAYS.end), "day", "EUR"),
+        comparison=comparison(DAYS, DAYS),
         complete_until=usage.report_stamp(DAYS),
         first_day="2026-11-10",
         last_day="2026-11-13",

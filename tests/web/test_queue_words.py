@@ -19,7 +19,8 @@ from aiplatform_hub.errors import QUEUE, TRY_LATER, Reason
 from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, environment_card
-from aiplatform_hub.web.view_models.launch import BY_ITSELF, LaunchForm, Offer, Quote, chip_note, launch_form
+from aiplatform_hub.web.view_models.launch import BY_ITSELF, LaunchForm, Offer, launch_form
+from aiplatform_hub.web.view_models.launch_chips import Quote, chip_note
 from aiplatform_hub.web.view_models.queue import Line, Wait, position, wait, why
 from aiplatform_hub.web.view_models.session import steps
 from aiplatform_hub.web.view_models.session import why as verdict_of
@@ -212,7 +213,7 @@ OWN_LIMIT = Decision(
 
 
 def test_chip_says_about_how_long_where_it_is_known() -> None:
-    assert chip_note(2, LATER, before=3, wait=WaitEstimate(600, 2100, 7200)) == ("queue, about 35 min", "queue")
+    assert chip_note(2, LATER, before=3, wait=WaitEstimate(600, 2100, 7200)) == ("about 35 min (10 min – 2 h)", "queue")
 
 
 def test_verdict_says_how_long_and_what_would_be_quicker() -> None:
@@ -247,7 +248,7 @@ def test_card_says_nothing_of_how_long_where_that_depends_on_its_owner() -> None
         (LATER, 1, "queue, 1 waits before you"),
         (LATER, 3, "queue, 3 wait before you"),
         (LATER, None, "queue, not free now: 4 of 4 in use"),
-        (OWN_LIMIT, None, "queue, 1 of 2 in use: a"),
+        (OWN_LIMIT, None, "over your limit: stop a"),
     ],
 )
 def test_chip_of_what_can_wait_says_queue(decision: Decision, before: int | None, note: str) -> None:

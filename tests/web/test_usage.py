@@ -7,8 +7,11 @@ from decimal import Decimal
 
 import pytest
 
+from aiplatform_hub.domain.report_spans import Span
 from aiplatform_hub.operations.cost_reporter import Report, ReportRow
 from aiplatform_hub.web.view_models import usage as view
+from aiplatform_hub.web.view_models.usage_chart import usage_chart
+from aiplatform_hub.web.view_models.usage_comparison import change_text, comparison, costs_before
 from tests.web.samples import CATALOG, NOW
 
 
@@ -32,6 +35,7 @@ DAYS = Report(at(10), at(14), NOW, (line({"day": "2026-11-10"}, 1, "3"), line({"
         ("week", (at(6), at(13))),
         ("month", (at(1), at(13))),
         ("last-month", (at(1, 10), at(1))),
+        ("year", (datetime(2025, 12, 1, tzinfo=UTC), at(13))),
         ("nonsense", (at(1), at(13))),
     ],
 )
@@ -46,22 +50,74 @@ def test_own_days_include_the_last(first: str, last: str, span: tuple[datetime, 
     assert view.span_of_days(first, last) == span
 
 
-def test_chart_has_a_bar_for_each_day_and_the_highest_is_full() -> None:
-    bars, highest = view.chart(DAYS, "EUR")
-    assert [bar.height for bar in bars] == ["48.000", "0.000", "96.000", "0.000"]
-    assert highest == "6.00 EUR"
-    assert bars[2].title == "2026-11-12: 6.00 EUR"
+def test_chart_stacks_used_idle_and_unknown_and_the_highest_is_full() -> None:
+    chart = usage_chart(DAYS, Span(DAYS.start, DAYS.end), "day", "EUR")
+    assert chart
+    assert [[(piece.kind, piece.height) for piece in bucket.pieces] for bucket in chart.buckets] == [
+        [("used", "24.000"), ("idle", "12.000"), ("unknown", "12.000")],
+        [],
+        [("used", "48.000"), ("idle", "24.000"), ("unknown", "24.000")],
+        [],
+    ]
+    assert chart.buckets[2].pieces[-1].y == "4.000"
+    assert (chart.highest, chart.label) == ("4.00 GPU-hours", "GPU-hours per day")
+    assert chart.buckets[2].title == "2026-11-12: 4.00 GPU-hours (2.00 used, 1.00 idle, 1.00 not known), 6.00 EUR"
+    assert chart.buckets[2].cells == ("4.00", "2.00", "1.00", "1.00", "6.00 EUR")
+    assert chart.buckets[1].cells == ("0.00", "0.00", "0.00", "0.00", "0.00 EUR")
 
 
-def test_chart_of_nothing_has_no_height() -> None:
-    bars, _ = view.chart(Report(at(1), at(3), NOW, (), ()), "EUR")
-    assert {bar.height for bar in bars} == {"0.000"}
+def test_chart_of_nothing_or_of_one_bar_is_none() -> None:
+    assert usage_chart(Report(at(1), at(3), NOW, (), ()), Span(at(1), at(3)), "day", "EUR") is None
+    assert usage_chart(DAYS, Span(at(10), at(11)), "day", "EUR") is None
+
+
+def test_without_gpu_time_the_chart_shows_costs() -> None:
+    row = ReportRow({"day": "2026-11-01"}, Decimal(0), Decimal(3600), Decimal(0), 1, Decimal("0.04"), "EUR")
+    chart = usage_chart(Report(at(1), at(3), NOW, (row,), (row,)), Span(at(1), at(3)), "day", "EUR")
+    assert chart
+    assert [[piece.kind for piece in bucket.pieces] for bucket in chart.buckets] == [["cost"], []]
+    assert (chart.highest, chart.label, chart.legend) == ("0.04 EUR", "Cost in EUR per day", ())
+
+
+def test_span_is_compared_with_the_one_before() -> None:
+    before = Report(at(1, 10), at(5, 10), NOW, (), (line({}, 2, "6"),))
+    found = comparison(DAYS, before)
+    assert found.against == "1 to 4 Oct 2026"
+    assert [(f.label, f.value, f.change, f.before) for f in found.figures] == [
+        ("Cost", "9.00 EUR", "50 % more", "6.00 EUR"),
+        ("GPU-hours", "6.00", "50 % more", "4.00"),
+        ("GPUs in use", "67 %", "", "67 %"),
+        ("Idle GPU-hours", "1.50", "50 % more", "1.00"),
+    ]
+
+
+def test_nothing_before_is_no_percentage() -> None:
+    found = comparison(DAYS, Report(at(1, 10), at(2, 10), NOW, (), ()))
+    assert found.against == "1 Oct 2026"
+    assert [(f.change, f.before) for f in found.figures] == [("", "0.00 EUR"), ("", "0.00"), ("", "not known"), ("", "0.00")]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "words"),
+    [(12, 10, "20 % more"), (8, 10, "20 % less"), (10, 10, "about the same"), (0, 10, "100 % less"), (5, 0, ""), (1200, 10, "many times as much")],
+)
+def test_change_in_words(now: int, before: int, words: str) -> None:
+    assert change_text(Decimal(now), Decimal(before)) == words
+
+
+def test_row_says_what_the_same_cost_before() -> None:
+    before = costs_before(Report(at(1), at(2), NOW, (line({"project": "vision"}, 1, "2"),), ()), "project")
+    assert view.row(line({"project": "vision"}, 1, "3"), "project", CATALOG, before).before == "2.00 EUR"
+    assert view.row(line({"project": "personal"}, 1, "3"), "project", CATALOG, before).before == "0.00 EUR"
+    assert view.row(line({"project": "vision"}, 1, "3"), "project", CATALOG).before == ""
 
 
 @pytest.mark.parametrize(
     ("group", "key", "label"),
     [
         ("day", "2026-11-10", "2026-11-10"),
+        ("week", "2026-W53", "from 28 Dec 2026"),
+        ("month", "2026-11", "Nov 2026"),
         ("project", "vision", "Computer vision"),
         ("environment_template", "gone", "gone"),
         ("gpu_type", "h100", "NVIDIA H100"),

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
+from aiplatform_hub.services.platform.launch_models import PackageOut, TermsOut
 from aiplatform_hub.services.platform.queue_models import AlternativeOut, QueueOut, WaitOut
 from aiplatform_hub.services.platform.release_models import ReleaseOut
 from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
@@ -66,6 +67,8 @@ class EnvironmentTemplateOut(Output):
     cpu_cores: RangeOut
     available: bool
     unavailable_reason: str | None = None
+    contents: tuple[PackageOut, ...] = Field((), description="What it says is inside")
+    logo: str = Field("", description="Name of its picture on the pages")
 
 
 class TierLimitOut(Output):
@@ -229,6 +232,7 @@ class DecisionOut(Output):
     options: dict[str, Any] = Field(description="The request with every default filled in")
     position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
     must_end_at: Instant | None = Field(None, description="When a class begins for which it would have to make room. Null unless it would start")
+    terms: TermsOut
     wait: WaitOut | None = Field(None, description="How long it would wait in the queue; null unless it would, and where nobody can tell")
     alternatives: tuple[AlternativeOut, ...] = Field((), description="What else could be asked for, if the request asked to be told")
 

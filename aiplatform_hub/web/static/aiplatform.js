@@ -157,7 +157,7 @@
     }
     // What was asked for is refused: the answer is the page with the reason on it.
     if (xhr.status >= 400 && event.detail.requestConfig.verb === "post") {
-      event.detail.shouldSwap = xhr.responseText.includes('id="live"');
+      event.detail.shouldSwap = /id="(live|presets)"/.test(xhr.responseText);
       event.detail.isError = false;
       if (!event.detail.shouldSwap) location.reload();
     }

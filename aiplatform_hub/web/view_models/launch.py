@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, NodePool, Project, Range
+from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, NodePool, Project
 from aiplatform_hub.domain.classes import ClassEnd
-from aiplatform_hub.domain.dimensions import DIMENSIONS
+from aiplatform_hub.domain.contents import Package
 from aiplatform_hub.domain.options import MAX_HOURS
-from aiplatform_hub.domain.wait_estimates import WaitEstimate
-from aiplatform_hub.domain.wait_words import Chance, about, fewer_gpus_advice, how_long
-from aiplatform_hub.errors import AIPlatformError, Reason
+from aiplatform_hub.domain.wait_words import Chance, fewer_gpus_advice, how_long
+from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.web.launch_form import Choices, types_of
-from aiplatform_hub.web.view_models.formats import Stamp, amount, count, in_minutes, money, price, stamp
+from aiplatform_hub.web.view_models.formats import Stamp, count, stamp
 from aiplatform_hub.web.view_models.labels import class_words, gpu_label
+from aiplatform_hub.web.view_models.launch_chips import Chip, Quote, before_you, chips_of, range_words, waits, when_ready
+from aiplatform_hub.web.view_models.launch_terms import TermsLine, price_sentence, terms_line
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
 
-NO_POOLS: Mapping[str, NodePool] = {}
-
 BY_ITSELF = "Starts by itself when its turn comes; you may close this page."
 """What is promised to who joins the queue."""
 
-GPU_CHIPS = range(5)
-"""The counts that have a chip; a template with more adds its own."""
+REFUSED_IF_FULL = "Not free now, and you chose not to wait: it would be refused."
+"""What becomes of what would join the queue if it might."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +37,11 @@ class TemplateCard:
     description: str
     needs: str
     is_chosen: bool
+    logo: str
+    inside: tuple[str, ...] = ()
+    """What it has, with versions, such as ``torch 2.13.0``."""
     unavailable_reason: str = ""
     """Why it cannot be started and what would help; empty when it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A GPU count to choose, with what would happen now."""
-
-    value: int
-    title: str
-    note: str
-    tone: str
-    is_chosen: bool
-    is_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +97,13 @@ class LaunchForm:
     numbers: tuple[NumberField, ...]
     server_name: str
     suggested_name: str
-    price: str
+    terms: TermsLine
+    """Cost, latest end and idle rule."""
     verdict: str
     """What happens when this choice is started now, in one sentence."""
     tone: str
+    if_full: tuple[Option, ...] = ()
+    """What to do where it would have to wait."""
     promise: str = ""
     """What happens after a try that would join the queue."""
     ends: Stamp | None = None
@@ -155,48 +147,37 @@ class Offer:
     """Types that exist here, in order."""
     unavailable: Mapping[str, str]
     """Reason by name of the environment templates that cannot be started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What would happen now, and what it would cost."""
-
-    decisions: Mapping[int, Decision]
-    """Dry run by GPU count, for the other choices as they are."""
-    per_hour: Decimal | None = None
-    currency: str | None = None
-    before: Mapping[int, int] = field(default_factory=dict)
-    """How many in the queue would come first, by GPU count, where that is known."""
-    ends: Mapping[int, ClassEnd] = field(default_factory=dict)
-    """When it would have to make room for a class, by GPU count, where it would."""
-    waits: Mapping[int, WaitEstimate] = field(default_factory=dict)
-    """How long it would wait, by GPU count, where that is known."""
+    inside: Mapping[str, tuple[Package, ...]] = field(default_factory=dict)
+    """What each environment template has, by its name."""
 
 
 def launch_form(choices: Choices, offer: Offer, quote: Quote, problem: Problem | None = None) -> LaunchForm:
     """Return the form for the choices made so far."""
     catalog = offer.catalog
     template = catalog.environment_templates[choices.environment_template]
-    cards = [_card(t, choices, offer.unavailable.get(t.name, "")) for t in catalog.environment_templates.values()]
+    cards = [_card(t, choices, offer) for t in catalog.environment_templates.values()]
     decision = quote.decisions.get(choices.gpus)
     verdict, tone = _verdict(choices, quote, offer.unavailable.get(template.name, ""), catalog.node_pools)
-    waits, end = _waits(decision) and tone == "queue", quote.ends.get(choices.gpus)
+    is_waiting, end = waits(decision) and tone == "queue", quote.ends.get(choices.gpus)
+    cost = price_sentence(quote.per_hour, quote.currency, choices.max_hours)
+    starts_at = quote.now if decision is not None and decision.is_admitted else None
     return LaunchForm(
         templates=tuple(sorted(cards, key=lambda card: bool(card.unavailable_reason))),
-        chips=_chips(choices, template, quote, catalog.node_pools),
+        chips=chips_of(choices.gpus, template, quote, catalog.node_pools),
         gpu_types=tuple(Option(name, gpu_label(catalog, name) or name, name == choices.gpu_type) for name in types_of(template, offer.gpu_types)),
         projects=tuple(Option(p.name, p.display_name, p.name == choices.project) for p in offer.projects),
         numbers=_numbers(choices, template),
         server_name=choices.server_name,
         suggested_name=template.name,
-        price=price_sentence(quote.per_hour, quote.currency, choices.max_hours),
+        terms=terms_line(cost, quote.terms, starts_at=starts_at, max_hours=choices.max_hours, has_end=end is not None),
         verdict=verdict,
         tone=tone,
-        promise=BY_ITSELF if waits else "",
+        if_full=(Option("queue", "Wait in the queue", choices.may_wait), Option("fail", "Do not start", not choices.may_wait)),
+        promise=BY_ITSELF if is_waiting else "",
         ends=stamp(end.at) if end else None,
         ends_because=class_words(end, catalog) if end else "",
         every_end=_every_end(quote.ends, catalog),
-        button="Join the queue" if waits else "Start",
+        button="Join the queue" if is_waiting else "Start",
         problem=problem,
         warning=_warning(decision),
     )
@@ -215,107 +196,18 @@ def _counts(numbers: Sequence[int]) -> str:
     return f"{', '.join(first)} or {last} GPUs" if first else count(numbers[0], "GPU")
 
 
-def price_sentence(per_hour: Decimal | None, currency: str | None, max_hours: int | None) -> str:
-    """Return the price per hour and, where a length is planned, for all of it."""
-    sentence = price(per_hour, currency)
-    if per_hour and max_hours:
-        sentence += f", {money(per_hour * max_hours, currency)} for {count(max_hours, 'hour')}"
-    return sentence[0].upper() + sentence[1:] + "."
-
-
-def _card(template: EnvironmentTemplate, choices: Choices, reason: str) -> TemplateCard:
+def _card(template: EnvironmentTemplate, choices: Choices, offer: Offer) -> TemplateCard:
+    reason = offer.unavailable.get(template.name, "")
     return TemplateCard(
         name=template.name,
         title=template.display_name,
         description=template.description,
-        needs=f"{_range(template.gpus, 'GPU')}, {template.memory_gib.default} GiB, {count(template.cpu_cores.default, 'core')}",
+        needs=f"{range_words(template.gpus, 'GPU')}, {template.memory_gib.default} GiB, {count(template.cpu_cores.default, 'core')}",
         is_chosen=template.name == choices.environment_template and not reason,
+        logo=template.logo,
+        inside=tuple(f"{each.name} {each.version}" if each.version else each.name for each in offer.inside.get(template.name, ())),
         unavailable_reason=reason,
     )
-
-
-def _range(numbers: Range, one: str) -> str:
-    if numbers.minimum == numbers.maximum:
-        return "No GPU" if numbers.maximum == 0 else count(numbers.maximum, one)
-    return f"{numbers.minimum} to {numbers.maximum} {one}s"
-
-
-def _chips(choices: Choices, template: EnvironmentTemplate, quote: Quote, node_pools: Mapping[str, NodePool]) -> tuple[Chip, ...]:
-    numbers = sorted({*GPU_CHIPS, *range(template.gpus.minimum, template.gpus.maximum + 1)})
-    return tuple(_chip(number, choices, template, quote, node_pools) for number in numbers)
-
-
-def _chip(number: int, choices: Choices, template: EnvironmentTemplate, quote: Quote, node_pools: Mapping[str, NodePool]) -> Chip:
-    decision = quote.decisions.get(number)
-    title = "No GPU" if number == 0 else count(number, "GPU")
-    if not template.gpus.minimum <= number <= template.gpus.maximum:
-        takes = _range(template.gpus, "GPU")
-        return Chip(
-            number,
-            title,
-            f"{template.display_name} takes {takes[0].lower() + takes[1:] if takes == 'No GPU' else takes}",
-            "",
-            is_chosen=False,
-            is_enabled=False,
-        )
-    if decision is not None and decision.impossible_because:
-        return Chip(number, title, decision.impossible_because, "", is_chosen=False, is_enabled=False)
-    note, tone = chip_note(number, decision, node_pools, quote.before.get(number), quote.waits.get(number))
-    return Chip(number, title, note, tone, is_chosen=number == choices.gpus)
-
-
-def chip_note(
-    number: int, decision: Decision | None, node_pools: Mapping[str, NodePool] = NO_POOLS, before: int | None = None, wait: WaitEstimate | None = None
-) -> tuple[str, str]:
-    """Return what a dry run says about a GPU count, in a few words, and its tone."""
-    if decision is None:
-        return "", ""
-    if _waits(decision):
-        return f"queue, {about(wait) if wait else _queue_note(decision, before)}", "queue"
-    if decision.node_pool is not None:
-        return f"on a new node{_when(decision.node_pool, node_pools)}", "good"
-    if not decision.reasons and decision.error_code is None:
-        return ("free now" if number else "starts now"), "good"
-    reason = decision.reasons[0] if decision.reasons else Reason(decision.error_code or "", "not possible now")
-    return _short(decision.error_code or reason.code, reason), "warn"
-
-
-def _waits(decision: Decision | None) -> bool:
-    """Return whether it would join the queue."""
-    return decision is not None and decision.outcome == "queue"
-
-
-def _queue_note(decision: Decision, before: int | None) -> str:
-    """Return how many come first; where the queue has no say, what it waits for."""
-    if before is not None:
-        return f"{_before(before)} before you" if before else "next in line"
-    reason = next((r for r in decision.reasons if r.code == "quota_in_use"), decision.reasons[0])
-    return _short(reason.code, reason)
-
-
-def _before(number: int) -> str:
-    return "1 waits" if number == 1 else f"{number} wait"
-
-
-def _short(code: str, reason: Reason) -> str:
-    if reason.dimension is None or reason.limit is None:
-        return reason.message
-    what = "" if reason.dimension == "gpus" else f" {DIMENSIONS[reason.dimension].label.lower()}"
-    limit = amount(reason.dimension, Decimal(reason.limit))
-    used = amount(reason.dimension, Decimal(reason.used or 0))
-    holders = f": {', '.join(reason.held_by)}" if reason.held_by else ""
-    if code == "quota_exceeded" and reason.scope == "machine" and what:
-        return reason.message
-    if code == "quota_exceeded":
-        return f"over your limit: {limit}{what}"
-    if code == "quota_in_use":
-        return f"{used} of {limit}{what} in use{holders}"
-    return f"not free now: {used} of {limit}{what} in use"
-
-
-def _when(node_pool: str, node_pools: Mapping[str, NodePool]) -> str:
-    """Return when a node of a pool would be there."""
-    return f", {in_minutes(node_pools[node_pool].minutes_to_start)}" if node_pool in node_pools else ""
 
 
 def _verdict(choices: Choices, quote: Quote, unavailable_reason: str, node_pools: Mapping[str, NodePool]) -> tuple[str, str]:
@@ -324,20 +216,23 @@ def _verdict(choices: Choices, quote: Quote, unavailable_reason: str, node_pools
         return unavailable_reason, "warn"
     if decision is None:
         return "", ""
-    if _waits(decision):
-        return _queue_verdict(quote.before.get(choices.gpus), quote.waits.get(choices.gpus), quicker(choices, quote)), "queue"
+    if waits(decision):
+        return _queue_verdict(choices, quote)
     if decision.node_pool is not None:
-        return f"It starts on a new node{_when(decision.node_pool, node_pools)}.", "good"
+        return f"It starts on a new node{when_ready(decision.node_pool, node_pools)}.", "good"
     if decision.error_code is None:
         return ("It starts at once." if choices.gpus == 0 else "Free now: it starts at once."), "good"
     return "It would be refused right now.", "warn"
 
 
-def _queue_verdict(before: int | None, wait: WaitEstimate | None, advice: str) -> str:
+def _queue_verdict(choices: Choices, quote: Quote) -> tuple[str, str]:
+    if not choices.may_wait:
+        return REFUSED_IF_FULL, "warn"
+    before = quote.before.get(choices.gpus)
     if before is None:
-        return "It waits until your limit has room."
-    where = f"{_before(before)} before you." if before else "You would be next in line."
-    return " ".join(words for words in (where, how_long(wait), advice) if words)
+        return "It waits until your limit has room.", "queue"
+    where = f"{before_you(before)} before you." if before else "You would be next in line."
+    return " ".join(words for words in (where, how_long(quote.waits.get(choices.gpus)), quicker(choices, quote)) if words), "queue"
 
 
 def quicker(choices: Choices, quote: Quote) -> str:
@@ -347,10 +242,10 @@ def quicker(choices: Choices, quote: Quote) -> str:
 
 
 def _warning(decision: Decision | None) -> Problem | None:
-    if decision is None or not (decision.error_code or _waits(decision)):
+    if decision is None or not (decision.error_code or waits(decision)):
         return None
     lines = tuple(dict.fromkeys(r.message for r in decision.reasons))
-    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.advice(is_waiting=_waits(decision))))
+    remedies = tuple(dict.fromkeys(remedy for r in decision.reasons for remedy in r.advice(is_waiting=waits(decision))))
     return Problem(title="", detail=" ".join(lines), remedies=remedies)
 
 

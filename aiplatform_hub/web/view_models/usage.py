@@ -9,15 +9,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.report_spans import months_before
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
+from aiplatform_hub.web.view_models.usage_chart import Chart, time_label
+from aiplatform_hub.web.view_models.usage_comparison import Comparison
 
 if TYPE_CHECKING:
     from aiplatform_hub.operations.cost_reporter import Report, ReportRow
 
 GROUP_LABELS = {
     "day": "Day",
+    "week": "Week",
+    "month": "Month",
     "project": "Project",
     "environment_template": "Environment",
     "gpu_type": "GPU type",
@@ -26,7 +31,7 @@ GROUP_LABELS = {
 }
 """What a report can be grouped by on the page; the last two for admins."""
 
-PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month"}
+PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month", "year": "Last 12 months"}
 """Spans on offer, by name."""
 
 CSV_HEADER = ("gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency", "used_gpu_hours", "idle_gpu_hours", "unknown_gpu_hours")
@@ -57,17 +62,8 @@ class UsageRow:
     unknown: str = ""
     activity: ActivityBar | None = None
     """None without GPU time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChartBar:
-    """One bar of the chart in a 100 × 100 box, origin at the top left."""
-
-    x: str
-    y: str
-    width: str
-    height: str
-    title: str
+    before: str = ""
+    """What the same cost in the span before; empty where that is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +86,8 @@ class UsagePage:
     heading: str
     rows: tuple[UsageRow, ...]
     total: UsageRow | None
-    chart: tuple[ChartBar, ...]
-    chart_label: str
-    chart_first: str
-    chart_last: str
-    chart_highest: str
+    chart: Chart | None
+    comparison: Comparison
     complete_until: Stamp | None
     first_day: str
     last_day: str
@@ -112,7 +105,8 @@ def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:
         "today": (today, tomorrow),
         "week": (tomorrow - timedelta(days=7), tomorrow),
         "month": (first, tomorrow),
-        "last-month": ((first - timedelta(days=1)).replace(day=1), first),
+        "last-month": (months_before(first, 1), first),
+        "year": (months_before(first, 11), tomorrow),
     }
     return spans.get(period, spans["month"])
 
@@ -149,8 +143,14 @@ def _gpu_hours(totals: Sequence[ReportRow]) -> str:
     return hours(sum((t.gpu_seconds for t in totals), Decimal(0)))
 
 
-def row(report_row: ReportRow, group: str, catalog: Catalog) -> UsageRow:
-    """Return one line of a report grouped by one thing."""
+def row(report_row: ReportRow, group: str, catalog: Catalog, before: Mapping[tuple[str, str | None], Decimal | None] | None = None) -> UsageRow:
+    """Return one line of a report grouped by one thing.
+
+    Parameters
+    ----------
+    before
+        What each group cost in the span before; None where that is not shown.
+    """
     return UsageRow(
         label=key_label(group, report_row.keys.get(group), catalog),
         gpu_hours=hours(report_row.gpu_seconds),
@@ -162,6 +162,7 @@ def row(report_row: ReportRow, group: str, catalog: Catalog) -> UsageRow:
         idle=hours(report_row.idle_gpu_seconds),
         unknown=hours(report_row.unknown_gpu_seconds),
         activity=activity_bar((report_row,)),
+        before="" if before is None else money(before.get((str(report_row.keys.get(group)), report_row.currency), Decimal(0)), report_row.currency),
     )
 
 
@@ -170,34 +171,14 @@ def key_label(group: str, key: object, catalog: Catalog) -> str:
     if key is None:
         return "No GPU" if group == "gpu_type" else "Total"
     text = str(key)
+    if group in {"week", "month"}:
+        return time_label(text)
     if group == "environment_template":
         return template_label(catalog, text)
     if group == "gpu_type":
         return gpu_label(catalog, text) or text
     project = catalog.projects.get(text) if group == "project" else None
     return project.display_name if project else text
-
-
-def chart(report: Report, currency: str) -> tuple[tuple[ChartBar, ...], str]:
-    """Return a bar for each day of a report grouped by day, and the highest value in words."""
-    amounts = {str(r.keys["day"]): r.amount or Decimal(0) for r in report.rows if r.currency == currency}
-    days = [report.start.date() + timedelta(days=n) for n in range((report.end - report.start).days)]
-    highest = max(amounts.values(), default=Decimal(0))
-    step = Decimal(100) / max(1, len(days))
-    bars = []
-    for position, day in enumerate(days):
-        value = amounts.get(day.isoformat(), Decimal(0))
-        height = Decimal(96) * value / highest if highest else Decimal(0)
-        bars.append(
-            ChartBar(
-                x=f"{step * position + step / 10:.3f}",
-                y=f"{100 - height:.3f}",
-                width=f"{step * 8 / 10:.3f}",
-                height=f"{height:.3f}",
-                title=f"{day.isoformat()}: {money(value, currency)}",
-            )
-        )
-    return tuple(bars), money(highest, currency)
 
 
 def csv_rows(report: Report, group: str) -> list[tuple[str, ...]]:

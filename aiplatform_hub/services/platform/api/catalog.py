@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, EnvironmentTemplate, Range, RateCard, Tier
+from aiplatform_hub.domain.contents import Package
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import ApiHandler
+from aiplatform_hub.services.platform.launch_models import PackageOut
 from aiplatform_hub.services.platform.models import (
     CapacityOut,
     CatalogOut,
@@ -54,8 +57,8 @@ class CatalogHandler(ApiHandler):
         """Look, in a thread, for what can be started here."""
         factory = self.platform.factory
         unavailable = unavailable_templates(factory.catalog, factory.settings, factory.enforcer)
-        groups = self.principal.groups
-        return [template_out(t, here, not_for(t, groups) or unavailable.get(t.name)) for t in factory.catalog.environment_templates.values()]
+        inside, groups = inside_of_templates(factory.catalog, factory.settings), self.principal.groups
+        return [template_out(t, here, not_for(t, groups) or unavailable.get(t.name), inside[t.name]) for t in factory.catalog.environment_templates.values()]
 
 
 def not_for(template: EnvironmentTemplate, groups: frozenset[str]) -> str | None:
@@ -70,7 +73,7 @@ def range_out(allowed: Range) -> RangeOut:
     return RangeOut(min=allowed.minimum, max=allowed.maximum, default=allowed.default)
 
 
-def template_out(template: EnvironmentTemplate, here: list[str], reason: str | None) -> EnvironmentTemplateOut:
+def template_out(template: EnvironmentTemplate, here: list[str], reason: str | None, inside: Iterable[Package]) -> EnvironmentTemplateOut:
     """Return an environment template as it is sent; ``here`` are the GPU types of this place."""
     return EnvironmentTemplateOut(
         name=template.name,
@@ -82,6 +85,8 @@ def template_out(template: EnvironmentTemplate, here: list[str], reason: str | N
         cpu_cores=range_out(template.cpu_cores),
         available=reason is None,
         unavailable_reason=reason,
+        contents=tuple(PackageOut(name=package.name, version=package.version) for package in inside),
+        logo=template.logo,
     )
 
 

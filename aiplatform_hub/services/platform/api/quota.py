@@ -9,15 +9,18 @@ from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.options import options_of
 from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.session_terms import planned_cost
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.decision_reader import must_end_of
 from aiplatform_hub.services.platform.alternatives import alternative_out
 from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
+from aiplatform_hub.services.platform.launch_models import terms_out
 from aiplatform_hub.services.platform.models import DecisionOut, LimitOut, PriceLine, PriceOut, QuotaOut, WhatIfBody, reasons_of
 from aiplatform_hub.services.platform.queue_views import wait_out
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
+from aiplatform_hub.services.platform.terms import terms_of_launch
 
 
 class QuotaHandler(ApiHandler):
@@ -64,12 +67,16 @@ class DecisionsHandler(ApiHandler):
         request, preview = await self.platform.sessions.decide(options_in(body), user_name, may_wait=body.if_full == "queue")
         factory, decision = self.platform.factory, preview.decision
         others = await self.platform.sessions.alternatives(request, user_name) if body.alternatives else ()
+        price = price_out(request, card_at(factory.catalog.rate_cards, factory.clock()))
+        caller = None if request.gpus else await self.platform.sessions.caller(user_name)
+        terms = await self.platform.run(terms_of_launch, factory, caller, request)
         self.reply(
             DecisionOut(
                 outcome=decision.outcome.value,
                 code=decision.error_code,
                 reasons=reasons_of(decision.reasons),
-                price=price_out(request, card_at(factory.catalog.rate_cards, factory.clock())),
+                price=price,
+                terms=terms_out(terms, planned_cost(price.per_hour, request.max_hours)),
                 options=options_of(request),
                 position=preview.position,
                 must_end_at=must_end_of(decision),

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from aiplatform_hub import metrics
-from aiplatform_hub.services.platform.api import allocations, alternatives, catalog, events, notifications, policy, queue, quota, releases, series, usage
+from aiplatform_hub.services.platform.api import (
+    allocations,
+    alternatives,
+    catalog,
+    events,
+    notifications,
+    policy,
+    presets,
+    queue,
+    quota,
+    releases,
+    series,
+    usage,
+)
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -60,6 +73,7 @@ RESOURCES: tuple[Resource, ...] = (
     *releases.RESOURCES,
     *series.RESOURCES,
     *alternatives.RESOURCES,
+    *presets.RESOURCES,
     *queue.RESOURCES,
     *notifications.RESOURCES,
     *policy.RESOURCES,

@@ -12,6 +12,7 @@ from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHa
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
 from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
+from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
 from aiplatform_hub.web.rendering import STATIC_DIR
@@ -34,6 +35,9 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}oauth_callback", LoginCallbackHandler, {}),
         (f"{prefix}home", HomeHandler, {}),
         (f"{prefix}launch", LaunchHandler, {}),
+        (f"{prefix}launch/presets", SavePresetHandler, {}),
+        (f"{prefix}launch/presets/{_ID}/delete", DeletePresetHandler, {}),
+        (f"{prefix}launch/presets/{_ID}/restore", RestorePresetHandler, {}),
         (f"{prefix}usage", UsageHandler, {}),
         (f"{prefix}policy", PolicyHandler, {}),
         (f"{prefix}usage\\.csv", UsageCsvHandler, {}),

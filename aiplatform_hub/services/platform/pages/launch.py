@@ -4,32 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import urlsplit
+from uuid import UUID
 
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.options import resolve
+from aiplatform_hub.domain.presets import Preset
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.services.platform.auth import START
+from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.services.platform.sessions import Order, check_server_name
-from aiplatform_hub.web.launch_form import Choices, choices_of, options_of_choices, options_of_fields, types_of
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, Quote, launch_form, problem_of
+from aiplatform_hub.services.platform.terms import launch_terms
+from aiplatform_hub.web.launch_form import FAIL, IF_FULL, QUEUE, Choices, choices_of, options_of_choices, options_of_fields, types_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch_chips import Quote
+from aiplatform_hub.web.view_models.presets import Act, keep
+
+NOTHING_DONE = Act()
 
 
-class LaunchHandler(Page):
-    """``GET launch`` shows the form for the choices in the query; ``POST launch`` starts."""
+class LaunchPage(Page):
+    """The Launch page, whoever asks for it."""
 
     active = "launch"
     title = "Launch"
 
+    async def show_form(self, caller: Caller, fields: Mapping[str, str], *, problem: Problem | None = None, act: Act = NOTHING_DONE) -> None:
+        """Answer with the form for what was chosen so far."""
+        form, choices = await self.platform.run(form_for, self.factory, caller, fields, problem)
+        presets = await self.platform.run(self.factory.presets.of, caller.user_id)
+        saved = keep(choices, presets, act, catalog=self.factory.catalog, paths=self.paths, origin=self.origin())
+        self.show("launch.html", form=form, keep=saved)
+
+    def origin(self) -> str:
+        """Return scheme and host by which people reach the hub."""
+        public = urlsplit(self.platform.settings.public_url)
+        return f"{public.scheme}://{public.netloc}" if public.netloc else f"{self.request.protocol}://{self.request.host}"
+
+
+class LaunchHandler(LaunchPage):
+    """``GET launch`` shows the form for the choices in the query; ``POST launch`` starts."""
+
     async def get(self) -> None:
-        await self._show(await self.caller(), None)
+        caller = await self.caller()
+        fields = self.fields()
+        await self.show_form(caller, fields, act=await self.platform.run(_act, self.factory, caller, fields))
 
     async def post(self) -> None:
         caller = await self.caller()
@@ -40,41 +67,74 @@ class LaunchHandler(Page):
                 raise InsufficientScopeError(f"This needs the scope {START}!user={caller.user_name}.")
             if name is not None:
                 check_server_name(name)
-            order = Order(options=options_of_fields(fields), user_name=caller.user_name, server_name=name, door="page", may_wait=True)
+            order = Order(options=options_of_fields(fields), user_name=caller.user_name, server_name=name, door="page", may_wait=may_wait_of(fields))
             allocation = await self.platform.sessions.launch(order, self.principal)
         except AIPlatformError as error:
             self.set_status(error.status)
             self.set_error_headers(error)
-            await self._show(caller, problem_of(error))
+            await self.show_form(caller, fields, problem=problem_of(error))
             return
         waits = allocation.is_queued
         self.redirect(self.paths.home_card(allocation.id) if waits else self.paths.pending(caller.user_name, allocation.server_name), status=303)
 
-    async def _show(self, caller: Caller, problem: Problem | None) -> None:
-        form = await self.platform.run(form_for, self.factory, caller, self.fields(), problem)
-        self.show("launch.html", form=form)
+
+def _act(factory: Factory, caller: Caller, fields: Mapping[str, str]) -> Act:
+    """Return what was just saved or deleted, as the address says after a redirect."""
+    saved, deleted = (_preset(factory, caller, fields.get(name, "")) for name in ("saved", "deleted"))
+    is_there = saved is not None and saved.deleted_at is None
+    return Act(saved=saved if is_there else None, deleted=deleted if deleted and deleted.deleted_at else None)
 
 
-def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], problem: Problem | None = None) -> LaunchForm:
-    """Read and word the form for what was chosen so far."""
+def _preset(factory: Factory, caller: Caller, text: str) -> Preset | None:
+    try:
+        return factory.presets.find(UUID(text), caller.user_id)
+    except ValueError:
+        return None
+
+
+def may_wait_of(fields: Mapping[str, str]) -> bool:
+    """Return whether what does not fit now joins the queue.
+
+    Raises
+    ------
+    InvalidOptionError
+        If the field says something else than the form can.
+    """
+    value = fields.get(IF_FULL) or QUEUE
+    if value not in {QUEUE, FAIL}:
+        raise invalid(IF_FULL, f"{IF_FULL} must be {QUEUE} or {FAIL}.", (QUEUE, FAIL))
+    return value == QUEUE
+
+
+def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], problem: Problem | None = None) -> tuple[LaunchForm, Choices]:
+    """Read and word the form for what was chosen so far, and say what that is."""
     catalog = factory.catalog
     unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | _not_for(catalog, caller)
-    offer = Offer(catalog, catalog.projects_of(caller.groups), tuple(c.name for c in factory.enforcer.capacity()), unavailable)
+    offer = Offer(
+        catalog,
+        catalog.projects_of(caller.groups),
+        tuple(c.name for c in factory.enforcer.capacity()),
+        unavailable,
+        inside_of_templates(catalog, factory.settings),
+    )
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=offer.gpu_types, projects=offer.projects, startable=startable)
-    card = card_at(catalog.rate_cards, factory.clock())
+    now = factory.clock()
+    card = card_at(catalog.rate_cards, now)
     per_hour = price_per_hour(choices.gpus, choices.gpu_type if choices.gpus else None, card)
     decisions, prospects = _decisions(factory, caller, choices, offer.gpu_types)
     before = {count: prospect.before for count, prospect in prospects.items() if prospect.before is not None}
     waits = {count: prospect.wait for count, prospect in prospects.items() if prospect.wait is not None}
-    quote = Quote(decisions, per_hour, card.currency, before, class_ends(factory.policies, decisions, choices.project), waits)
-    return launch_form(choices, offer, quote, problem)
+    ends = class_ends(factory.policies, decisions, choices.project)
+    terms = launch_terms(factory, caller, environment_template=choices.environment_template, project=choices.project, gpus=choices.gpus)
+    quote = Quote(decisions, per_hour, card.currency, before, ends, waits, terms, now)
+    return launch_form(choices, offer, quote, problem), choices
 
 
 def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
     """Return a reason by name of each environment template that is for others."""
     others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
-    return {t.name: f"Only for members of {', '.join(t.allowed_groups)}." for t in others}
+    return {t.name: f"Only for members of {' or '.join(t.allowed_groups)}. An admin can add you to the group." for t in others}
 
 
 def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, Prospect]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from aiplatform_hub.config import Place
 from aiplatform_hub.domain.inactivity import InactivityLimit, limits_in_order
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.services.platform.release_news import told_of
-from aiplatform_hub.storage.database import Connection
+from aiplatform_hub.services.platform.terms import place_seconds
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.policy import PolicyPage, policy_page, session_row
 
@@ -31,12 +30,12 @@ def read_page(factory: Factory, caller: Caller, paths: Paths) -> PolicyPage:
     with factory.database.read() as connection:
         opened = factory.allocations.open_of(connection, caller.user_id)
         told = told_of(factory, connection, opened, now)
-        place_seconds = _place_seconds(factory, connection)
-        unused = {a.id: factory.inactivity_limits.of(connection, a, place_seconds) for a in opened if not a.request.gpus}
+        place = place_seconds(factory, connection)
+        unused = {a.id: factory.inactivity_limits.of(connection, a, place) for a in opened if not a.request.gpus}
     projects = [project.name for project in catalog.projects_of(caller.groups)]
     return policy_page(
         policy,
-        unused=_limits(factory, caller, tier, projects, place_seconds),
+        unused=_limits(factory, caller, tier, projects, place),
         catalog=catalog,
         projects=frozenset(projects),
         sessions=[session_row(told[a.id], catalog, paths, unused.get(a.id)) for a in opened if a.id in told],
@@ -44,16 +43,7 @@ def read_page(factory: Factory, caller: Caller, paths: Paths) -> PolicyPage:
     )
 
 
-def _limits(factory: Factory, caller: Caller, tier: str, projects: list[str], place_seconds: float | None) -> tuple[InactivityLimit, ...]:
+def _limits(factory: Factory, caller: Caller, tier: str, projects: list[str], place: float | None) -> tuple[InactivityLimit, ...]:
     templates = factory.catalog.environment_templates.values()
     own = [t.name for t in templates if not t.allowed_groups or caller.groups & set(t.allowed_groups)]
-    return limits_in_order(factory.policies.current(), projects=projects, tier=tier, environment_templates=own, place_seconds=place_seconds)
-
-
-def _place_seconds(factory: Factory, connection: Connection) -> float | None:
-    """Return after how long the culler ends what the policy does not name; in a cluster that is the chart's to say, and the hub knows it."""
-    minutes = factory.settings.stop_inactive_minutes
-    if factory.settings.place is Place.CLUSTER:
-        beat = factory.heartbeats.find(connection, "hub")
-        minutes = 0 if beat is None else int(beat.detail.get("stop_inactive_minutes", 0))
-    return minutes * 60.0 if minutes else None
+    return limits_in_order(factory.policies.current(), projects=projects, tier=tier, environment_templates=own, place_seconds=place)

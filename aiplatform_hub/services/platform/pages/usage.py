@@ -11,14 +11,18 @@ from decimal import Decimal
 from urllib.parse import urlencode
 
 from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.domain.report_spans import BucketSize, Span, bucket_size, span_before
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import Report, UsageQuery
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.web.view_models import usage as view
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.usage_chart import usage_chart
+from aiplatform_hub.web.view_models.usage_comparison import comparison, costs_before
 
-GROUPS = ("day", "project", "environment_template", "gpu_type")
+TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
+GROUPS = (*TIMES, "project", "environment_template", "gpu_type")
 ADMIN_GROUPS = (*GROUPS, "user", "cost_centre")
 
 
@@ -44,9 +48,29 @@ class Question:
         """First and last day, both included."""
         return self.start.date().isoformat(), (self.end - timedelta(days=1)).date().isoformat()
 
+    @property
+    def span(self) -> Span:
+        """The days asked for."""
+        return Span(self.start, self.end)
+
+    @property
+    def before(self) -> Span:
+        """The days that they are compared with."""
+        return span_before(self.span, self.period)
+
+    @property
+    def size(self) -> BucketSize:
+        """What a bar of the chart is: the group, where that is a time."""
+        return TIMES.get(self.group) or bucket_size(self.span.days)
+
     def query(self, group: str) -> UsageQuery:
         """Return the question to the reporter."""
         return UsageQuery(self.start, self.end, (group,), self.filters)
+
+    def query_before(self) -> UsageQuery:
+        """Return the same question about the span before, in the same groups where they can be compared."""
+        groups = () if self.group in TIMES else (self.group,)
+        return UsageQuery(self.before.start, self.before.end, groups, self.filters)
 
 
 class _Asking(Page):
@@ -92,14 +116,15 @@ class UsageCsvHandler(_Asking):
 def usage_page(factory: Factory, question: Question, paths: Paths) -> view.UsagePage:
     """Read and word everything on Usage."""
     now = factory.clock()
+    reporter = factory.reporter
+    report, before = reporter.costs(question.query(question.group)), reporter.costs(question.query_before())
     today = _costs(factory, question, *view.span_of("today", now))
-    month = _costs(factory, question, *view.span_of("month", now))
-    report = factory.reporter.costs(question.query(question.group))
-    by_day = report if question.group == "day" else factory.reporter.costs(question.query("day"))
+    month = report if question.period == "month" else _costs(factory, question, *view.span_of("month", now))
+    by_time = report if question.size == question.group else reporter.costs(question.query(question.size))
     currency = card_at(factory.catalog.rate_cards, now).currency
-    chart, highest = view.chart(by_day, currency) if by_day.rows and (question.end - question.start).days > 1 else ((), "")
     first, last = question.days
-    rows = [view.row(row, question.group, factory.catalog) for row in report.rows]
+    earlier = None if question.group in TIMES else costs_before(before, question.group)
+    rows = [view.row(row, question.group, factory.catalog, earlier) for row in report.rows]
     return view.UsagePage(
         figures=view.figures(today, month, _running(factory, question)),
         periods=tuple(view.Link(label, _href(question, paths, period=name), name == question.period) for name, label in view.PERIODS.items()),
@@ -111,13 +136,10 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         ),
         group_label=view.GROUP_LABELS[question.group],
         heading=view.PERIODS.get(question.period, f"{first} to {last}"),
-        rows=tuple(reversed(rows)) if question.group == "day" else tuple(rows),
+        rows=tuple(reversed(rows)) if question.group in TIMES else tuple(rows),
         total=view.row(report.totals[0], "total", factory.catalog) if len(report.totals) == 1 else None,
-        chart=chart,
-        chart_label=f"Cost per day in {currency}",
-        chart_first=first,
-        chart_last=last,
-        chart_highest=highest,
+        chart=usage_chart(by_time, question.span, question.size, currency),
+        comparison=comparison(report, before),
         complete_until=view.report_stamp(report),
         first_day=first,
         last_day=last,
