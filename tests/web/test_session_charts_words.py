@@ -150,6 +150,7 @@ def test_amounts_are_as_exact_as_a_chart() -> None:
     odd = [replace(SERIES.points[0], memory_bytes=111_470_000), replace(SERIES.points[1], memory_bytes=3_333_333_333)]
     assert view(replace(SERIES, points=tuple(odd))).groups[-1].charts[-1].summary == "mean 1.6 GiB, most 3.1 GiB"
     assert view(replace(SERIES, points=(odd[0],))).groups[-1].charts[-1].summary == "106 MiB throughout"
+    assert view(replace(SERIES, points=(replace(odd[0], memory_bytes=GIB),))).groups[-1].charts[-1].summary == "1 GiB throughout"
 
 
 def test_memory_beyond_what_was_promised_still_fits_in_the_chart() -> None:

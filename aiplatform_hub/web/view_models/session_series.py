@@ -219,5 +219,4 @@ def _cores(value: float) -> str:
 
 def _bytes(value: float) -> str:
     """Return bytes as far as a chart shows them: tenths of a GiB, whole MiB."""
-    unit = GIB // 10 if value >= GIB else MIB
-    return format_bytes(round(value / unit) * unit)
+    return format_bytes(round(Decimal(value) / GIB, 1) * GIB if value >= GIB else round(value / MIB) * MIB)
