@@ -21,6 +21,7 @@ from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
+from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
@@ -54,6 +55,7 @@ from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
@@ -90,6 +92,11 @@ class Factory(Stores):
     def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
         return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def announcements(self) -> Announcements:
+        """What admins tell everybody."""
+        return Announcements(database=self.database, announcements=AnnouncementStore(), audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def decision_reader(self) -> DecisionReader:

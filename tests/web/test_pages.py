@@ -35,6 +35,7 @@ from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from tests.web.announcement_samples import admin_announcements
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
@@ -237,6 +238,7 @@ PAGES = {
     "warned-session": warned_session,
     "policy": policy,
     "admin": admin_page,
+    "admin_announcements": admin_announcements,
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,

@@ -65,6 +65,20 @@ class Paths:
         """Return where somebody says that they have seen a notice."""
         return f"{self.inbox}/{notice_id}/dismiss"
 
+    @property
+    def announcements(self) -> str:
+        """Where what everybody is told is read again."""
+        return f"{self.platform}announcements"
+
+    def dismiss_announcement(self, announcement_id: int) -> str:
+        """Return where a browser says that it has seen an announcement."""
+        return f"{self.announcements}/{announcement_id}/dismiss"
+
+    @property
+    def admin_announcements(self) -> str:
+        """Admin's page of announcements."""
+        return f"{self.platform}admin/announcements"
+
     def home_card(self, allocation_id: UUID) -> str:
         """Return Home, at the card of one allocation."""
         return f"{self.platform}home#environment-{allocation_id}"
