@@ -28,6 +28,7 @@ from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
+from aiplatform_hub.storage.series import SeriesStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -86,6 +87,11 @@ class Stores:
     def activity(self) -> ActivityStore:
         """What the GPUs of running sessions do."""
         return ActivityStore()
+
+    @cached_property
+    def series(self) -> SeriesStore:
+        """What sessions did, minute by minute."""
+        return SeriesStore()
 
     @cached_property
     def decisions(self) -> DecisionStore:

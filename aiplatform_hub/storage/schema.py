@@ -245,6 +245,31 @@ activity_intervals = Table(
 )
 """When the GPUs of a session were used, idle, or not known: half-open, one row for each change."""
 
+gpu_minutes = Table(
+    "gpu_minutes",
+    metadata,
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("device_uuid", DeviceId, primary_key=True),
+    Column("samples", Integer, nullable=False),
+    Column("mean_utilisation_percent", Float, nullable=False),
+    Column("max_utilisation_percent", Float, nullable=False),
+    Column("max_memory_bytes", BigInteger, nullable=False),
+    Index("ix_gpu_minutes_at", "at"),
+)
+"""What each GPU of a session did in each minute that begins at ``at``; minutes in which nobody looked are absent."""
+
+session_minutes = Table(
+    "session_minutes",
+    metadata,
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("cpu_cores", Float),
+    Column("memory_bytes", BigInteger),
+    Index("ix_session_minutes_at", "at"),
+)
+"""How many cores a session kept busy in a minute, and the memory in use at its end; empty where it was not measured."""
+
 notifications = Table(
     "notifications",
     metadata,
