@@ -31,6 +31,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.home_list import HomeList
 from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
@@ -97,6 +98,11 @@ class Factory(Stores):
     def announcements(self) -> Announcements:
         """What admins tell everybody."""
         return Announcements(database=self.database, announcements=AnnouncementStore(), audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def home_list(self) -> HomeList:
+        """What people take off their own lists."""
+        return HomeList(database=self.database, allocations=self.allocations, hidden=self.hidden, clock=self.clock)
 
     @cached_property
     def decision_reader(self) -> DecisionReader:

@@ -81,6 +81,11 @@ def shown(announcements: Iterable[Announcement], now: datetime) -> tuple[Announc
     return tuple(sorted((one for one in announcements if is_shown(one, now)), key=lambda one: (_URGENCY[one.level], one.starts_at, one.id)))
 
 
+def planned_end(since: datetime | None, max_hours: int | None) -> datetime | None:
+    """Return when a session ends whose owner planned so many hours; None where nothing is planned or it has not begun."""
+    return since + timedelta(hours=max_hours) if since and max_hours else None
+
+
 def in_the_way(announcements: Iterable[Announcement], start: datetime, planned_end: datetime | None) -> tuple[Announcement, ...]:
     """Return the maintenance windows that a session reaches into, the first to begin first.
 

@@ -29,13 +29,14 @@ from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
 from aiplatform_hub.web.view_models import admin, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
+from aiplatform_hub.web.view_models.announcements import maintenance_lines
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
-from tests.web.announcement_samples import admin_announcements
+from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
@@ -84,7 +85,7 @@ def form() -> LaunchForm:
 
 
 def launch() -> str:
-    return render("launch.html", frame("launch"), form=form())
+    return render("launch.html", frame("launch"), form=form(), maintenance=maintenance_lines((WINDOW,)))
 
 
 def queueing_launch() -> str:
@@ -94,7 +95,7 @@ def queueing_launch() -> str:
     decisions = {1: Decision(Outcome.ADMIT), 2: Decision(Outcome.QUEUE, None, (taken,)), 3: Decision(Outcome.DENY, "quota_exceeded", (never,))}
     impossible = replace(decisions[3], impossible_because="No node has 4 GPUs.")
     offer = Offer(CATALOG, (), ("h100",), {})
-    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})))
+    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})), maintenance=())
 
 
 def usage_page() -> str:

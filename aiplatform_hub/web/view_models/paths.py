@@ -51,6 +51,14 @@ class Paths:
         """Return where a running session is kept longer."""
         return f"{self.session(allocation_id)}/extend"
 
+    def hide(self, allocation_id: UUID) -> str:
+        """Return where an ended session is taken off its owner's list."""
+        return f"{self.session(allocation_id)}/hide"
+
+    def unhide(self, allocation_id: str) -> str:
+        """Return where it is brought back."""
+        return f"{self.platform}sessions/{allocation_id}/unhide"
+
     @property
     def home(self) -> str:
         """The reader's environments."""

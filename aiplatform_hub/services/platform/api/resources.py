@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from aiplatform_hub import metrics
-from aiplatform_hub.services.platform.api import allocations, alternatives, announcements, catalog, events, notifications, policy, queue, quota, releases, usage
+from aiplatform_hub.services.platform.api import (
+    allocations,
+    alternatives,
+    announcements,
+    catalog,
+    events,
+    hidden,
+    notifications,
+    policy,
+    queue,
+    quota,
+    releases,
+    usage,
+)
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -57,6 +70,7 @@ RESOURCES: tuple[Resource, ...] = (
     *catalog.RESOURCES,
     *quota.RESOURCES,
     *allocations.RESOURCES,
+    *hidden.RESOURCES,
     *releases.RESOURCES,
     *alternatives.RESOURCES,
     *queue.RESOURCES,

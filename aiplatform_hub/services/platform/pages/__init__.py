@@ -8,6 +8,7 @@ from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.admin import AdminHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
+from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
@@ -42,6 +43,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}usage\\.csv", UsageCsvHandler, {}),
         (f"{prefix}sessions/{_ID}", SessionHandler, {}),
         (f"{prefix}sessions/{_ID}/stop", StopHandler, {}),
+        (f"{prefix}sessions/{_ID}/hide", HideHandler, {}),
+        (f"{prefix}sessions/{_ID}/unhide", UnhideHandler, {}),
         (f"{prefix}sessions/{_ID}/gpus", FewerGpusHandler, {}),
         (f"{prefix}sessions/{_ID}/keep", KeepHandler, {}),
         (f"{prefix}sessions/{_ID}/extend", ExtendHandler, {}),

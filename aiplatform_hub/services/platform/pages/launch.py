@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from aiplatform_hub.domain.announcements import planned_end
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.quota import Decision, Outcome
@@ -19,6 +20,7 @@ from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.services.platform.sessions import Order, check_server_name
 from aiplatform_hub.web.launch_form import Choices, choices_of, options_of_choices, options_of_fields, types_of
+from aiplatform_hub.web.view_models.announcements import MaintenanceLine, maintenance_lines
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, Quote, launch_form, problem_of
 
 
@@ -52,7 +54,14 @@ class LaunchHandler(Page):
 
     async def _show(self, caller: Caller, problem: Problem | None) -> None:
         form = await self.platform.run(form_for, self.factory, caller, self.fields(), problem)
-        self.show("launch.html", form=form)
+        self.show("launch.html", form=form, maintenance=await self.platform.run(maintenance_of, self.factory, form))
+
+
+def maintenance_of(factory: Factory, form: LaunchForm) -> tuple[MaintenanceLine, ...]:
+    """Return the maintenance windows that a start of this choice would reach into."""
+    now, hours = factory.clock(), next((field.value for field in form.numbers if field.name == "max_hours"), "")
+    planned = int(hours) if hours.isascii() and hours.isdigit() and len(hours) < 6 else None  # noqa: PLR2004 - far above what is allowed
+    return maintenance_lines(factory.announcements.in_the_way(now, planned_end(now, planned)))
 
 
 def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], problem: Problem | None = None) -> LaunchForm:
