@@ -98,7 +98,7 @@ def test_ended_card_says_what_again_would_be_and_can_be_hidden_and_brought_back(
     page = visitor.open("student")
     start(page, "tidy", 1)
     expect(page.locator(RUNNING)).to_contain_text("Cost so far")
-    expect(page.locator(f"{RUNNING} .ap-spark")).to_have_attribute("aria-label", re.compile("Use of its GPUs in the last hour"))
+    expect(page.locator(RUNNING)).to_contain_text("Use of its GPUs in the last hour")
     expect(page.locator(".ap-quotas")).to_contain_text("Used by tidy")
     stop_everything(page)
     if not has_scripts:
@@ -127,8 +127,8 @@ def test_every_state_fits_and_is_accessible(visitor: Visitor, told: Page) -> Non
     page.wait_for_url(re.compile("/home#environment-"))
     expect(page.locator("section[aria-labelledby=free]")).to_contain_text("1 request waits")
     faults = {}
-    for who, address in ((page, HOME), (holder, HOME), (page, "/services/platform/launch"), (told, ANNOUNCEMENTS)):
-        for width, theme in ASPECTS:
+    for who, address, aspects in ((page, HOME, ASPECTS), (holder, HOME, ASPECTS[:1]), (told, ANNOUNCEMENTS, ASPECTS[::3])):
+        for width, theme in aspects:
             who.set_viewport_size({"width": width, "height": 800})
             who.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
             who.goto(address)

@@ -129,6 +129,11 @@ class EnvironmentCard:
         return bool(self.again) and (self.again_note is None or self.again_note.can_start)
 
     @property
+    def has_curve(self) -> bool:
+        """Whether anything is known of the last hour."""
+        return any(percent is not None for percent in self.spark)
+
+    @property
     def spark_label(self) -> str:
         """The curve in words."""
         return spark_label(self.spark)
