@@ -140,3 +140,26 @@ def test_commands_add_list_and_remove(quiet, typed):
     assert typed("announcements", "restore", str(number), user=ADMIN).returncode == 0
     assert typed("announcements", "remove", "999999", user=ADMIN).returncode == 1
     assert typed("announcements", "add", " ", user=ADMIN).returncode == 2
+
+
+def test_owner_hides_what_is_over_and_nobody_else(kept):
+    place = kept
+    given = place.launch("user2", "tidy").json()
+    address = f"allocations/{given['id']}/hidden"
+    assert place.call("PUT", address, user="user2").status_code == 409
+    place.call("DELETE", f"allocations/{given['id']}", user="user2")
+    place.wait_state("user2", given["id"], "ended", "withdrawn", "expired")
+    for method in ("PUT", "DELETE"):
+        assert place.call(method, address, user="user1").status_code == 404
+        assert place.call(method, address, user=ADMIN).status_code == 404
+        assert place.call(method, address, user="user2").status_code == 204
+
+
+def test_dry_run_names_the_maintenance_that_it_reaches_into(quiet):
+    told = announce(quiet, starts_at=later(5), ends_at=later(6), is_maintenance=True).json()
+
+    def windows(hours):
+        body = {"environment_template": "trivial", "max_hours": hours}
+        return [one["announcement_id"] for one in quiet.call("POST", "decisions", user="user1", json=body).json()["maintenance"]]
+
+    assert (windows(2), windows(8)) == ([], [told["id"]])

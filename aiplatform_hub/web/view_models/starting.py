@@ -67,7 +67,8 @@ def again_note(gpus: int, prospect: Prospect, per_hour: Decimal | None, currency
     """Return price and prospect of the same choice."""
     note, tone = chip_note(gpus, prospect.decision, node_pools, prospect.before, prospect.wait)
     is_at_once = tone == "good" and prospect.decision.node_pool is None
-    return AgainNote(price(per_hour, currency), "starts at once" if is_at_once else note, tone, can_start=tone != "warn")
+    words = "starts at once" if is_at_once else f"joins the {note}" if tone == "queue" else note
+    return AgainNote(price(per_hour, currency), words, tone, can_start=tone != "warn")
 
 
 def cannot_again(message: str) -> AgainNote:
