@@ -22,6 +22,7 @@ from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
+from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
@@ -31,6 +32,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.home_list import HomeList
 from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
@@ -58,6 +60,7 @@ from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
@@ -95,6 +98,16 @@ class Factory(Stores):
     def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
         return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def announcements(self) -> Announcements:
+        """What admins tell everybody."""
+        return Announcements(database=self.database, announcements=AnnouncementStore(), audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def home_list(self) -> HomeList:
+        """What people take off their own lists."""
+        return HomeList(database=self.database, allocations=self.allocations, hidden=self.hidden, clock=self.clock)
 
     @cached_property
     def decision_reader(self) -> DecisionReader:

@@ -25,6 +25,7 @@ from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
+from aiplatform_hub.storage.hidden import HiddenStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
@@ -152,6 +153,11 @@ class Stores:
     def queue_outlooks(self) -> QueueOutlookStore:
         """What the dispatcher knew and found in its last pass."""
         return QueueOutlookStore()
+
+    @cached_property
+    def hidden(self) -> HiddenStore:
+        """What people took off their own lists."""
+        return HiddenStore()
 
     @cached_property
     def notifications(self) -> NotificationStore:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "change": "aiplatform_hub.cli.queue:change",
     "confirm": "aiplatform_hub.cli.queue:confirm",
     "notifications": "aiplatform_hub.cli.notifications:notifications",
+    "announcements": "aiplatform_hub.cli.announcements:announcements",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
@@ -66,8 +66,8 @@ class _Look:
     """Everything that was read."""
 
     scene: Scene
-    facts: Mapping[int, Facts]
-    """By GPU count."""
+    facts: Mapping[Any, Facts]
+    """By what names each request."""
 
 
 class Prospects:
@@ -102,6 +102,16 @@ class Prospects:
         found = self._prospect(inputs, draft, look.scene, look.facts[request.gpus])
         position = self._position(inputs, draft, look.scene, look.facts[request.gpus]) if found.decision.outcome is Outcome.QUEUE else None
         return replace(found, position=position)
+
+    def of_each(self, caller: Caller, requests: Collection[LaunchRequest]) -> dict[LaunchRequest, Prospect]:
+        """Return what each of several launches would be answered if it may wait; not how long it would."""
+        look = self._look(caller, {request: request for request in requests})
+        found = {}
+        for request in look.facts:
+            draft = _draft(caller, request, look.scene)
+            inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[request], may_wait=True))
+            found[request] = self._prospect(inputs, draft, look.scene, look.facts[request], has_wait=False)
+        return found
 
     def of_launch(self, caller: Caller, requests: Mapping[int, LaunchRequest]) -> dict[int, Prospect]:
         """Return what each of several launches, by GPU count, would be answered if it may wait."""
@@ -169,7 +179,7 @@ class Prospects:
         delay = (asked_at - look.scene.now).total_seconds()
         return Alternative(kind, request, Prospect(decision, wait=None if wait is None else wait.after(delay)), asked_at)
 
-    def _look(self, caller: Caller, requests: Mapping[int, LaunchRequest]) -> _Look:
+    def _look(self, caller: Caller, requests: Mapping[Any, LaunchRequest]) -> _Look:
         """Read what the answers depend on, in one look."""
         with self._database.read() as connection:
             now = self._clock()
@@ -179,7 +189,7 @@ class Prospects:
                 if request.project not in by_project:
                     by_project[request.project] = self._reader.facts(connection, caller, request.project, now, has_queue=True)
             self._forecaster.learn(connection)
-        return _Look(scene, {gpus: by_project[request.project] for gpus, request in requests.items()})
+        return _Look(scene, {name: by_project[request.project] for name, request in requests.items()})
 
     def _prospect(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts, *, has_wait: bool = True) -> Prospect:
         decision = inputs.decide()

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, insert, literal_column, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, func, insert, literal_column, or_, select, text, tuple_, update
 
 from aiplatform_hub.domain.allocations import OPEN_STATES, TRANSITIONS, Allocation, AllocationEvent, AllocationState, EndCause, ServerKey
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.storage.decisions import FIND_DECISION
 from aiplatform_hub.storage.events import event_of
+from aiplatform_hub.storage.hidden import IS_LISTED
 from aiplatform_hub.storage.live_allocations import IS_LIVE, IS_QUEUED, Live, LiveAllocations
 from aiplatform_hub.storage.schema import allocation_events, allocations, gpu_leases
 
@@ -46,6 +47,8 @@ class AllocationFilter:
     project: str | None = None
     since: datetime | None = None
     """Requested at or after this instant."""
+    is_listed: bool = False
+    """True leaves out what its owner has hidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,8 @@ class AllocationStore:
             conditions.append(columns.state.in_(sorted(state.value for state in narrow.states)))
         if narrow.project is not None:
             conditions.append(columns.project == narrow.project)
+        if narrow.is_listed:
+            conditions.append(IS_LISTED)
         if narrow.since is not None:
             conditions.append(columns.requested_at >= narrow.since)
         if after is not None:
@@ -252,6 +257,12 @@ class AllocationStore:
             conditions.append(tuple_(columns.requested_at, columns.id) < position)
         statement = select(allocations).where(*conditions).order_by(columns.requested_at.desc(), columns.id.desc()).limit(limit)
         return self._all(connection, statement)
+
+    def waiting_by_gpu_type(self, connection: Connection) -> dict[str, int]:
+        """Return how many requests wait for GPUs of each type."""
+        columns = allocations.c
+        statement = select(columns.gpu_type, func.count()).where(IS_QUEUED, columns.gpu_type.is_not(None)).group_by(columns.gpu_type)
+        return {str(gpu_type): int(number) for gpu_type, number in connection.execute(statement)}
 
     def expired_holds(self, connection: Connection, before: datetime) -> tuple[Allocation, ...]:
         """Return holds that no start has taken up and that began before an instant."""

@@ -390,6 +390,33 @@ grants = Table(
 )
 """A tier given to one person until an instant (exclusive)."""
 
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("text", Text, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    Column("is_maintenance", Boolean, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("withdrawn_at", Instant),
+    CheckConstraint("ends_at > starts_at", name="not_empty"),
+    CheckConstraint("level IN ('info', 'warning', 'critical')", name="known_level"),
+    Index("ix_announcements_ends_at", "ends_at"),
+    sqlite_autoincrement=True,
+)
+"""What admins tell everybody, from one instant until another (exclusive); none is ever deleted."""
+
+hidden_allocations = Table(
+    "hidden_allocations",
+    metadata,
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), primary_key=True),
+    Column("hidden_at", Instant, nullable=False),
+)
+"""Ended sessions that their owners took off their own list; the ledger and every report keep them."""
+
 storage_usage = Table(
     "storage_usage",
     metadata,

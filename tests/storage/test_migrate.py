@@ -93,6 +93,14 @@ def test_rows_of_the_first_version_survive_the_second_both_ways(database: Databa
     check_current(database)
 
 
+def test_announcements_come_and_go_with_their_version(database: Database) -> None:
+    downgrade(database.url, "0007")
+    assert not {"announcements", "hidden_allocations"} & tables(database)
+    upgrade(database.url)
+    check_current(database)
+    assert {"announcements", "hidden_allocations"} <= tables(database)
+
+
 LIVE = (
     "INSERT INTO allocations (id, user_id, user_name, server_name, environment_template, gpus, memory_bytes, cpu_cores, project, cost_centre, state, devices, "
     "door, actor, requested_at, queued_at, confirmed_at, end_cause) VALUES (:id, 1, 'a', :name, 'jupyterlab', 1, 1, 1, 'p', 'c', :state, '[]', 'rest', 'a', 5, :at, :at, :cause)"

@@ -78,7 +78,7 @@ def test_quota_bar_has_numbers_and_holders(used: Decimal | None, text: str, shar
     limit = Limit("user", "ada", "gpus", Decimal(2), gpu_type="h100")
     bar = quota_bar(LimitUsage(limit, used, held_by=("train-1",)), CATALOG)
     assert (bar.label, bar.text, bar.percent, bar.is_full) == ("NVIDIA H100 GPUs", text, share, is_full)
-    assert bar.note == ("train-1" if used is not None else "What is used is not measured yet")
+    assert bar.note == ("Used by train-1" if used is not None else "What is used is not measured yet")
 
 
 def test_windowed_quota_names_its_window() -> None:

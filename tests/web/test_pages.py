@@ -31,6 +31,7 @@ from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
 from aiplatform_hub.web.view_models import admin, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
+from aiplatform_hub.web.view_models.announcements import maintenance_lines
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
@@ -43,6 +44,7 @@ from aiplatform_hub.web.view_models.session_series import efficiency_card, serie
 from aiplatform_hub.web.view_models.timeline import timeline
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison
+from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.series_samples import SERIES, SPANS, WARNING, WASTEFUL
@@ -103,7 +105,7 @@ def launch() -> str:
         UUID(int=21), 7, HOSTILE, {"environment_template": "pytorch", "gpus": 2, "gpu_type": "h100", "memory_gib": 16}, may_wait=False, created_at=NOW
     )
     gone = replace(saved, id=UUID(int=22), name=f"gone {HOSTILE}", deleted_at=NOW)
-    return render("launch.html", frame("launch"), form=form(), keep=kept(Act(saved=saved, deleted=gone), saved))
+    return render("launch.html", frame("launch"), form=form(), keep=kept(Act(saved=saved, deleted=gone), saved), maintenance=maintenance_lines((WINDOW,)))
 
 
 def queueing_launch() -> str:
@@ -113,7 +115,9 @@ def queueing_launch() -> str:
     decisions = {1: Decision(Outcome.ADMIT), 2: Decision(Outcome.QUEUE, None, (taken,)), 3: Decision(Outcome.DENY, "quota_exceeded", (never,))}
     impossible = replace(decisions[3], impossible_because="No node has 4 GPUs.")
     offer = Offer(CATALOG, (), ("h100",), {})
-    return render("launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})), keep=kept())
+    return render(
+        "launch.html", frame("launch"), form=launch_form(one, offer, Quote(decisions | {4: impossible}, Decimal(3), "EUR", {2: 3})), keep=kept(), maintenance=()
+    )
 
 
 def usage_page() -> str:
@@ -257,6 +261,7 @@ PAGES = {
     "warned-session": warned_session,
     "policy": policy,
     "admin": admin_page,
+    "admin_announcements": admin_announcements,
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,

@@ -84,6 +84,10 @@ class EventSource:
         with self._factory.database.read() as connection:
             return self._factory.notifications.latest_ids(connection, people)
 
+    async def announcements(self) -> tuple[int, ...]:
+        """Return the ids of what everybody is told now."""
+        return tuple(one.id for one in await self._threads.run(self._factory.announcements.shown))
+
     async def capacity(self) -> Any:
         """Return the data of a ``capacity`` event."""
         return await self._threads.run(capacity_out, self._factory)
@@ -136,6 +140,7 @@ def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: 
             places=source.places,
             releases=source.releases,
             notices=source.notices,
+            announcements=source.announcements,
         ),
     )
 

@@ -34,7 +34,7 @@ class Message:
     """One event of a stream."""
 
     kind: str
-    """``allocation``, ``capacity``, ``quota``, ``queue``, ``release``, ``cost``, ``notification`` or ``reset``."""
+    """``allocation``, ``capacity``, ``quota``, ``queue``, ``release``, ``cost``, ``notification``, ``announcement`` or ``reset``."""
     data: Any
     id: int
     _texts: list[str] = field(default_factory=list, compare=False, repr=False)
@@ -111,6 +111,11 @@ async def no_notices(_people: frozenset[str]) -> Mapping[str, int]:
     return {}
 
 
+async def no_announcements() -> tuple[int, ...]:
+    """Return that nothing is announced."""
+    return ()
+
+
 @dataclass(kw_only=True)
 class EventStream:
     """Looks for new transitions while somebody listens, and passes each on to those who may know.
@@ -127,6 +132,8 @@ class EventStream:
         Returns what is said of the release of these people's sessions.
     notices
         Returns the id of the newest notice of each of these people who has one.
+    announcements
+        Returns the ids of what everybody is told now.
     """
 
     look: Callable[[int | None], Awaitable[Look]]
@@ -136,6 +143,7 @@ class EventStream:
     places: Callable[[frozenset[str]], Awaitable[QueueNews]]
     releases: Callable[[frozenset[str]], Awaitable[Mapping[str, tuple[OwnPlace, ...]]]]
     notices: Callable[[frozenset[str]], Awaitable[Mapping[str, int]]] = no_notices
+    announcements: Callable[[], Awaitable[tuple[int, ...]]] = no_announcements
     poll_seconds: float = POLL_SECONDS
     release_seconds: float = RELEASE_EVERY_SECONDS
     _subscribers: set[Subscriber] = field(default_factory=set)
@@ -143,6 +151,8 @@ class EventStream:
     _latest_id: int = 0
     _queue_mark: Any = _UNKNOWN
     _latest_notice: int = 0
+    _announced: tuple[int, ...] = ()
+    """What everybody was told last."""
     _made: tuple[Look | None, tuple[tuple[Message, Allocation], ...]] = (None, ())
     """The look whose events were passed on last, and those."""
 
@@ -162,6 +172,7 @@ class EventStream:
             messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
         people = _people((principal,))
         news, releases, notices = await self.places(people), await self.releases(people), await self.notices(people)
+        announced = await self.announcements()
         while self._is_looking and look.latest_id < self._latest_id:
             look = await self.look(look.latest_id)
             messages.extend(self._messages(look, principal))
@@ -174,6 +185,7 @@ class EventStream:
         self._tell_notice(subscriber, notices, look.latest_id)
         if not self._is_looking:
             self._latest_id = look.latest_id
+            self._announced = announced
             self._task = asyncio.create_task(self._run())
         self._subscribers.add(subscriber)
         return subscriber
@@ -203,6 +215,7 @@ class EventStream:
                 if time.monotonic() >= releases_at:
                     releases_at = time.monotonic() + self.release_seconds
                     await self._pass_releases_on()
+                    await self._pass_announcements_on()
                 if time.monotonic() >= costs_at:
                     costs_at = time.monotonic() + COST_EVERY_SECONDS
                     await self._pass_costs_on()
@@ -281,6 +294,15 @@ class EventStream:
         if items != (subscriber.told_release or []):
             subscriber.told_release = items
             subscriber.put(Message("release", {"items": items}, latest_id))
+
+    async def _pass_announcements_on(self) -> None:
+        """Tell every stream what is announced, whenever that changes: whoever shows announcements reads them then."""
+        announced = await self.announcements()
+        before, self._announced = self._announced, announced
+        if before == announced:
+            return
+        for subscriber in tuple(self._subscribers):
+            subscriber.put(Message("announcement", {"ids": list(announced)}, self._latest_id))
 
     async def _pass_costs_on(self) -> None:
         for name in {s.principal.name for s in self._subscribers if s.principal.is_user}:

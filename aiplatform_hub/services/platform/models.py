@@ -222,6 +222,15 @@ class PriceOut(Output):
     rate_card: str
 
 
+class MaintenanceOut(Output):
+    """A maintenance window that a session reaches into."""
+
+    announcement_id: int
+    starts_at: Instant
+    ends_at: Instant
+    text: str
+
+
 class DecisionOut(Output):
     """What a launch would get now; nothing is held."""
 
@@ -233,6 +242,7 @@ class DecisionOut(Output):
     position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
     must_end_at: Instant | None = Field(None, description="When a class begins for which it would have to make room. Null unless it would start")
     terms: TermsOut
+    maintenance: tuple[MaintenanceOut, ...] = Field((), description="Maintenance windows that it would reach into if it started now")
     wait: WaitOut | None = Field(None, description="How long it would wait in the queue; null unless it would, and where nobody can tell")
     alternatives: tuple[AlternativeOut, ...] = Field((), description="What else could be asked for, if the request asked to be told")
 

@@ -322,9 +322,13 @@
       document.body.dispatchEvent(new CustomEvent("notification", { detail: JSON.parse(event.data) }));
       refresh(); // a card says until when to open it, as the notice does
     });
+    stream.addEventListener("announcement", () => document.body.dispatchEvent(new Event("announcement")));
     stream.onopen = () => {
       offline.hidden = true;
-      if (wasLost) refresh();
+      if (wasLost) {
+        refresh();
+        document.body.dispatchEvent(new Event("announcement"));
+      }
       wasLost = false;
     };
     stream.onerror = () => {

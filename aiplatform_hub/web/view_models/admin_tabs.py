@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from aiplatform_hub.web.view_models.paths import Paths
 
-TABS = (("now", "Now", "admin"),)
+TABS = (
+    ("now", "Now", "admin"),
+    ("announcements", "Announcements", "admin/announcements"),
+)
 """Name, label and address below the platform's of each page."""
 
 

@@ -18,6 +18,8 @@ from aiplatform_hub.domain.policy import ClassReservation
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB, format_bytes
 from aiplatform_hub.domain.wait_words import UNKNOWN
+from aiplatform_hub.web.view_models.announcements import MaintenanceLine
+from aiplatform_hub.web.view_models.charts import spark_label
 from aiplatform_hub.web.view_models.formats import (
     END_CAUSES,
     WITHDRAWALS,
@@ -37,6 +39,7 @@ from aiplatform_hub.web.view_models.labels import class_words, gpu_label, projec
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.queue import Line, Wait, since_when, wait
 from aiplatform_hub.web.view_models.release import Notice
+from aiplatform_hub.web.view_models.starting import AgainNote, StartStep, start_steps
 
 SLOW_START = timedelta(seconds=60)
 """After this a start is called slow."""
@@ -109,6 +112,31 @@ class EnvironmentCard:
     again: Mapping[str, object] = field(default_factory=dict)
     """The fields that launch the same choice again."""
     again_url: str = ""
+    again_note: AgainNote | None = None
+    """What starting the same again would be now; None where nobody asked."""
+    hide_url: str = ""
+    """Where its owner takes it off their list; empty while it is not over."""
+    steps: tuple[StartStep, ...] = ()
+    """How far its start has come."""
+    spark: tuple[int | None, ...] = ()
+    """Use of its GPUs in the last hour, in percent; empty where there is no curve."""
+    maintenance: tuple[MaintenanceLine, ...] = ()
+    """Maintenance windows that it reaches into."""
+
+    @property
+    def can_start_again(self) -> bool:
+        """Whether the same choice can be made again with one click."""
+        return bool(self.again) and (self.again_note is None or self.again_note.can_start)
+
+    @property
+    def has_curve(self) -> bool:
+        """Whether anything is known of the last hour."""
+        return any(percent is not None for percent in self.spark)
+
+    @property
+    def spark_label(self) -> str:
+        """The curve in words."""
+        return spark_label(self.spark)
 
     @property
     def own_name(self) -> str:
@@ -196,6 +224,8 @@ def environment_card(  # noqa: PLR0913  keyword-only
         was_released=allocation.end_cause in _RELEASES,
         again=again,
         again_url=paths.launch(**again) if again else "",
+        hide_url=paths.hide(allocation.id) if allocation.ended_at is not None else "",
+        steps=start_steps(allocation, now, has_node_to_start=_pool_to_start(allocation, catalog) is not None),
     )
 
 
@@ -297,12 +327,14 @@ class GpuRow:
 
 
 def gpu_row(  # noqa: PLR0913  keyword-only
-    label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool, startable: int = 0, minutes_to_start: int | None = None
+    label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool, startable: int = 0, minutes_to_start: int | None = None, waiting: int = 0
 ) -> GpuRow:
-    """Return how many GPUs of one type are free now, and how many more an autoscaler may bring."""
+    """Return how many GPUs of one type are free now, how many more an autoscaler may bring, and how many requests wait for them."""
     text = f"{free} of {free + held + unhealthy} free" + (f", {unhealthy} out of order" if unhealthy else "")
     if startable:
         text += f", {startable} more" + ("" if minutes_to_start is None else f" {in_minutes(minutes_to_start)}")
+    if waiting:
+        text += f", {count(waiting, 'request waits', 'requests wait')}"
     return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy)
 
 
@@ -315,7 +347,13 @@ def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:
     whole = amount(limit.dimension, limit.amount)
     if used is None:
         return Bar(label, f"limit {whole}", 0, note="What is used is not measured yet")
-    return Bar(label, f"{amount(limit.dimension, used)} of {whole}", percent(used, limit.amount), is_full=used >= limit.amount, note=", ".join(usage.held_by))
+    return Bar(
+        label,
+        f"{amount(limit.dimension, used)} of {whole}",
+        percent(used, limit.amount),
+        is_full=used >= limit.amount,
+        note=f"Used by {', '.join(usage.held_by)}" if usage.held_by else "",
+    )
 
 
 def warned_first(cards: Iterable[EnvironmentCard]) -> tuple[EnvironmentCard, ...]:
@@ -337,6 +375,10 @@ class HomePage:
     gpu_rows: tuple[GpuRow, ...]
     place: str = "machine"
     """What a sentence calls where servers run: ``machine`` or ``cluster``."""
+    home_folder: str = ""
+    """Size of the person's files; empty where it was not measured or a bar says it."""
+    hidden: EnvironmentCard | None = None
+    """What has just been taken off the list, to offer it back."""
 
     @property
     def is_warned(self) -> bool:

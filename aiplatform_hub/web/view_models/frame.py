@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aiplatform_hub.web.view_models.announcements import Banner
 from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox
 from aiplatform_hub.web.view_models.paths import Paths
 
@@ -26,3 +27,5 @@ class Frame:
     """Changes with each release, so that browsers fetch new assets."""
     inbox: Inbox = EMPTY
     """What the reader is told."""
+    announcements: tuple[Banner, ...] = ()
+    """What admins tell everybody."""

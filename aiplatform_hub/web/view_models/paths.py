@@ -51,6 +51,14 @@ class Paths:
         """Return where a running session is kept longer."""
         return f"{self.session(allocation_id)}/extend"
 
+    def hide(self, allocation_id: UUID) -> str:
+        """Return where an ended session is taken off its owner's list."""
+        return f"{self.session(allocation_id)}/hide"
+
+    def unhide(self, allocation_id: str) -> str:
+        """Return where it is brought back."""
+        return f"{self.platform}sessions/{allocation_id}/unhide"
+
     @property
     def home(self) -> str:
         """The reader's environments."""
@@ -64,6 +72,20 @@ class Paths:
     def dismiss(self, notice_id: int) -> str:
         """Return where somebody says that they have seen a notice."""
         return f"{self.inbox}/{notice_id}/dismiss"
+
+    @property
+    def announcements(self) -> str:
+        """Where what everybody is told is read again."""
+        return f"{self.platform}announcements"
+
+    def dismiss_announcement(self, announcement_id: int) -> str:
+        """Return where a browser says that it has seen an announcement."""
+        return f"{self.announcements}/{announcement_id}/dismiss"
+
+    @property
+    def admin_announcements(self) -> str:
+        """Admin's page of announcements."""
+        return f"{self.platform}admin/announcements"
 
     def home_card(self, allocation_id: UUID) -> str:
         """Return Home, at the card of one allocation."""

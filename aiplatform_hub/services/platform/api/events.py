@@ -78,7 +78,7 @@ RESOURCES = (
                 description=(
                     "Kinds: `allocation` (a transition), `capacity`, `quota`, `queue` (how many wait, and the places of the caller's own requests, whenever that changes), "
                     "`release` (what becomes of the caller's own running sessions, whenever that changes), "
-                    "`cost`, `notification` (the id of the caller's newest one, whenever that changes), and `reset` when too much was missed to be sent again. "
+                    "`cost`, `notification` (the id of the caller's newest one, whenever that changes), `announcement` (the ids of what admins tell everybody, whenever that changes), and `reset` when too much was missed to be sent again. "
                     "Ends after five minutes; come back with `Last-Event-ID`."
                 ),
                 scope=READ,

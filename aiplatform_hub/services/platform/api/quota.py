@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from aiplatform_hub.domain.announcements import planned_end
 from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.options import options_of
@@ -17,7 +18,7 @@ from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
 from aiplatform_hub.services.platform.launch_models import terms_out
-from aiplatform_hub.services.platform.models import DecisionOut, LimitOut, PriceLine, PriceOut, QuotaOut, WhatIfBody, reasons_of
+from aiplatform_hub.services.platform.models import DecisionOut, LimitOut, MaintenanceOut, PriceLine, PriceOut, QuotaOut, WhatIfBody, reasons_of
 from aiplatform_hub.services.platform.queue_views import wait_out
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
 from aiplatform_hub.services.platform.terms import terms_of_launch
@@ -80,10 +81,18 @@ class DecisionsHandler(ApiHandler):
                 options=options_of(request),
                 position=preview.position,
                 must_end_at=must_end_of(decision),
+                maintenance=await self.platform.run(maintenance_of, factory, request),
                 wait=wait_out(preview.wait, factory.clock()),
                 alternatives=tuple(alternative_out(other, factory) for other in others),
             )
         )
+
+
+def maintenance_of(factory: Factory, request: LaunchRequest) -> tuple[MaintenanceOut, ...]:
+    """Return the maintenance windows that a start now would reach into."""
+    now = factory.clock()
+    windows = factory.announcements.in_the_way(now, planned_end(now, request.max_hours))
+    return tuple(MaintenanceOut(announcement_id=one.id, starts_at=one.starts_at, ends_at=one.ends_at, text=one.text) for one in windows)
 
 
 def price_out(request: LaunchRequest, card: RateCard) -> PriceOut:

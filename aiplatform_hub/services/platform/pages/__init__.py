@@ -7,6 +7,8 @@ from typing import Any
 from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.admin import AdminHandler
+from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
+from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
@@ -20,6 +22,8 @@ from aiplatform_hub.web.rendering import STATIC_DIR
 __all__ = ["page_handlers"]
 
 _ID = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+
+_NUMBER = "([0-9]{1,18})"
 
 
 def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
@@ -43,11 +47,18 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}usage\\.csv", UsageCsvHandler, {}),
         (f"{prefix}sessions/{_ID}", SessionHandler, {}),
         (f"{prefix}sessions/{_ID}/stop", StopHandler, {}),
+        (f"{prefix}sessions/{_ID}/hide", HideHandler, {}),
+        (f"{prefix}sessions/{_ID}/unhide", UnhideHandler, {}),
         (f"{prefix}sessions/{_ID}/gpus", FewerGpusHandler, {}),
         (f"{prefix}sessions/{_ID}/keep", KeepHandler, {}),
         (f"{prefix}sessions/{_ID}/extend", ExtendHandler, {}),
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
+        (f"{prefix}announcements", BannersHandler, {}),
+        (f"{prefix}announcements/{_NUMBER}/dismiss", HideBannerHandler, {}),
+        (f"{prefix}admin/announcements", AdminAnnouncementsHandler, {}),
+        (f"{prefix}admin/announcements/{_NUMBER}/withdraw", WithdrawHandler, {}),
+        (f"{prefix}admin/announcements/{_NUMBER}/restore", RestoreHandler, {}),
         (f"{prefix}admin", AdminHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]

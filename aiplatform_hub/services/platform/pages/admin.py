@@ -12,6 +12,8 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import CatalogError, NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.services.platform.auth import STOP
+from aiplatform_hub.services.platform.base import insufficient_scope
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.queue import every_line
 from aiplatform_hub.storage.heartbeats import Heartbeat
@@ -44,6 +46,22 @@ class AdminPage(Page):
         if not (self.principal.is_admin and self.principal.sees_everybody):
             raise NotFoundError("There is nothing here.")
         return caller
+
+    async def acting_admin(self) -> Caller:
+        """Return the admin who changes something; who is none is refused, and the audit trail says so.
+
+        Raises
+        ------
+        NotFoundError
+            If it is somebody else.
+        InsufficientScopeError
+            If their token may not act on everybody.
+        """
+        self.is_foreign = not (self.principal.is_admin and self.principal.sees_everybody)
+        admin = await self.admin()
+        if not self.principal.holds(STOP):
+            raise insufficient_scope(STOP)
+        return admin
 
     def show_tab(self, page_template: str, **values: object) -> None:
         """Print one of Admin's pages."""

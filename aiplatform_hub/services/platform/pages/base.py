@@ -16,6 +16,7 @@ from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import PageHandler
 from aiplatform_hub.storage.allocations import AllocationFilter
 from aiplatform_hub.web.rendering import render
+from aiplatform_hub.web.view_models.announcements import Banner, banners, dismissed_ids
 from aiplatform_hub.web.view_models.environments import Money
 from aiplatform_hub.web.view_models.formats import notices
 from aiplatform_hub.web.view_models.frame import Frame
@@ -30,6 +31,8 @@ CONTENT_SECURITY_POLICY = (
 """Only files of this origin; no inline script or style runs, whatever a name contains."""
 
 
+DISMISSED_COOKIE = "aiplatform-dismissed"
+"""Ids of announcements that this browser has hidden; it is gone when the browser ends."""
 _WAITING = frozenset({AllocationState.QUEUED, AllocationState.HELD})
 
 
@@ -41,6 +44,8 @@ class Page(PageHandler):
     title = ""
     inbox: Inbox = EMPTY
     """What the reader is told; set by ``prepare``."""
+    announcements: tuple[Banner, ...] = ()
+    """What everybody is told and this browser has not hidden; set by ``prepare``."""
     here = ""
     """Path and query that what moves on the page is refreshed from; empty means the request's own."""
 
@@ -54,6 +59,16 @@ class Page(PageHandler):
         await super().prepare()
         if not self._finished:
             self.inbox = await self.read_inbox()
+            self.announcements = await self.read_announcements()
+
+    async def read_announcements(self) -> tuple[Banner, ...]:
+        """Return what everybody is told, without what this browser has hidden."""
+        shown = await self.platform.run(self.factory.announcements.shown)
+        return banners(shown, self.dismissed(), self.factory.clock())
+
+    def dismissed(self) -> frozenset[int]:
+        """Return which announcements this browser has hidden."""
+        return dismissed_ids(self.get_cookie(DISMISSED_COOKIE, "") or "")
 
     async def read_inbox(self) -> Inbox:
         """Return what the person is told; nothing while the database is away, which the page itself explains."""
@@ -113,6 +128,7 @@ class Page(PageHandler):
             here=here,
             version=__version__,
             inbox=beside(self.inbox, here.partition("?")[0], self.paths),
+            announcements=self.announcements,
         )
 
     def show(self, page_template: str, **values: Any) -> None:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
+from aiplatform_hub.domain.announcements import planned_end
 from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.units import format_bytes
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.services.platform.pages.again import again_notes
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.queue import own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.storage.allocations import AllocationFilter
-from aiplatform_hub.web.view_models.environments import GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources, warned_first
+from aiplatform_hub.storage.database import Connection
+from aiplatform_hub.web.view_models.announcements import maintenance_lines
+from aiplatform_hub.web.view_models.environments import EnvironmentCard, GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources, warned_first
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.release import Notice
 
 RECENT = 6
 """So many ended environments are shown."""
@@ -29,39 +40,95 @@ class HomeHandler(Page):
 
     async def get(self) -> None:
         caller = await self.caller()
-        self.show("home.html", page=await self.platform.run(home_page, self.factory, caller, self.paths), problem=None)
+        hidden = self.get_query_argument("hidden", "")
+        self.show("home.html", page=await self.platform.run(home_page, self.factory, caller, self.paths, hidden), problem=None)
 
 
-def home_page(factory: Factory, caller: Caller, paths: Paths) -> HomePage:
-    """Read and word everything on Home."""
-    with factory.database.read() as connection:
-        opened = factory.allocations.open_of(connection, caller.user_id)
-        queued = factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_QUEUED), limit=MOST_QUEUED)
-        ended = factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_OVER), limit=RECENT)
-        now = factory.clock()
-        releases = notices_of(factory, connection, opened, now)
-    catalog = factory.catalog
-    costs, lines = costs_of(factory, [*opened, *ended]), own_lines(factory, caller, queued, opened)
-    every = (*opened, *queued, *ended)
-    windows = factory.policies.current().reservations
-    cards = {
-        a.id: environment_card(
-            a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths, line=lines.get(a.id), release=releases.get(a.id), windows=windows
-        )
-        for a in every
-    }
-    last = next((a for a in ended if a.server_name not in {o.server_name for o in (*opened, *queued)}), None)
-    tier = factory.enforcer.tier_name(caller)
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What is read of a person's own, in one look."""
+
+    now: datetime
+    opened: tuple[Allocation, ...]
+    queued: tuple[Allocation, ...]
+    ended: tuple[Allocation, ...]
+    hidden: Allocation | None
+    releases: Mapping[UUID, Notice]
+    sparks: Mapping[UUID, tuple[int | None, ...]]
+    home_bytes: int | None
+
+
+def home_page(factory: Factory, caller: Caller, paths: Paths, hidden_id: str = "") -> HomePage:
+    """Read and word everything on Home.
+
+    Parameters
+    ----------
+    hidden_id
+        Of what has just been taken off the list; anything else is ignored.
+    """
+    own = _read(factory, caller, hidden_id)
+    cards = _cards(factory, caller, own, paths)
+    last = next((a for a in own.ended if a.server_name not in {o.server_name for o in (*own.opened, *own.queued)}), None)
+    tier, limits = factory.enforcer.tier_name(caller), factory.enforcer.quota_of(caller)
+    has_storage_bar = any(usage.limit.dimension == "storage_bytes" for usage in limits)
     return HomePage(
-        open_cards=warned_first(cards[a.id] for a in (*reversed(opened), *reversed(queued))),
-        ended_cards=tuple(cards[a.id] for a in ended),
+        open_cards=warned_first(cards[a.id] for a in (*reversed(own.opened), *reversed(own.queued))),
+        ended_cards=tuple(cards[a.id] for a in own.ended),
         last=cards[last.id] if last else None,
         last_summary=_summary(factory, last) if last else "",
-        tier=catalog.tiers[tier].display_name,
-        bars=tuple(quota_bar(usage, catalog) for usage in factory.enforcer.quota_of(caller)),
+        tier=factory.catalog.tiers[tier].display_name,
+        bars=tuple(quota_bar(usage, factory.catalog) for usage in limits),
         gpu_rows=gpu_rows(factory),
         place=factory.settings.place.value,
+        home_folder=format_bytes(own.home_bytes) if own.home_bytes is not None and not has_storage_bar else "",
+        hidden=environment_card(own.hidden, cost=None, catalog=factory.catalog, now=own.now, paths=paths) if own.hidden else None,
     )
+
+
+def _read(factory: Factory, caller: Caller, hidden_id: str) -> _Own:
+    with factory.database.read() as connection:
+        now, opened = factory.clock(), factory.allocations.open_of(connection, caller.user_id)
+        return _Own(
+            now=now,
+            opened=opened,
+            queued=factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_QUEUED), limit=MOST_QUEUED),
+            ended=factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_OVER, is_listed=True), limit=RECENT),
+            hidden=_hidden(factory, connection, caller, hidden_id),
+            releases=notices_of(factory, connection, opened, now),
+            sparks=factory.series.sparklines(connection, [a.id for a in opened if a.request.gpus and a.ready_at], now),
+            home_bytes=factory.storage_usage.find(connection, caller.user_name),
+        )
+
+
+def _cards(factory: Factory, caller: Caller, own: _Own, paths: Paths) -> dict[UUID, EnvironmentCard]:
+    """Word each of a person's own, with what only Home shows of it."""
+    costs, lines = costs_of(factory, [*own.opened, *own.ended]), own_lines(factory, caller, own.queued, own.opened)
+    windows, notes = factory.policies.current().reservations, again_notes(factory, caller, own.ended)
+    cards = {}
+    for a in (*own.opened, *own.queued, *own.ended):
+        card = environment_card(
+            a,
+            cost=costs.get(a.id),
+            catalog=factory.catalog,
+            now=own.now,
+            paths=paths,
+            line=lines.get(a.id),
+            release=own.releases.get(a.id),
+            windows=windows,
+        )
+        ahead = factory.announcements.in_the_way(own.now, planned_end(a.started_at or a.held_at, a.request.max_hours)) if a.is_open else ()
+        cards[a.id] = replace(card, spark=own.sparks.get(a.id, ()), again_note=notes.get(a.id), maintenance=maintenance_lines(ahead))
+    return cards
+
+
+def _hidden(factory: Factory, connection: Connection, caller: Caller, text: str) -> Allocation | None:
+    """Return what a person has hidden, if that is what the text names."""
+    try:
+        found = factory.allocations.find(connection, UUID(text))
+    except ValueError:
+        return None
+    is_theirs = found is not None and found.user_name == caller.user_name and factory.hidden.is_hidden(connection, found.id)
+    return found if is_theirs else None
 
 
 def _summary(factory: Factory, last: Allocation) -> str:
@@ -70,7 +137,9 @@ def _summary(factory: Factory, last: Allocation) -> str:
 
 
 def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:
-    """Return what is free now, by GPU type."""
+    """Return what is free now and how many wait, by GPU type."""
+    with factory.database.read() as connection:
+        waiting = factory.allocations.waiting_by_gpu_type(connection)
     return tuple(
         gpu_row(
             gpu_label(factory.catalog, c.name) or c.name,
@@ -80,6 +149,7 @@ def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:
             is_simulated=c.simulated,
             startable=c.startable,
             minutes_to_start=c.minutes_to_start,
+            waiting=waiting.get(c.name, 0),
         )
         for c in factory.enforcer.capacity()
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from aiplatform_hub.domain.announcements import planned_end
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.presets import Preset
@@ -24,6 +25,7 @@ from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.services.platform.sessions import Order, check_server_name
 from aiplatform_hub.services.platform.terms import launch_terms
 from aiplatform_hub.web.launch_form import FAIL, IF_FULL, QUEUE, Choices, choices_of, options_of_choices, options_of_fields, types_of
+from aiplatform_hub.web.view_models.announcements import MaintenanceLine, maintenance_lines
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, launch_form, problem_of
 from aiplatform_hub.web.view_models.launch_chips import Quote
 from aiplatform_hub.web.view_models.presets import Act, keep
@@ -42,7 +44,8 @@ class LaunchPage(Page):
         form, choices = await self.platform.run(form_for, self.factory, caller, fields, problem)
         presets = await self.platform.run(self.factory.presets.of, caller.user_id)
         saved = keep(choices, presets, act, catalog=self.factory.catalog, paths=self.paths, origin=self.origin())
-        self.show("launch.html", form=form, keep=saved)
+        maintenance = await self.platform.run(maintenance_of, self.factory, form)
+        self.show("launch.html", form=form, keep=saved, maintenance=maintenance)
 
     def origin(self) -> str:
         """Return scheme and host by which people reach the hub."""
@@ -83,6 +86,13 @@ def _act(factory: Factory, caller: Caller, fields: Mapping[str, str]) -> Act:
     saved, deleted = (_preset(factory, caller, fields.get(name, "")) for name in ("saved", "deleted"))
     is_there = saved is not None and saved.deleted_at is None
     return Act(saved=saved if is_there else None, deleted=deleted if deleted and deleted.deleted_at else None)
+
+
+def maintenance_of(factory: Factory, form: LaunchForm) -> tuple[MaintenanceLine, ...]:
+    """Return the maintenance windows that a start of this choice would reach into."""
+    now, hours = factory.clock(), next((field.value for field in form.numbers if field.name == "max_hours"), "")
+    planned = int(hours) if hours.isascii() and hours.isdigit() and len(hours) < 6 else None  # noqa: PLR2004 - far above what is allowed
+    return maintenance_lines(factory.announcements.in_the_way(now, planned_end(now, planned)))
 
 
 def _preset(factory: Factory, caller: Caller, text: str) -> Preset | None:

@@ -1,0 +1,40 @@
+"""What it would be to start the same again, for the cards of what has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.options import options_of, resolve
+from aiplatform_hub.domain.rates import card_at, price_per_hour
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.errors import AIPlatformError
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.availability import unavailable_templates
+from aiplatform_hub.web.view_models.starting import AgainNote, again_note, cannot_again
+
+
+def again_notes(factory: Factory, caller: Caller, ended: Sequence[Allocation]) -> dict[UUID, AgainNote]:
+    """Return price and prospect of each choice now, by the session that was started with it."""
+    if not ended:
+        return {}
+    types = [entry.name for entry in factory.enforcer.capacity()]
+    unavailable = unavailable_templates(factory.catalog, factory.settings, factory.enforcer)
+    requests: dict[UUID, LaunchRequest] = {}
+    notes: dict[UUID, AgainNote] = {}
+    for allocation in ended:
+        reason = unavailable.get(allocation.request.environment_template)
+        if reason:
+            notes[allocation.id] = cannot_again(reason)
+            continue
+        try:
+            requests[allocation.id] = resolve(options_of(allocation.request), catalog=factory.catalog, caller=caller, available_gpu_types=types)
+        except AIPlatformError as error:
+            notes[allocation.id] = cannot_again(error.message)
+    prospects = factory.prospects.of_each(caller, set(requests.values())) if requests else {}
+    card = card_at(factory.catalog.rate_cards, factory.clock())
+    for id_, request in requests.items():
+        per_hour = price_per_hour(request.gpus, request.gpu_type, card)
+        notes[id_] = again_note(request.gpus, prospects[request], per_hour, card.currency, factory.catalog.node_pools)
+    return notes
