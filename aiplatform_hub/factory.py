@@ -42,6 +42,7 @@ from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
+from aiplatform_hub.operations.queue_moves import QueueMoves
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
@@ -189,9 +190,24 @@ class Factory(Stores):
             allocations=self.allocations,
             decisions=self.decisions,
             outlooks=self.queue_outlooks,
+            moves=self.queue_move_store,
             reader=self.decision_reader,
             audit_trail=self.audit_trail,
             clock=self.clock,
+        )
+
+    @cached_property
+    def queue_moves(self) -> QueueMoves:
+        """Moves requests to the front of the queue."""
+        return QueueMoves(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=self.queue_outlooks,
+            moves=self.queue_move_store,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+            is_kueue=self.settings.is_kueue,
         )
 
     @cached_property

@@ -27,6 +27,7 @@ from aiplatform_hub.storage.grants import GrantStore
 from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
+from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -146,6 +147,11 @@ class Stores:
     def queue_outlooks(self) -> QueueOutlookStore:
         """What the dispatcher knew and found in its last pass."""
         return QueueOutlookStore()
+
+    @cached_property
+    def queue_move_store(self) -> QueueMoveStore:
+        """Requests that admins moved up."""
+        return QueueMoveStore()
 
     @cached_property
     def notifications(self) -> NotificationStore:

@@ -60,6 +60,8 @@ class Waiting:
     """Why it may not start whatever is free, in words of the caller's; empty if it may."""
     is_promised: bool = False
     """Whether sessions are being stopped, or were, for this very request: it comes before all others."""
+    moved_seconds: float | None = None
+    """When an admin moved it before the others; None if nobody did."""
 
 
 @dataclass(frozen=True, slots=True)

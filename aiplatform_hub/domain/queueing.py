@@ -13,6 +13,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person, entitlements
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.queue_moves import MoveNote
 from aiplatform_hub.domain.queue_values import Node, Plan, PlannerInput, Running, Waiting
 from aiplatform_hub.domain.session_lengths import DEFAULT_SECONDS
 
@@ -100,6 +101,8 @@ class QueueEntry:
     position: int
     """1 is next."""
     reason: WaitReason
+    move: MoveNote | None = None
+    """What admins have changed of the order; None where nothing."""
 
     def as_known(self, *, has_estimate: bool) -> QueueEntry:
         """Return what may be told of it: where no finished session tells how long others last, no instant reckoned from such lengths.
@@ -317,6 +320,7 @@ def _waiting(allocation: Allocation, outlook: Outlook, before: Waiting | None) -
     key = (allocation.user_name, request.environment_template, request.gpus)
     length = outlook.lengths.get(key) or outlook.lengths.get(("", "", request.gpus), _UNKNOWN_LENGTH)
     blocked_by = BLOCKED if outlook.blocked and allocation.id in outlook.blocked else ""
+    moved_up_at = allocation.moved_up_at
     is_promised = bool(outlook.promised) and allocation.id in outlook.promised
     if before is not None and (before.expected_seconds, before.safe_seconds, before.blocked_by, before.is_promised) == (
         length.expected_seconds,
@@ -335,6 +339,7 @@ def _waiting(allocation: Allocation, outlook: Outlook, before: Waiting | None) -
         safe_seconds=length.safe_seconds,
         blocked_by=blocked_by,
         is_promised=is_promised,
+        moved_seconds=None if moved_up_at is None else _seconds(moved_up_at),
     )
 
 

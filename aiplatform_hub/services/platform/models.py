@@ -289,6 +289,7 @@ class AllocationOut(Output):
     end_cause: str | None
     estimated: bool
     stop_requested_by: str | None
+    stop_message: str | None = Field(None, description="What whoever stopped it told its owner")
     url: str | None
     cost_so_far: CostSoFar | None = None
     decision: DecisionSummary | None = None

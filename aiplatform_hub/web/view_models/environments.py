@@ -250,12 +250,17 @@ def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fa
 def _why(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
     if allocation.end_cause is not None:
         never_held = allocation.state is AllocationState.WITHDRAWN and allocation.held_at is None
-        return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "."
+        return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "." + _message(allocation)
     if not allocation.is_open or (allocation.ready_at is not None and allocation.stop_cause is None):
         return ""
     if allocation.stop_cause is not None:
-        return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended."
+        return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended.{_message(allocation)}"
     return _start(allocation, catalog, now)
+
+
+def _message(allocation: Allocation) -> str:
+    """Return what whoever stopped it says to its owner."""
+    return f" They say: “{allocation.stop_message}”" if allocation.stop_message else ""
 
 
 def _start(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
