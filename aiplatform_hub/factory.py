@@ -28,6 +28,7 @@ from aiplatform_hub.operations.cost_reporter import CostReporter
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
+from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.inactivity import InactivityLimits
@@ -192,6 +193,18 @@ class Factory(Stores):
             outlooks=self.queue_outlooks,
             moves=self.queue_move_store,
             reader=self.decision_reader,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def drains(self) -> Drains:
+        """Takes GPUs out of what is given out."""
+        return Drains(
+            database=self.database,
+            devices=self.devices,
+            allocations=self.allocations,
+            drains=self.drain_store,
             audit_trail=self.audit_trail,
             clock=self.clock,
         )

@@ -21,6 +21,7 @@ from aiplatform_hub.storage.clusters import ClusterStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.drains import DrainStore
 from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
@@ -147,6 +148,11 @@ class Stores:
     def queue_outlooks(self) -> QueueOutlookStore:
         """What the dispatcher knew and found in its last pass."""
         return QueueOutlookStore()
+
+    @cached_property
+    def drain_store(self) -> DrainStore:
+        """GPUs on which nothing new starts."""
+        return DrainStore()
 
     @cached_property
     def queue_move_store(self) -> QueueMoveStore:

@@ -200,3 +200,5 @@ class GpuDevice:
     """Name of the cluster node that has it; None on a single machine, and where an autoscaler has yet to start the node."""
     node_pool: str | None = None
     """Name of the node pool whose autoscaler would start its node."""
+    is_drained: bool = False
+    """Whether an admin lets nothing new start on it."""

@@ -57,7 +57,7 @@ class _Owners:
         self._by_person: dict[Person, _Owner] = {}
         self.by_id: dict[int, _Owner] = {}
         for session in given.running:
-            self.of(session.person).held += session.gpus
+            self.of(session.person).held += session.gpus + session.drained_gpus
 
     def of(self, person: Person) -> _Owner:
         owner = self.by_id.get(id(person))

@@ -158,7 +158,7 @@ def _class(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
 
 
 def _too_large(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
-    return f"No machine has {_wanted(reason, gpu_type)} in working order now; it waits until one has."
+    return f"No machine gives out {_wanted(reason, gpu_type)} now: GPUs are out of order, or drained by an admin. It waits until one does."
 
 
 def _own_limit(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:

@@ -89,6 +89,7 @@ gpu_devices = Table(
     Column("node", String(253)),
     Column("node_pool", String(64)),
     Column("present", Boolean, nullable=False, server_default=text("true")),
+    Column("drained", Boolean, nullable=False, server_default=text("false")),
     Index("ix_gpu_devices_node", "node"),
 )
 """GPUs of a machine, or slots of a cluster's nodes and of those that a node pool may still start; only ``present`` ones count."""

@@ -10,7 +10,7 @@ from tests.api.place import API, MONITOR_TOKEN, PREFIX, STRANGER_TOKEN
 from tests.support.hub import ADMIN, PASSWORD, wait_for
 
 BODY = {"environment_template": "trivial", "user": "user2"}
-DESK_BODIES = {"stop": {"message": "maintenance"}, "move-up": {"reason": "an exam"}}
+DESK_BODIES = {"stop": {"message": "maintenance"}, "move-up": {"reason": "an exam"}, "drains": {"kind": "gpu", "target": "none", "reason": "a fan"}}
 CALLERS = ("anonymous", "wrong", "stranger", "read_only", "owner", "other", "admin", "service")
 
 # Route: status by caller. `owner` is user2, whose session and quota are asked about.
@@ -31,6 +31,9 @@ TABLE = {
     ("POST", "api/v1/allocations/{id}/stop"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 204},
     ("POST", "api/v1/allocations/{id}/move-up"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 409},
     ("DELETE", "api/v1/allocations/{id}/move-up"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 409},
+    ("GET", "api/v1/drains"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
+    ("POST", "api/v1/drains"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
+    ("DELETE", "api/v1/drains/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/queue"): READ_ALL,
     ("GET", "api/v1/notifications"): READ_ALL,
     ("POST", "api/v1/notifications/{id}/dismiss"): {

@@ -302,13 +302,14 @@ class GpuRow:
 
 
 def gpu_row(  # noqa: PLR0913  keyword-only
-    label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool, startable: int = 0, minutes_to_start: int | None = None
+    label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool, startable: int = 0, minutes_to_start: int | None = None, drained: int = 0
 ) -> GpuRow:
     """Return how many GPUs of one type are free now, and how many more an autoscaler may bring."""
-    text = f"{free} of {free + held + unhealthy} free" + (f", {unhealthy} out of order" if unhealthy else "")
+    text = f"{free} of {free + held + unhealthy + drained} free" + (f", {unhealthy} out of order" if unhealthy else "")
+    text += f", {drained} drained" if drained else ""
     if startable:
         text += f", {startable} more" + ("" if minutes_to_start is None else f" {in_minutes(minutes_to_start)}")
-    return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy)
+    return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy + drained)
 
 
 def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:

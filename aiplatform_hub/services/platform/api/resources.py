@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiplatform_hub import metrics
-from aiplatform_hub.services.platform.api import allocations, alternatives, catalog, desk, events, notifications, policy, queue, quota, releases, usage
+from aiplatform_hub.services.platform.api import allocations, alternatives, catalog, desk, drains, events, notifications, policy, queue, quota, releases, usage
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -59,6 +59,7 @@ RESOURCES: tuple[Resource, ...] = (
     *allocations.RESOURCES,
     *releases.RESOURCES,
     *desk.RESOURCES,
+    *drains.RESOURCES,
     *alternatives.RESOURCES,
     *queue.RESOURCES,
     *notifications.RESOURCES,

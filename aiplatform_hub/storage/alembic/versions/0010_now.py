@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Make room for moves, messages and drains."""
     op.add_column("allocations", sa.Column("moved_up_at", sa.BigInteger(), nullable=True))
     op.add_column("allocations", sa.Column("stop_message", sa.Text(), nullable=True))
+    op.add_column("gpu_devices", sa.Column("drained", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     op.create_table(
         "queue_moves",
         sa.Column("id", _BIG_ID, autoincrement=True, nullable=False),
@@ -54,5 +55,6 @@ def downgrade() -> None:
     op.execute("DELETE FROM notifications WHERE kind IN ('stopped', 'withdrawn')")
     op.drop_table("drains")
     op.drop_table("queue_moves")
+    op.drop_column("gpu_devices", "drained")
     for column in ("stop_message", "moved_up_at"):
         op.drop_column("allocations", column)
