@@ -109,7 +109,7 @@ def test_what_others_wrote_is_escaped_everywhere() -> None:
 
 def test_nothing_found_and_nothing_there_are_not_the_same() -> None:
     nothing = {"sessions": (), "requests": (), "sessions_found": 0, "requests_found": 0}
-    assert "None of the 2 sessions is like that." in admin_html(now_page(**nothing, query="x"))
+    assert "No session is like that." in admin_html(now_page(**nothing, query="x"))
     empty = admin_html(now_page(**nothing, sessions_in_all=0, requests_in_all=0))
     assert "Nobody holds anything." in empty
     assert "Nobody waits." in empty
