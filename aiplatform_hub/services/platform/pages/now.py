@@ -179,7 +179,8 @@ class StopManyHandler(NowAction):
             self.redirect(f"{self.paths.platform}admin/stop?{urlencode([('id', str(a.id)) for a in chosen])}", status=303)
             return
         message = plain_line(self.get_argument("message", ""), field="message")
-        refused = await self.each(chosen, lambda allocation: self._stop(allocation, message))
+        waiting_first = sorted(chosen, key=lambda allocation: not allocation.is_queued)  # or GPUs that come free would start them
+        refused = await self.each(waiting_first, lambda allocation: self._stop(allocation, message))
         if not refused:
             self.back("stop", len(chosen))
             return
