@@ -30,6 +30,7 @@ from aiplatform_hub.operations.cost_reporter import CostReporter
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
+from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.home_list import HomeList
@@ -46,6 +47,7 @@ from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
+from aiplatform_hub.operations.queue_moves import QueueMoves
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
@@ -207,9 +209,36 @@ class Factory(Stores):
             allocations=self.allocations,
             decisions=self.decisions,
             outlooks=self.queue_outlooks,
+            moves=self.queue_move_store,
             reader=self.decision_reader,
             audit_trail=self.audit_trail,
             clock=self.clock,
+        )
+
+    @cached_property
+    def drains(self) -> Drains:
+        """Takes GPUs out of what is given out."""
+        return Drains(
+            database=self.database,
+            devices=self.devices,
+            allocations=self.allocations,
+            drains=self.drain_store,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def queue_moves(self) -> QueueMoves:
+        """Moves requests to the front of the queue."""
+        return QueueMoves(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=self.queue_outlooks,
+            moves=self.queue_move_store,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+            is_kueue=self.settings.is_kueue,
         )
 
     @cached_property

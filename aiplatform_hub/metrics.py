@@ -34,7 +34,7 @@ DENIAL_REASONS = (
     "service_unavailable",
 )
 """Codes of the errors that refuse a start."""
-GPU_STATES = ("free", "held", "unhealthy")
+GPU_STATES = ("free", "held", "unhealthy", "drained")
 PROCESSES = ("hub", "platform", "keeper")
 CORRECTIONS = (
     "started",

@@ -21,6 +21,7 @@ from aiplatform_hub.storage.clusters import ClusterStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.drains import DrainStore
 from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
@@ -28,6 +29,7 @@ from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.hidden import HiddenStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
+from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.series import SeriesStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
@@ -158,6 +160,16 @@ class Stores:
     def hidden(self) -> HiddenStore:
         """What people took off their own lists."""
         return HiddenStore()
+
+    @cached_property
+    def drain_store(self) -> DrainStore:
+        """GPUs on which nothing new starts."""
+        return DrainStore()
+
+    @cached_property
+    def queue_move_store(self) -> QueueMoveStore:
+        """Requests that admins moved up."""
+        return QueueMoveStore()
 
     @cached_property
     def notifications(self) -> NotificationStore:

@@ -68,6 +68,8 @@ def capacity(client: RestClient, *, as_json: bool) -> None:
         print_json(found)
         return
     columns = {"name": "gpu type", "total": "total", "free": "free", "held": "held", "unhealthy": "unhealthy", "simulated": "simulated"}
+    if any(row.get("drained") for row in found["gpu_types"]):
+        columns |= {"drained": "drained"}
     if any(row.get("startable") for row in found["gpu_types"]):
         columns |= {"startable": "may start", "minutes_to_start": "about minutes"}
     print_table(found["gpu_types"], columns, empty="There are no GPUs here.")

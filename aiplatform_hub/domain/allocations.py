@@ -151,6 +151,10 @@ class Allocation:
     """Until when its owner asked to keep it, idle or over its cap."""
     opened_at: datetime | None = None
     """When somebody was first seen in a session that its owner had waited for."""
+    moved_up_at: datetime | None = None
+    """When an admin moved it to the front of the queue; None if nobody did, or it was undone."""
+    stop_message: str | None = None
+    """What whoever stopped it told its owner."""
 
     @property
     def is_queued(self) -> bool:
@@ -174,7 +178,7 @@ class AllocationEvent:
     from_state: AllocationState | None
     to_state: AllocationState
     cause: str
-    """Why: ``admitted``, ``queued``, ``dispatched``, ``requeued``, ``queued_again``, ``changed``, ``confirmed``, ``starting``, ``started``, ``ready``, ``opened``, ``renamed`` or an :class:`EndCause`."""
+    """Why: ``admitted``, ``queued``, ``dispatched``, ``requeued``, ``queued_again``, ``changed``, ``confirmed``, ``starting``, ``started``, ``ready``, ``opened``, ``renamed``, ``moved_up``, ``move_undone`` or an :class:`EndCause`."""
     actor: str
     """Who: a user's name, ``hub``, ``keeper`` or ``platform``."""
 
@@ -196,3 +200,5 @@ class GpuDevice:
     """Name of the cluster node that has it; None on a single machine, and where an autoscaler has yet to start the node."""
     node_pool: str | None = None
     """Name of the node pool whose autoscaler would start its node."""
+    is_drained: bool = False
+    """Whether an admin lets nothing new start on it."""

@@ -57,7 +57,7 @@ class Survey:
         hopeful = self._hopeful()
         kinds = {(request.gpus, request.gpu_type) for request in self.line.waiting if request.id in hopeful}
         nodes = {node.name for node in self.line.nodes if any(node.gpus >= gpus and kind in {None, node.gpu_type} for gpus, kind in kinds)}
-        return frozenset(UUID(session.id) for session in self.line.running if session.node in nodes)
+        return frozenset(UUID(session.id) for session in self.line.running if session.gpus and session.node in nodes)
 
     def _hopeful(self) -> frozenset[str]:
         return frozenset(decision.request_id for decision in self.plan.decisions if decision.code in _HOPEFUL)

@@ -57,8 +57,8 @@ class DeviceState:
 
     @property
     def is_free(self) -> bool:
-        """Whether it is healthy and nobody holds it."""
-        return self.device.is_healthy and self.held_by is None
+        """Whether it is healthy, not drained, and nobody holds it."""
+        return self.device.is_healthy and not self.device.is_drained and self.held_by is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ class NoticeKind(StrEnum):
     """What had started out of the queue was given back, because nobody opened it."""
     START_FAILED = "start_failed"
     """What had waited could not be started."""
+    STOPPED = "stopped"
+    """An admin stopped a session."""
+    WITHDRAWN = "withdrawn"
+    """An admin took a request out of the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Subject:
     """Why it ended, or is about to: an :class:`EndCause`."""
     is_back: bool = False
     """Whether it is in the queue again."""
+    message: str = ""
+    """What whoever stopped it says to its owner."""
 
     @property
     def name(self) -> str:
@@ -245,6 +251,18 @@ def _released(about: Subject) -> Words:
     return Words(f"{about.name} was stopped", ((why,), (f"Files that were saved are still there. {then}",)))
 
 
+def _stopped(about: Subject) -> Words:
+    return Words(f"An admin stopped {about.name}", (*_said(about), ("Files that were saved are still there. Start it again when you need it.",)))
+
+
+def _withdrawn(about: Subject) -> Words:
+    return Words(f"An admin took {about.name} out of the queue", (*_said(about), ("Nothing of it ran, and nothing is charged.",)))
+
+
+def _said(about: Subject) -> tuple[Sentence, ...]:
+    return ((f"They say: “{about.message}”",),) if about.message else ()
+
+
 _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
     NoticeKind.TURN_CAME: _turn_came,
     NoticeKind.INTEREST_EXPIRES: _interest_expires,
@@ -253,6 +271,8 @@ _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
     NoticeKind.START_FAILED: _start_failed,
     NoticeKind.RELEASE_WARNING: _release_warning,
     NoticeKind.RELEASED: _released,
+    NoticeKind.STOPPED: _stopped,
+    NoticeKind.WITHDRAWN: _withdrawn,
 }
 _EXPIRIES: Mapping[str, str] = {
     EndCause.INTEREST_EXPIRED: "Nobody confirmed in time that it was still wanted.",
@@ -287,6 +307,8 @@ def kind_of(allocation: Allocation, cause: EndCause, *, is_due_again: bool) -> N
     """
     if cause is EndCause.NOT_OPENED:
         return NoticeKind.NOT_OPENED
+    if cause is EndCause.STOPPED_BY_ADMIN:
+        return NoticeKind.WITHDRAWN if allocation.held_at is None else NoticeKind.STOPPED
     if cause in _RELEASES:
         return NoticeKind.RELEASED
     if cause in _EXPIRIES and allocation.state is AllocationState.EXPIRED:
@@ -295,5 +317,7 @@ def kind_of(allocation: Allocation, cause: EndCause, *, is_due_again: bool) -> N
     return NoticeKind.START_FAILED if is_failure and allocation.queued_at is not None and not is_due_again else None
 
 
-TOLD_CAUSES = frozenset({*_EXPIRIES, *_RELEASES, EndCause.NOT_OPENED.value, EndCause.START_FAILED.value, EndCause.HOLD_EXPIRED.value})
+TOLD_CAUSES = frozenset(
+    {*_EXPIRIES, *_RELEASES, EndCause.NOT_OPENED.value, EndCause.STOPPED_BY_ADMIN.value, EndCause.START_FAILED.value, EndCause.HOLD_EXPIRED.value}
+)
 """Ends of which :func:`kind_of` may say something."""

@@ -164,7 +164,9 @@ class _Planning:
         return self._decision(request, ReasonCode.RESERVED, opening.node, opening.at_seconds)
 
     def _is_reserving(self, request: Waiting) -> bool:
-        """Whether a request is so old that GPUs may be kept for it."""
+        """Whether a request is so old, or so much an admin's wish, that GPUs may be kept for it."""
+        if request.moved_seconds is not None:
+            return True
         policy = self._given.policy
         after = policy.reserve_after_seconds if self._board.is_whole_node(request) else policy.reserve_part_after_seconds
         return (after is not None and self._given.now_seconds - request.requested_seconds >= after) or is_overdue(request, self._given)

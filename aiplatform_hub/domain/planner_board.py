@@ -144,7 +144,7 @@ class Board:
 
     def held_by_project(self, project: str, gpu_type: str | None = None) -> int:
         """Return how many GPUs a project holds, those dealt out now among them."""
-        holders = [(s.person.project, s.node, s.gpus) for s in self.given.running if s.id not in self.claimed]
+        holders = [(s.person.project, s.node, s.gpus + s.drained_gpus) for s in self.given.running if s.id not in self.claimed]
         holders += [(p.person.project, p.node, p.gpus) for p in self._placed]
         return sum(gpus for name, node, gpus in holders if name == project and (gpu_type is None or self._type_of(node) == gpu_type))
 

@@ -9,7 +9,7 @@ from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner_board import Board
 from aiplatform_hub.domain.queue_values import PlannerInput, Waiting
 
-_PROMISED, _OVERDUE, _PROMOTED, _OTHERS = -1, 0, 1, 2
+_PROMISED, _MOVED, _OVERDUE, _PROMOTED, _OTHERS = -2, -1, 0, 1, 2
 
 Place = tuple[float, float]
 """What orders requests before the turns of their owners do."""
@@ -26,7 +26,8 @@ def is_overdue(request: Waiting, given: PlannerInput) -> bool:
 def in_order(given: PlannerInput, board: Board) -> Iterable[Waiting]:
     """Return the requests, the one that is next first. Places are found at once, by the board as it is; the rest of the order as it is asked for.
 
-    Requests for which sessions are being stopped come first, so that nobody is stopped in vain. Then come overdue ones, then those
+    Requests for which sessions are being stopped come first, so that nobody is stopped in vain. Then come those that an admin moved up,
+    the last moved one first, then overdue ones, then those
     for a whole node that are old enough for it or would keep little idle (GPUs that come free one by one would pass them for ever),
     each by submit time; then all others by fair share. Those who tie there, by the GPUs that their owners hold or would have had by
     then, the fewest first, so that people who are equal take turns; then by what they
@@ -34,7 +35,7 @@ def in_order(given: PlannerInput, board: Board) -> Iterable[Waiting]:
     so that the GPUs have work when nobody is there to ask for more.
     """
     if not given.policy.is_fair:
-        return sorted(given.waiting, key=lambda request: (_group(request, given, board), request.requested_seconds, request.id))
+        return sorted(given.waiting, key=lambda request: (*_place(request, _group(request, given, board)), request.requested_seconds, request.id))
     return _unfolded(_placed(given, board), _rest(given, is_short=_is_short(given)))
 
 
@@ -56,7 +57,7 @@ class _Owners:
         self._by_person: dict[Person, _Owner] = {}
         self.by_id: dict[int, _Owner] = {}
         for session in given.running:
-            self.of(session.person).held += session.gpus
+            self.of(session.person).held += session.gpus + session.drained_gpus
 
     def of(self, person: Person) -> _Owner:
         owner = self.by_id.get(id(person))
@@ -80,7 +81,7 @@ def _placed(given: PlannerInput, board: Board) -> dict[Place, list[tuple[_Owner,
         if group == _OTHERS:
             others.setdefault(-request.expected_seconds if is_short else owner.rank, []).append((owner, request))
         else:
-            places.setdefault((group, request.requested_seconds), []).append((owner, request))
+            places.setdefault(_place(request, group), []).append((owner, request))
     return places | {(_OTHERS, second): rows for second, rows in others.items()}
 
 
@@ -125,7 +126,7 @@ def _rest(given: PlannerInput, *, is_short: bool) -> Callable[[Waiting, int], Re
 
     def rest(request: Waiting, group: int) -> Rest:
         if group != _OTHERS:
-            return (request.id,)
+            return (request.requested_seconds, request.id)
         return (request.gpus * request.expected_seconds if is_by_use else 0.0, request.requested_seconds, request.id)
 
     return rest
@@ -137,9 +138,18 @@ def _is_short(given: PlannerInput) -> bool:
     return asked <= given.policy.short_queue_fraction * sum(node.gpus for node in given.nodes)
 
 
+def _place(request: Waiting, group: int) -> Place:
+    """Return the place of a request whose owner's turn does not matter; among equals in a queue without shares, of every request."""
+    if group == _MOVED and request.moved_seconds is not None:
+        return (group, -request.moved_seconds)
+    return (group, request.requested_seconds)
+
+
 def _group(request: Waiting, given: PlannerInput, board: Board) -> int:
     if request.is_promised:
         return _PROMISED
+    if request.moved_seconds is not None:
+        return _MOVED
     if is_overdue(request, given):
         return _OVERDUE
     return _PROMOTED if request.gpus > 1 and is_promoted(request, given, board) else _OTHERS

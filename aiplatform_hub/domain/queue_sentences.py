@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
+from aiplatform_hub.domain.queue_moves import move_sentence
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota_reasons import quantity
 from aiplatform_hub.domain.units import format_bytes, format_number
@@ -49,7 +50,8 @@ def waiting_sentence(entry: QueueEntry, gpu_type: str | None, reader: Reader) ->
         Who reads it, and when.
     """
     why = _WORDS[entry.reason.code](entry.reason, gpu_type, reader)
-    return why if entry.reason.code in _WITHOUT_PLACE else f"{place(entry.position)}. {why}{_with_others(entry)}"
+    moved = move_sentence(entry.move)
+    return f"{why}{moved}" if entry.reason.code in _WITHOUT_PLACE else f"{place(entry.position)}. {why}{_with_others(entry)}{moved}"
 
 
 def _with_others(entry: QueueEntry) -> str:
@@ -156,7 +158,7 @@ def _class(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
 
 
 def _too_large(reason: WaitReason, gpu_type: str | None, _reader: Reader) -> str:
-    return f"No machine has {_wanted(reason, gpu_type)} in working order now; it waits until one has."
+    return f"No machine gives out {_wanted(reason, gpu_type)} now: GPUs are out of order, or drained by an admin. It waits until one does."
 
 
 def _own_limit(reason: WaitReason, gpu_type: str | None, reader: Reader) -> str:

@@ -17,7 +17,7 @@ class Node:
     name: str
     gpu_type: str
     gpus: int
-    """The healthy ones."""
+    """The healthy ones that are not drained."""
     is_yet_to_start: bool = False
     """Whether an autoscaler has to start it first, which takes minutes."""
 
@@ -29,6 +29,7 @@ class Running:
     id: str
     person: Person
     gpus: int
+    """Those that come free with its end."""
     node: str
     expected_end_seconds: float
     """When it probably ends by itself or goes idle; not before now."""
@@ -40,6 +41,8 @@ class Running:
     """When a class begins for which it was told at its launch to make room."""
     is_ending: bool = False
     """Whether it is being stopped: its GPUs come free, and need not be asked for twice."""
+    drained_gpus: int = 0
+    """GPUs that it holds besides, and that nobody is given after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Waiting:
     """Why it may not start whatever is free, in words of the caller's; empty if it may."""
     is_promised: bool = False
     """Whether sessions are being stopped, or were, for this very request: it comes before all others."""
+    moved_seconds: float | None = None
+    """When an admin moved it before the others; None if nobody did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person, entitlements
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.queue_moves import MoveNote
 from aiplatform_hub.domain.queue_values import Node, Plan, PlannerInput, Running, Waiting
 from aiplatform_hub.domain.session_lengths import DEFAULT_SECONDS
 
@@ -100,6 +101,8 @@ class QueueEntry:
     position: int
     """1 is next."""
     reason: WaitReason
+    move: MoveNote | None = None
+    """What admins have changed of the order; None where nothing."""
 
     def as_known(self, *, has_estimate: bool) -> QueueEntry:
         """Return what may be told of it: where no finished session tells how long others last, no instant reckoned from such lengths.
@@ -236,8 +239,9 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
         Of whoever looks often.
     """
     nodes, node_of_device = _nodes(view.capacity)
+    drained = frozenset(state.device.uuid for state in view.capacity.devices if state.device.is_drained)
     holding = [a for a in view.open if a.devices and a.devices[0] in node_of_device]
-    running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook) for a in holding)
+    running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook, drained) for a in holding)
     waiting = (memory or RequestMemory()).told(view.queued, outlook)
     usage = _usage(view, outlook, policy)
     people = {id(person): person for person in (*[each.person for each in running], *[each.person for each in waiting])}
@@ -291,23 +295,26 @@ def _nodes(capacity: Capacity) -> tuple[tuple[Node, ...], dict[str, str]]:
     for state in capacity.devices:
         key = (capacity.node_of(state.device), state.device.gpu_type)
         names[state.device.uuid] = key[0]
-        sizes[key] = sizes.get(key, 0) + int(state.is_free or state.held_by is not None)
+        sizes[key] = sizes.get(key, 0) + int(not state.device.is_drained and (state.is_free or state.held_by is not None))
     return tuple(Node(name, gpu_type, gpus, name in yet_to_start) for (name, gpu_type), gpus in sizes.items()), names
 
 
-def _running(allocation: Allocation, node: str, view: View, outlook: Outlook) -> Running:
+def _running(allocation: Allocation, node: str, view: View, outlook: Outlook, drained: frozenset[str]) -> Running:
     since = _seconds(allocation.started_at or allocation.held_at or allocation.requested_at)
-    takeable = outlook.takeable.get(allocation.id)
+    kept_back = sum(device in drained for device in allocation.devices) if drained else 0
+    gpus = len(allocation.devices) - kept_back
+    takeable = outlook.takeable.get(allocation.id) if gpus else None
     return Running(
         id=line_id(allocation.id),
         person=_person(allocation),
-        gpus=len(allocation.devices),
+        gpus=gpus,
         node=node,
         expected_end_seconds=max(view.now_seconds, outlook.ends.get(allocation.id, since + DEFAULT_SECONDS)),
         takeable_from_seconds=None if takeable is None else takeable.from_seconds,
         is_idle=takeable is not None and takeable.is_idle,
         must_end_seconds=None if allocation.must_end_at is None else _seconds(allocation.must_end_at),
         is_ending=takeable is not None and takeable.is_ending,
+        drained_gpus=kept_back,
     )
 
 
@@ -317,6 +324,7 @@ def _waiting(allocation: Allocation, outlook: Outlook, before: Waiting | None) -
     key = (allocation.user_name, request.environment_template, request.gpus)
     length = outlook.lengths.get(key) or outlook.lengths.get(("", "", request.gpus), _UNKNOWN_LENGTH)
     blocked_by = BLOCKED if outlook.blocked and allocation.id in outlook.blocked else ""
+    moved_up_at = allocation.moved_up_at
     is_promised = bool(outlook.promised) and allocation.id in outlook.promised
     if before is not None and (before.expected_seconds, before.safe_seconds, before.blocked_by, before.is_promised) == (
         length.expected_seconds,
@@ -335,6 +343,7 @@ def _waiting(allocation: Allocation, outlook: Outlook, before: Waiting | None) -
         safe_seconds=length.safe_seconds,
         blocked_by=blocked_by,
         is_promised=is_promised,
+        moved_seconds=None if moved_up_at is None else _seconds(moved_up_at),
     )
 
 

@@ -163,9 +163,12 @@ def _free_gpus(capacity: Capacity, limit: Limit) -> str:
     devices = capacity.free_devices(limit.gpu_type)
     free = sum(device.node_pool is None for device in devices)
     unhealthy = sum(not state.device.is_healthy for state in capacity.devices if state.device.gpu_type == limit.gpu_type)
+    drained = sum(state.device.is_drained and state.held_by is None for state in capacity.devices if state.device.gpu_type == limit.gpu_type)
     text = "none is free now" if not free else f"{free} {'is' if free == 1 else 'are'} free now"
     if free < len(devices):
         text += f" and {len(devices) - free} may be started"
+    if drained:
+        text += f", {drained} {'is' if drained == 1 else 'are'} drained by an admin"
     return f"{text} and {unhealthy} {'is' if unhealthy == 1 else 'are'} out of order" if unhealthy else text
 
 

@@ -14,7 +14,7 @@ from aiplatform_hub.domain.units import GIB
 
 @dataclass(frozen=True, slots=True)
 class GpuTypeCapacity:
-    """GPUs of one type; ``total`` is the sum of ``free``, ``held`` and ``unhealthy``."""
+    """GPUs of one type; ``total`` is the sum of ``free``, ``held``, ``unhealthy`` and ``drained``."""
 
     name: str
     total: int
@@ -27,6 +27,8 @@ class GpuTypeCapacity:
     """Free GPUs of nodes that an autoscaler may still start; not in ``total``."""
     minutes_to_start: int | None = None
     """What the quickest such node usually takes, in minutes; None where none may start."""
+    drained: int = 0
+    """Healthy, not held, and not given out: an admin lets nothing start on them."""
 
 
 def count_gpus(devices: Sequence[GpuDevice], held: Collection[str], node_pools: Mapping[str, NodePool]) -> tuple[GpuTypeCapacity, ...]:
@@ -49,17 +51,19 @@ def _count(name: str, devices: Sequence[GpuDevice], held: Collection[str], node_
     startable = [device for device in devices if device.node_pool is not None and device.uuid not in held]
     total = len(devices) - len(startable)
     taken = sum(device.uuid in held for device in devices)
-    free = sum(device.is_healthy and device.uuid not in held for device in devices) - len(startable)
+    drained = sum(device.is_healthy and device.is_drained and device.uuid not in held for device in devices)
+    free = sum(device.is_healthy and device.uuid not in held for device in devices) - len(startable) - drained
     minutes = [pool.minutes_to_start for device in startable if (pool := node_pools.get(device.node_pool or "")) is not None]
     return GpuTypeCapacity(
         name=name,
         total=total,
         free=free,
         held=taken,
-        unhealthy=total - free - taken,
+        unhealthy=total - free - taken - drained,
         simulated=any(device.is_simulated for device in devices),
         startable=len(startable),
         minutes_to_start=min(minutes, default=None),
+        drained=drained,
     )
 
 

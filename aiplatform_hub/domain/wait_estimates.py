@@ -183,11 +183,11 @@ class _Staging:
             gpus=request.gpus,
             gpu_type=request.gpu_type,
             is_whole=self._board.is_whole_node(request),
-            requested_seconds=request.requested_seconds,
+            requested_seconds=request.requested_seconds if request.moved_seconds is None else -request.moved_seconds,
             expected_seconds=request.expected_seconds,
             safe_seconds=request.safe_seconds,
             lengths=self._new(self._given.kinds[request.id]),
-            group=0 if is_overdue(request, self._line) else 1 if is_promoted(request, self._line, self._board) else 2,
+            group=0 if request.moved_seconds is not None or is_overdue(request, self._line) else 1 if is_promoted(request, self._line, self._board) else 2,
         )
 
     def _held(self, number: int, session: Running, node: int) -> Held:

@@ -137,7 +137,8 @@ def _capacity_of(values: Mapping[str, Any]) -> Capacity:
 
 
 def _device(state: DeviceState) -> dict[str, Any]:
-    fields = {name: value for name, value in _fields(state.device).items() if name not in {"node", "node_pool"}}
+    left_out = {"node", "node_pool"} if state.device.is_drained else {"node", "node_pool", "is_drained"}
+    fields = {name: value for name, value in _fields(state.device).items() if name not in left_out}
     return {**fields, "held_by": None if state.held_by is None else str(state.held_by)}
 
 

@@ -23,7 +23,7 @@ OLDEST = timedelta(days=1)
 """Age from which an end is not told any more: the keeper was away for too long."""
 FIRST_LOOK = timedelta(hours=1)
 """How far back ends are told where nothing was ever told: the platform had no notices before."""
-_ENDS = (NoticeKind.EXPIRED, NoticeKind.NOT_OPENED, NoticeKind.START_FAILED, NoticeKind.RELEASED)
+_ENDS = (NoticeKind.EXPIRED, NoticeKind.NOT_OPENED, NoticeKind.START_FAILED, NoticeKind.RELEASED, NoticeKind.STOPPED, NoticeKind.WITHDRAWN)
 _EVENT = "event"
 """Key of a notice's detail: the transition that it tells of, so that the next keeper goes on from there."""
 

@@ -81,6 +81,7 @@ class Notices:
             "until": None if until is None else isoformat(until),
             "cause": cause,
             "is_back": is_back,
+            "message": allocation.stop_message or "",
         }
 
     def of(self, user_name: str, *, limit: int, before: int | None = None) -> tuple[Told, ...]:
@@ -126,6 +127,7 @@ def words_of(notice: Notice) -> Words:
         until=until_of(notice),
         cause=detail["cause"],
         is_back=detail["is_back"],
+        message=detail.get("message", ""),
     )
     return words(notice.kind, about)
 

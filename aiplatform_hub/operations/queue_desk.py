@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.options import options_of, resolve
+from aiplatform_hub.domain.queue_moves import note_on
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Outcome, refusal
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
@@ -21,6 +22,7 @@ from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.decisions import DecisionStore, StoredDecision
 from aiplatform_hub.storage.devices import Pool
+from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 
 
@@ -34,6 +36,7 @@ class QueueDesk:
         allocations: AllocationStore,
         decisions: DecisionStore,
         outlooks: QueueOutlookStore,
+        moves: QueueMoveStore,
         reader: DecisionReader,
         audit_trail: AuditTrail,
         clock: Callable[[], datetime],
@@ -42,6 +45,7 @@ class QueueDesk:
         self._allocations = allocations
         self._decisions = decisions
         self._outlooks = outlooks
+        self._moves = moves
         self._reader = reader
         self._audit_trail = audit_trail
         self._clock = clock
@@ -51,20 +55,26 @@ class QueueDesk:
         with self._database.read() as connection:
             queued = {allocation.id: allocation for allocation in self._allocations.queued(connection)}
             stored = self._outlooks.entries(connection)
+            moves = self._moves.standing(connection) if any(a.moved_up_at for a in queued.values()) else ()
         known = [entry for entry in entries_from_json(stored) if entry.id in queued] if stored else []
         new = queued.keys() - {entry.id for entry in known}
         reasons = [(entry.id, entry.reason) for entry in known]
         reasons += [(id_, WaitReason(WaitCode.NEW, requested=str(a.request.gpus))) for id_, a in queued.items() if id_ in new]
-        return tuple(QueueEntry(id_, position, reason) for position, (id_, reason) in enumerate(reasons, 1))
+        return tuple(QueueEntry(id_, position, reason, note_on(id_, moves)) for position, (id_, reason) in enumerate(reasons, 1))
 
     def entry(self, allocation_id: UUID) -> QueueEntry | None:
         """Return one of them; None when it is not queued."""
         return next((entry for entry in self.entries() if entry.id == allocation_id), None)
 
-    def withdraw(self, allocation_id: UUID, *, by: str, cause: EndCause = EndCause.STOPPED_BY_USER) -> bool:
+    def withdraw(self, allocation_id: UUID, *, by: str, cause: EndCause = EndCause.STOPPED_BY_USER, message: str = "") -> bool:
         """Withdraw a request that is queued, or held and not yet taken up by a start.
 
         ``stopped_by_admin`` leaves an audit row in the same transaction.
+
+        Parameters
+        ----------
+        message
+            What its owner is told.
 
         Returns
         -------
@@ -88,9 +98,13 @@ class QueueDesk:
                 ended_at=max(now, allocation.held_at or now),
                 end_cause=cause,
                 stop_requested_by=by,
+                stop_message=message or None,
             )
             if cause is EndCause.STOPPED_BY_ADMIN:
-                self._audit_trail.record(connection, actor=by, action="withdraw_request", target=f"allocation:{allocation_id}", outcome="allowed")
+                detail = {"message": message} if message else {}
+                self._audit_trail.record(
+                    connection, actor=by, action="withdraw_request", target=f"allocation:{allocation_id}", outcome="allowed", detail=detail
+                )
             return True
 
     def change_gpus(self, allocation_id: UUID, caller: Caller, gpus: int, *, by: str) -> Allocation:

@@ -25,13 +25,14 @@ class SessionStops:
         self._audit_trail = audit_trail
         self._clock = clock
 
-    def request(self, allocation_id: UUID, by: str, cause: EndCause) -> bool:
-        """Record who wants an open allocation stopped; False when it is not open."""
+    def request(self, allocation_id: UUID, by: str, cause: EndCause, message: str = "") -> bool:
+        """Record who wants an open allocation stopped, and what they tell its owner; False when it is not open."""
         with self._database.write() as connection:
             self._devices.lock(connection)
-            is_open = self._allocations.request_stop(connection, allocation_id, by=by, cause=cause)
+            is_open = self._allocations.request_stop(connection, allocation_id, by=by, cause=cause, message=message or None)
             if is_open and cause is EndCause.STOPPED_BY_ADMIN:
-                self._audit_trail.record(connection, actor=by, action="stop_session", target=f"allocation:{allocation_id}", outcome="allowed")
+                detail = {"message": message} if message else {}
+                self._audit_trail.record(connection, actor=by, action="stop_session", target=f"allocation:{allocation_id}", outcome="allowed", detail=detail)
             return is_open
 
     def withdraw(self, allocation_id: UUID, by: str) -> None:
@@ -50,4 +51,5 @@ class SessionStops:
                 actor=by,
                 stop_requested_by=None,
                 stop_cause=None,
+                stop_message=None,
             )

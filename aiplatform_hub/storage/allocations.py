@@ -100,6 +100,8 @@ def allocation_of(row: Mapping[str, Any] | RowMapping) -> Allocation:
         must_end_at=row["must_end_at"],
         extended_until=row["extended_until"],
         opened_at=row["opened_at"],
+        moved_up_at=row["moved_up_at"],
+        stop_message=row["stop_message"],
     )
 
 
@@ -353,14 +355,17 @@ class AllocationStore:
         """Return the names of a person's servers that hold quota or wait for it."""
         return frozenset(connection.execute(select(allocations.c.server_name).where(IS_LIVE, allocations.c.user_id == user_id)).scalars())
 
-    def request_stop(self, connection: Connection, allocation_id: UUID, *, by: str, cause: EndCause) -> bool:
-        """Note who wants an open allocation stopped; the general ``stopped`` never replaces a more exact cause."""
+    def request_stop(self, connection: Connection, allocation_id: UUID, *, by: str, cause: EndCause, message: str | None = None) -> bool:
+        """Note who wants an open allocation stopped, and what they tell its owner; the general ``stopped`` never replaces a more exact cause."""
         statement = _REQUEST_STOP_ONCE if cause is EndCause.STOPPED else _REQUEST_STOP
-        return bool(connection.execute(statement, {"of": allocation_id, "stop_requested_by": by, "stop_cause": cause.value}).rowcount)
+        values = {"of": allocation_id, "stop_requested_by": by, "stop_cause": cause.value}
+        return bool(connection.execute(statement, values if message is None else {**values, "stop_message": message}).rowcount)
 
     def take_back_stop(self, connection: Connection, allocation_id: UUID) -> None:
         """Forget that anybody wanted an open allocation stopped."""
-        connection.execute(update(allocations).where(allocations.c.id == allocation_id, IS_OPEN).values(stop_requested_by=None, stop_cause=None))
+        connection.execute(
+            update(allocations).where(allocations.c.id == allocation_id, IS_OPEN).values(stop_requested_by=None, stop_cause=None, stop_message=None)
+        )
 
     def move(self, connection: Connection, allocation: Allocation, devices: Sequence[str], at: datetime) -> Allocation:
         """Give an open allocation other devices than those it has.

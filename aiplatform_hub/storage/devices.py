@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, sel
 from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.cluster import ClusterCapacity
 from aiplatform_hub.domain.node_shapes import NodeShape, shapes_of, values_of
-from aiplatform_hub.storage.schema import capacity_pools, gpu_devices, gpu_leases
+from aiplatform_hub.storage.schema import capacity_pools, drains, gpu_devices, gpu_leases
 
 MACHINE = "machine"
 """Name of the only pool, and the place that is one machine."""
@@ -47,6 +47,7 @@ _POOL = (
 )
 _LOCKED_POOL = _POOL.with_for_update(of=capacity_pools)
 _UPDATE = update(gpu_devices).where(gpu_devices.c.uuid == bindparam("b_uuid"))
+_DRAINED = select(drains.c.kind, drains.c.target).where(drains.c.undone_at.is_(None))
 _LEASED = select(gpu_leases.c.device_uuid).where(text("gpu_leases.released_at IS NULL"))
 
 
@@ -93,6 +94,7 @@ class DeviceStore:
         gone = self._store(connection, {device.uuid: _values(device, is_present=True) for device in devices}, at)
         if gone:
             connection.execute(update(gpu_devices).where(gpu_devices.c.uuid.in_(gone)).values(healthy=False, updated_at=at))
+        self.apply_drains(connection)
 
     def is_as_stored(self, connection: Connection, capacity: ClusterCapacity) -> bool:
         """Whether :meth:`register_cluster` would change nothing."""
@@ -132,6 +134,16 @@ class DeviceStore:
             uuids = [uuid for uuid in gone if (uuid in leased) is is_present]
             if uuids:
                 connection.execute(update(gpu_devices).where(gpu_devices.c.uuid.in_(uuids)).values(healthy=False, present=is_present, updated_at=at))
+
+    def apply_drains(self, connection: Connection) -> None:
+        """Note on each GPU of a machine whether a drain stands that is about it: decisions read it with the GPUs, in the same statement."""
+        drained = {(row.kind, row.target) for row in connection.execute(_DRAINED)}
+        is_whole = ("node", MACHINE) in drained
+        rows = connection.execute(select(gpu_devices.c.uuid, gpu_devices.c.drained).where(gpu_devices.c.node.is_(None), gpu_devices.c.node_pool.is_(None)))
+        changed = [{"b_uuid": row.uuid, "drained": not row.drained} for row in rows if row.drained != (is_whole or ("gpu", row.uuid) in drained)]
+        if changed:
+            connection.execute(_UPDATE, changed)
+            self._note_change(connection)
 
     def claim(self, connection: Connection, like: GpuDevice, amount: int, at: datetime) -> tuple[str, ...]:
         """Return free slots of a node for a session that runs on it already; they count from now on.
@@ -199,6 +211,7 @@ def _device(row: RowMapping) -> GpuDevice:
         product_name=row["product_name"],
         node=row["node"],
         node_pool=row["node_pool"],
+        is_drained=row["drained"],
     )
 
 

@@ -89,6 +89,7 @@ gpu_devices = Table(
     Column("node", String(253)),
     Column("node_pool", String(64)),
     Column("present", Boolean, nullable=False, server_default=text("true")),
+    Column("drained", Boolean, nullable=False, server_default=text("false")),
     Index("ix_gpu_devices_node", "node"),
 )
 """GPUs of a machine, or slots of a cluster's nodes and of those that a node pool may still start; only ``present`` ones count."""
@@ -132,6 +133,8 @@ allocations = Table(
     Column("must_end_at", Instant),
     Column("extended_until", Instant),
     Column("opened_at", Instant),
+    Column("moved_up_at", Instant),
+    Column("stop_message", Text),
     CheckConstraint("gpus >= 0", name="gpus_not_negative"),
     CheckConstraint("ended_at IS NULL OR held_at IS NULL OR ended_at >= held_at", name="no_negative_hold"),
     Index("uq_allocations_live_server", "user_id", "server_name", unique=True, **_partial("state IN ('queued', 'held', 'active')")),
@@ -424,6 +427,37 @@ storage_usage = Table(
     Column("storage_bytes", BigInteger, nullable=False),
     Column("measured_at", Instant, nullable=False),
 )
+
+queue_moves = Table(
+    "queue_moves",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("allocation_id", Uuid, ForeignKey("allocations.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("moved_by", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("overtaken", JSON, nullable=False),
+    Column("undone_at", Instant),
+    Index("uq_queue_moves_standing", "allocation_id", unique=True, **_partial("undone_at IS NULL")),
+    sqlite_autoincrement=True,
+)
+"""Requests that an admin moved to the front of the queue, with the ids of those that were before them."""
+
+drains = Table(
+    "drains",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("kind", String(8), nullable=False),
+    Column("target", DeviceId, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("drained_by", String(255), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("undone_at", Instant),
+    CheckConstraint("kind IN ('gpu', 'node')", name="known_kind"),
+    Index("uq_drains_standing", "kind", "target", unique=True, **_partial("undone_at IS NULL")),
+    sqlite_autoincrement=True,
+)
+"""GPUs, and whole nodes, on which nothing new starts."""
 
 audit_events = Table(
     "audit_events",

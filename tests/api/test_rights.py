@@ -10,6 +10,7 @@ from tests.api.place import API, MONITOR_TOKEN, PREFIX, STRANGER_TOKEN
 from tests.support.hub import ADMIN, PASSWORD, wait_for
 
 BODY = {"environment_template": "trivial", "user": "user2"}
+DESK_BODIES = {"stop": {"message": "maintenance"}, "move-up": {"reason": "an exam"}, "drains": {"kind": "gpu", "target": "none", "reason": "a fan"}}
 CALLERS = ("anonymous", "wrong", "stranger", "read_only", "owner", "other", "admin", "service")
 
 # Route: status by caller. `owner` is user2, whose session and quota are asked about.
@@ -29,6 +30,12 @@ TABLE = {
     ("PATCH", "api/v1/allocations/{id}"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},  # it is over
     ("POST", "api/v1/allocations/{id}/confirm"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
     ("POST", "api/v1/allocations/{id}/extend"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 409, "admin": 409},
+    ("POST", "api/v1/allocations/{id}/stop"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 204},
+    ("POST", "api/v1/allocations/{id}/move-up"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 409},
+    ("DELETE", "api/v1/allocations/{id}/move-up"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 409},
+    ("GET", "api/v1/drains"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
+    ("POST", "api/v1/drains"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
+    ("DELETE", "api/v1/drains/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/queue"): READ_ALL,
     ("GET", "api/v1/notifications"): READ_ALL,
     ("POST", "api/v1/notifications/{id}/dismiss"): OWN_ONLY,
@@ -84,7 +91,9 @@ def test_each_route_answers_each_caller_as_the_table_says(place, ended, method, 
     token = token_of(place, caller)
     headers = {} if token is None else {"Authorization": f"token {token}"}
     bodies = {
-        "POST": {**BODY, "server_name": f"t-{caller}"[:30].replace("_", "-")} if path.endswith("allocations") else BODY,
+        "POST": {**BODY, "server_name": f"t-{caller}"[:30].replace("_", "-")}
+        if path.endswith("allocations")
+        else DESK_BODIES.get(path.rsplit("/", 1)[-1], BODY),
         "PATCH": {"gpus": 1},
         "PUT": {"document": ""},
     }

@@ -28,6 +28,7 @@ waiting = st.builds(
     safe_seconds=st.just(7200.0),
     blocked_by=st.sampled_from(["", "", "own"]),
     is_promised=st.sampled_from([False, False, False, True]),
+    moved_seconds=st.sampled_from([None, None, None, NOW - 60, NOW - 5]),
 )
 running = st.builds(
     Running, id=st.uuids().map(str), person=st.sampled_from(PEOPLE), gpus=st.just(1), node=st.just("box"), expected_end_seconds=st.just(NOW + 60)
@@ -47,8 +48,8 @@ def sorted_as_a_whole(line: PlannerInput) -> list[Waiting]:
     is_short = sum(w.gpus for w in line.waiting if not w.blocked_by) <= policy.short_queue_fraction * sum(node.gpus for node in line.nodes)
 
     def key(request: Waiting) -> tuple[float, ...]:
-        if request.is_promised:
-            return (-1,)
+        if request.is_promised or request.moved_seconds is not None:
+            return (-2,) if request.is_promised else (-1, -(request.moved_seconds or 0))
         if is_overdue(request, line):
             return (0,)
         if is_promoted(request, line, board):

@@ -92,7 +92,10 @@ CASES = [
         "2nd in line. The members of project vision hold as many GPUs as the queue's policy lets them; this one waits for 2 h100 GPUs more.",
     ),
     (WaitReason(WaitCode.CLASS, requested="1"), "2nd in line. Waiting for 1 h100 GPU: the GPUs are kept for a class that runs or is about to begin."),
-    (WaitReason(WaitCode.TOO_LARGE, requested="4"), "2nd in line. No machine has 4 h100 GPUs in working order now; it waits until one has."),
+    (
+        WaitReason(WaitCode.TOO_LARGE, requested="4"),
+        "2nd in line. No machine gives out 4 h100 GPUs now: GPUs are out of order, or drained by an admin. It waits until one does.",
+    ),
     (
         WaitReason(WaitCode.QUOTA_IN_USE, scope="user:alice", requested="2", limit="2", used="1"),
         "2nd in line. You hold 1 of 2 GPUs allowed; this one needs 2 h100 GPUs. It starts when enough of that ends, and holds nobody up.",

@@ -24,6 +24,7 @@ from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
+from aiplatform_hub.operations.queue_moves import QueueMoves
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
@@ -43,6 +44,7 @@ from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
+from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.usage import UsageStore
@@ -192,9 +194,23 @@ class Chain:
             allocations=self.allocations,
             decisions=DecisionStore(),
             outlooks=QueueOutlookStore(),
+            moves=QueueMoveStore(),
             reader=self._reader(),
             audit_trail=AuditTrail(database=self.database, audit=AuditStore(), clock=self.clock),
             clock=self.clock,
+        )
+
+    def new_moves(self) -> QueueMoves:
+        """Return what moves requests to the front."""
+        return QueueMoves(
+            database=self.database,
+            allocations=self.allocations,
+            devices=self.devices,
+            outlooks=QueueOutlookStore(),
+            moves=QueueMoveStore(),
+            audit_trail=AuditTrail(database=self.database, audit=AuditStore(), clock=self.clock),
+            clock=self.clock,
+            is_kueue=self.is_kueue,
         )
 
     def new_releaser(self, uptime_seconds: Callable[[], float] | None = None) -> Releaser:

@@ -19,6 +19,7 @@ from aiplatform_hub.web.view_models import admin
 from aiplatform_hub.web.view_models.environments import environment_card
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form
 from aiplatform_hub.web.view_models.launch_chips import Quote
+from aiplatform_hub.web.view_models.now import NowPage
 from aiplatform_hub.web.view_models.policy_panel import PolicyPanel, policy_panel
 from tests.web.samples import CATALOG, ENDED, HOSTILE, NOW, PATHS, RUNNING, frame
 from tests.web.test_pages import kept
@@ -112,7 +113,8 @@ def test_admin_page_shows_the_policy_and_what_is_wrong_with_it():
         "admin.html",
         frame("admin", is_admin=True),
         tabs=(),
-        page=admin.AdminPage((), (), (), (), (), (), (), (), policy=panel(trouble=f"It is wrong. {HOSTILE}")),
+        now=NowPage((), (), ()),
+        page=admin.AdminPage((), (), (), (), (), (), policy=panel(trouble=f"It is wrong. {HOSTILE}")),
     )
     for text in ("Policy of the queue", "Version 3", "GPUs kept for classes", "ada (2 GPUs)", "It is wrong.", "shipped: 6h"):
         assert text in html.replace(NO_BREAK, " ")

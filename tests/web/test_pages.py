@@ -13,7 +13,6 @@ from uuid import UUID
 import jinja2
 import pytest
 
-from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
@@ -37,6 +36,7 @@ from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form, problem_of
 from aiplatform_hub.web.view_models.launch_chips import Quote
+from aiplatform_hub.web.view_models.now import gpu_lines
 from aiplatform_hub.web.view_models.presets import Act, Keep, keep
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
@@ -44,7 +44,9 @@ from aiplatform_hub.web.view_models.session_series import efficiency_card, serie
 from aiplatform_hub.web.view_models.timeline import timeline
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison
+from tests.web import now_samples
 from tests.web.announcement_samples import WINDOW, admin_announcements
+from tests.web.now_samples import now_page
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.series_samples import SERIES, SPANS, WARNING, WASTEFUL
@@ -185,7 +187,7 @@ def test_admin_lists_the_gpus_of_a_cluster_node_by_node() -> None:
     real = GpuDevice("n1/nvidia.com/gpu/1", "h100", 0, index=1, product_name="NVIDIA-H100", node="n1")
     other = GpuDevice("n2/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n2")
     starting = GpuDevice("spot+0/nvidia.com/gpu/0", "h100", 0, product_name="Spot nodes", node_pool="spot")
-    rows = admin.device_rows((starting, other, real), (), CATALOG)
+    rows = gpu_lines((starting, other, real), (), CATALOG, {})
     assert [(row.name, row.uuid, row.state) for row in rows] == [
         ("NVIDIA-H100", "n1/nvidia.com/gpu/1", "free"),
         ("NVIDIA-H100", "n2/nvidia.com/gpu/0", "free"),
@@ -195,8 +197,9 @@ def test_admin_lists_the_gpus_of_a_cluster_node_by_node() -> None:
 
 def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> None:
     device = GpuDevice("n1/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n1")
-    page = admin.AdminPage((), admin.device_rows((device,), (), CATALOG), (), (), (), (), (), (), place="cluster")
-    html = render("admin.html", frame("admin", is_admin=True), page=page, tabs=())
+    page = admin.AdminPage((), (), (), (), (), (), place="cluster")
+    now = now_page(gpus=gpu_lines((device,), (), CATALOG, {}), place="cluster")
+    html = render("admin.html", frame("admin", is_admin=True), page=page, now=now, tabs=())
     assert ">Slot<" in html
     assert ">Memory<" not in html
     assert "n1/nvidia.com/gpu/0" in html
@@ -210,19 +213,15 @@ def test_admin_of_a_cluster_says_what_its_network_must_do() -> None:
 
 
 def admin_page() -> str:
-    device = GpuDevice("GPU-a", "h100", 80 * 1024**3, product_name=HOSTILE)
     page = admin.AdminPage(
-        holders=(admin.holder_row(RUNNING, cost=Money(Decimal("6.2"), "EUR"), catalog=CATALOG, now=NOW, paths=PATHS),),
-        devices=admin.device_rows((device, replace(device, uuid="GPU-c", index=1)), (RUNNING,), CATALOG, {"GPU-a": GpuSample(NOW, 92.4, 12 * 1024**3)}),
         processes=(admin.process_row("hub", NOW, NOW, {"pid": 1}, NOW), admin.process_row("keeper", None, None, {}, NOW)),
         not_enforced=("GPUs are advisory.",),
         enforced=("Memory limits bind.",),
         audit=(admin.audit_row(AuditEvent(NOW, HOSTILE, "stop", HOSTILE, "refused", {"code": HOSTILE})),),
         catalog_problems=(f"tiers.yaml:3 {HOSTILE}",),
         templates=(("PyTorch", "Not built."),),
-        queue=(admin.queue_row(replace(QUEUED, user_name=HOSTILE), Line(ENTRY, INTEREST, names={"x": HOSTILE}), catalog=CATALOG, now=NOW, paths=PATHS),),
     )
-    return render("admin.html", frame("admin", is_admin=True), page=page, tabs=())
+    return render("admin.html", frame("admin", is_admin=True), page=page, now=now_page(), tabs=())
 
 
 def stop() -> str:
@@ -262,6 +261,7 @@ PAGES = {
     "policy": policy,
     "admin": admin_page,
     "admin_announcements": admin_announcements,
+    **now_samples.PAGES,
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,

@@ -33,8 +33,7 @@ def refresh(factory: Factory) -> frozenset[str]:
     gpus: Counter[tuple[str, str]] = Counter()
     for device in pool.devices if pool else ():
         metrics.know_gpu_type(device.gpu_type)
-        state_name = "held" if device.uuid in leased else "free" if device.is_healthy else "unhealthy"
-        gpus[device.gpu_type, state_name] += 1
+        gpus[device.gpu_type, _state_of(device, is_leased=device.uuid in leased)] += 1
     for gpu_type in {gpu_type for gpu_type, _ in gpus}:
         for name in metrics.GPU_STATES:
             metrics.GPUS.labels(gpu_type, name).set(gpus[gpu_type, name])
@@ -44,6 +43,12 @@ def refresh(factory: Factory) -> frozenset[str]:
         seconds = (now - beats[process]).total_seconds() if process in beats else nan
         metrics.HEARTBEAT_AGE_SECONDS.labels(process).set(seconds)
     return frozenset(allocation.user_name for allocation in opened)
+
+
+def _state_of(device: GpuDevice, *, is_leased: bool) -> str:
+    if is_leased:
+        return "held"
+    return "unhealthy" if not device.is_healthy else "drained" if device.is_drained else "free"
 
 
 def _show_activity(devices: Iterable[GpuDevice], samples: Mapping[str, GpuSample]) -> None:

@@ -125,6 +125,7 @@ class GpuCapacityOut(Output):
     free: int
     held: int
     unhealthy: int
+    drained: int = Field(0, description="Healthy, not held, and not given out: an admin lets nothing new start on them")
     simulated: int
     startable: int = Field(0, description="Free GPUs of nodes that an autoscaler may still start; not in `total`")
     minutes_to_start: int | None = Field(None, description="What the quickest such node usually takes")
@@ -138,6 +139,7 @@ class GpuOut(Output):
     gpu_type: str
     memory_bytes: int
     is_healthy: bool
+    is_drained: bool = Field(False, description="Whether an admin lets nothing new start on it")
     is_simulated: bool
     allocation_id: UUID | None = Field(description="Who holds it")
     utilisation_percent: float | None = Field(description="Null while nobody knows, as always in a cluster")
@@ -303,6 +305,7 @@ class AllocationOut(Output):
     end_cause: str | None
     estimated: bool
     stop_requested_by: str | None
+    stop_message: str | None = Field(None, description="What whoever stopped it told its owner")
     url: str | None
     cost_so_far: CostSoFar | None = None
     decision: DecisionSummary | None = None

@@ -74,4 +74,5 @@ class QueueOut(Output):
     reason: WaitReasonOut
     requested_at: Instant = Field(description="Submit time that its place counts from; later than the allocation's where more GPUs were asked for since")
     expires_at: Instant = Field(description="When it leaves the queue unless its owner confirms it")
+    moved_up_at: Instant | None = Field(None, description="When an admin moved it to the front; null if nobody did. `reason` says why")
     wait: WaitOut | None = Field(None, description="Estimate; null where nobody can tell: too little has run yet, or it waits for a limit of its owner's")

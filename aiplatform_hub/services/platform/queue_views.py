@@ -77,6 +77,7 @@ class QueueViews:
             ),
             requested_at=submitted_at(allocation),
             expires_at=confirmed_at + timedelta(hours=self._factory.settings.queue_interest_hours),
+            moved_up_at=allocation.moved_up_at,
             wait=wait_out(waits.by_id.get(entry.id), waits.as_of),
         )
 

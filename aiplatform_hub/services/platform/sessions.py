@@ -245,8 +245,13 @@ class Sessions:
         owner = await self.caller(allocation.user_name)
         await self.threads.run(self.factory.queue_desk.change_gpus, allocation.id, owner, gpus, by=principal.name)
 
-    async def stop(self, allocation: Allocation, principal: Principal) -> bool:
+    async def stop(self, allocation: Allocation, principal: Principal, message: str = "") -> bool:
         """Withdraw a request, or ask the hub, with the caller's token, to stop a server; False when it is over already.
+
+        Parameters
+        ----------
+        message
+            What its owner is told; empty for nothing.
 
         Raises
         ------
@@ -258,15 +263,15 @@ class Sessions:
         is_own = principal.is_user and principal.name == allocation.user_name
         cause = EndCause.STOPPED_BY_USER if is_own else EndCause.STOPPED_BY_ADMIN
         if allocation.is_queued:
-            if await self.threads.run(self.factory.queue_desk.withdraw, allocation.id, by=principal.name, cause=cause):
+            if await self.threads.run(self.factory.queue_desk.withdraw, allocation.id, by=principal.name, cause=cause, message=message):
                 return True
             allocation = await self.threads.run(self._find_again, allocation)  # its turn came at this very moment
         if not allocation.is_open:
             return False
+        await self.threads.run(self.factory.stops.request, allocation.id, principal.name, cause, message)
         if allocation.starting_at is None:
             await self.threads.run(self.factory.meter.released, allocation.id, cause, principal.name)
             return True
-        await self.threads.run(self.factory.stops.request, allocation.id, principal.name, cause)
         try:
             answer = await self.hub.stop_server(allocation.user_name, allocation.server_name, token=principal.token)
         except ServiceUnavailableError:

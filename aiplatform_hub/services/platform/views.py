@@ -100,6 +100,7 @@ class AllocationViews:
             end_cause=allocation.end_cause,
             estimated=allocation.estimated,
             stop_requested_by=allocation.stop_requested_by,
+            stop_message=allocation.stop_message,
             url=self._url(allocation),
         )
 

@@ -280,12 +280,17 @@ def wait_facts(allocation: Allocation, waiting: Wait, now: datetime) -> tuple[Fa
 def _why(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
     if allocation.end_cause is not None:
         never_held = allocation.state is AllocationState.WITHDRAWN and allocation.held_at is None
-        return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "."
+        return ((WITHDRAWALS.get(allocation.end_cause) if never_held else None) or END_CAUSES[allocation.end_cause]) + "." + _message(allocation)
     if not allocation.is_open or (allocation.ready_at is not None and allocation.stop_cause is None):
         return ""
     if allocation.stop_cause is not None:
-        return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended."
+        return f"It is being stopped; its {'GPUs are' if allocation.request.gpus else 'memory is'} free again as soon as it has ended.{_message(allocation)}"
     return _start(allocation, catalog, now)
+
+
+def _message(allocation: Allocation) -> str:
+    """Return what whoever stopped it says to its owner."""
+    return f" They say: “{allocation.stop_message}”" if allocation.stop_message else ""
 
 
 def _start(allocation: Allocation, catalog: Catalog, now: datetime) -> str:
@@ -327,15 +332,25 @@ class GpuRow:
 
 
 def gpu_row(  # noqa: PLR0913  keyword-only
-    label: str, *, free: int, held: int, unhealthy: int, is_simulated: bool, startable: int = 0, minutes_to_start: int | None = None, waiting: int = 0
+    label: str,
+    *,
+    free: int,
+    held: int,
+    unhealthy: int,
+    is_simulated: bool,
+    startable: int = 0,
+    minutes_to_start: int | None = None,
+    waiting: int = 0,
+    drained: int = 0,
 ) -> GpuRow:
     """Return how many GPUs of one type are free now, how many more an autoscaler may bring, and how many requests wait for them."""
-    text = f"{free} of {free + held + unhealthy} free" + (f", {unhealthy} out of order" if unhealthy else "")
+    text = f"{free} of {free + held + unhealthy + drained} free" + (f", {unhealthy} out of order" if unhealthy else "")
+    text += f", {drained} drained" if drained else ""
     if startable:
         text += f", {startable} more" + ("" if minutes_to_start is None else f" {in_minutes(minutes_to_start)}")
     if waiting:
         text += f", {count(waiting, 'request waits', 'requests wait')}"
-    return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy)
+    return GpuRow(simulated_label(label, is_simulated=is_simulated), text, free, held, unhealthy + drained)
 
 
 def quota_bar(usage: LimitUsage, catalog: Catalog) -> Bar:

@@ -35,6 +35,8 @@ CAUSES = {
     "reclaim_over": "Kueue leaves it its GPUs after all",
     "release_begins": "Its GPUs are taken back: it is being stopped",
     "extended": "Extended",
+    "moved_up": "An admin moved it to the front of the queue",
+    "move_undone": "An admin put it back to its place in the queue",
     "stop_withdrawn": "It goes on: the stop could not be carried out, or was not due any more",
     **{cause.value: sentence for cause, sentence in END_CAUSES.items()},
 }

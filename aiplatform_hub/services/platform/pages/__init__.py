@@ -6,13 +6,21 @@ from typing import Any
 
 from tornado.web import RedirectHandler, StaticFileHandler
 
-from aiplatform_hub.services.platform.pages.admin import AdminHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
 from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
+from aiplatform_hub.services.platform.pages.now import (
+    DrainHandler,
+    ExtendManyHandler,
+    MoveUpHandler,
+    NowHandler,
+    StopManyHandler,
+    UndoDrainHandler,
+    UndoMoveHandler,
+)
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
@@ -59,6 +67,12 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/announcements", AdminAnnouncementsHandler, {}),
         (f"{prefix}admin/announcements/{_NUMBER}/withdraw", WithdrawHandler, {}),
         (f"{prefix}admin/announcements/{_NUMBER}/restore", RestoreHandler, {}),
-        (f"{prefix}admin", AdminHandler, {}),
+        (f"{prefix}admin", NowHandler, {}),
+        (f"{prefix}admin/stop", StopManyHandler, {}),
+        (f"{prefix}admin/extend", ExtendManyHandler, {}),
+        (f"{prefix}admin/move", MoveUpHandler, {}),
+        (f"{prefix}admin/move/undo", UndoMoveHandler, {}),
+        (f"{prefix}admin/drain", DrainHandler, {}),
+        (f"{prefix}admin/drain/undo", UndoDrainHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]

@@ -14,12 +14,10 @@ from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.services.platform.auth import STOP
 from aiplatform_hub.services.platform.base import insufficient_scope
-from aiplatform_hub.services.platform.pages.base import Page, costs_of
-from aiplatform_hub.services.platform.pages.queue import every_line
+from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.web.view_models import admin as view
 from aiplatform_hub.web.view_models.admin_tabs import admin_tabs
-from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.policy_panel import PolicyPanel, policy_panel
 
 PROCESSES = ("hub", "platform", "keeper")
@@ -68,32 +66,17 @@ class AdminPage(Page):
         self.show(page_template, tabs=admin_tabs(self.tab, self.paths), **values)
 
 
-class AdminHandler(AdminPage):
-    """``GET admin``."""
-
-    tab = "now"
-
-    async def get(self) -> None:
-        await self.admin()
-        self.show_tab("admin.html", page=await self.platform.run(admin_page, self.factory, self.paths, bool(self.platform.hub_auth.hub_host)))
-
-
-def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.AdminPage:
-    """Read and word everything on Admin."""
-    now, catalog = factory.clock(), factory.catalog
+def admin_page(factory: Factory, has_own_origins: bool) -> view.AdminPage:
+    """Read and word what stands below the sessions, the queue and the GPUs."""
+    catalog = factory.catalog
     with factory.database.read() as connection:
         opened = factory.allocations.open(connection)
-        queued = {a.id: a for a in factory.allocations.queued(connection)}
         pool = factory.devices.pool(connection)
-        samples = factory.activity.fresh_samples(connection, now)
         beats = {beat.process: beat for beat in factory.heartbeats.all(connection)}
         audit = factory.audit.latest(connection, limit=AUDIT_ROWS)
-    costs, lines = costs_of(factory, opened), every_line(factory, tuple(queued.values()), opened)
     names = [*PROCESSES, *sorted(set(beats) - set(PROCESSES))]
     not_enforced, enforced = enforcement(factory, has_gpus=bool(pool and pool.devices), has_own_origins=has_own_origins)
     return view.AdminPage(
-        holders=tuple(view.holder_row(a, cost=costs.get(a.id), catalog=catalog, now=now, paths=paths) for a in opened),
-        devices=view.device_rows(pool.devices if pool else (), opened, catalog, samples),
         processes=tuple(_process(name, beats, factory) for name in names),
         not_enforced=not_enforced,
         enforced=enforced,
@@ -104,7 +87,6 @@ def admin_page(factory: Factory, paths: Paths, has_own_origins: bool) -> view.Ad
             for name, reason in unavailable_templates(catalog, factory.settings, factory.enforcer).items()
         ),
         place=factory.settings.place.value,
-        queue=tuple(view.queue_row(queued[id_], line, catalog=catalog, now=now, paths=paths) for id_, line in lines.items()),
         policy=_policy(factory, opened),
     )
 

@@ -146,6 +146,7 @@ def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:
             free=c.free,
             held=c.held,
             unhealthy=c.unhealthy,
+            drained=c.drained,
             is_simulated=c.simulated,
             startable=c.startable,
             minutes_to_start=c.minutes_to_start,
