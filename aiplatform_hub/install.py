@@ -32,6 +32,7 @@ from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.services.culler.command import MODULE as CULLER_MODULE
 from aiplatform_hub.services.culler.command import asking_us, culler_command, timeout_seconds
+from aiplatform_hub.web.security_headers import NonceExtension, SecurityHeaders
 from aiplatform_hub.web.view_models.formats import notices
 
 HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
@@ -95,6 +96,7 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
     _keep_platform_on_hub_host(c)
     _extend(c.JupyterHub, "template_paths", [str(HUB_TEMPLATES)])
     _set_notices(c, settings)
+    _set_security_headers(c)
     _extend(c.JupyterHub, "extra_handlers", IDENTITY_HANDLERS, key=lambda handler: str(handler[0]))
     _add_user_scope(c)
     _set_proxy(c, settings, secrets)
@@ -179,6 +181,15 @@ def _set_notices(c: Config, settings: Settings) -> None:
     variables = _get(c.JupyterHub, "template_vars", {})
     if not isinstance(variables, LazyConfigValue):
         c.JupyterHub.template_vars = {"aiplatform_notices": list(sentences), **variables}
+
+
+def _set_security_headers(c: Config) -> None:
+    """Give every answer of the hub our headers, and the scripts of its page templates their nonces."""
+    for name, key, added in (("tornado_settings", "transforms", SecurityHeaders), ("jinja_environment_options", "extensions", NonceExtension)):
+        present = _get(c.JupyterHub, name, {})
+        if not isinstance(present, LazyConfigValue):
+            listed = list(present.get(key) or ())
+            setattr(c.JupyterHub, name, {**present, key: listed if added in listed else [*listed, added]})
 
 
 def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
