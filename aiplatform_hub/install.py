@@ -17,12 +17,14 @@ from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
+from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.config import (
     Place,
     Secrets,
     Settings,
     arguments_of,
     database_url_from_environment,
+    notifier_secret_name,
     notifier_secrets_from_environment,
     secrets_from_environment,
 )
@@ -206,8 +208,9 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
         keeper["api_token"] = secrets.keeper_token
     else:
         platform["command"], keeper["command"] = _command("platform", settings), _command("keeper", settings)
-        given = _database_in_environment().get("environment", {})
-        for service, environment in ((platform, given), (keeper, given | notifier_secrets_from_environment())):
+        given, secrets_given = _database_in_environment().get("environment", {}), notifier_secrets_from_environment()
+        key = {name: value for name, value in secrets_given.items() if name == notifier_secret_name(WEB_PUSH)}  # browsers get its public half
+        for service, environment in ((platform, given | key), (keeper, given | secrets_given)):
             if environment:
                 service["environment"] = environment
     services = [platform, keeper]

@@ -154,7 +154,7 @@ def make_app(platform: Platform) -> Application:
     return Application(
         handlers,
         default_handler_class=UnknownPath,
-        transforms=[SecurityHeaders],
+        transforms=[SecurityHeaders],  # type: ignore[list-item]  # tornado asks no more of it than its two methods
         platform=platform,
         cookie_secret=cookie_secret(platform.settings.secrets_dir / "platform-cookie-secret"),
         log_function=log_request,

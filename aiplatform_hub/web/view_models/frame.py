@@ -26,3 +26,5 @@ class Frame:
     """Changes with each release, so that browsers fetch new assets."""
     inbox: Inbox = EMPTY
     """What the reader is told."""
+    push_key: str = ""
+    """By which browsers know this hub's pushes; empty where it sends none."""

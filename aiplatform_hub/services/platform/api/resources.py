@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiplatform_hub import metrics
-from aiplatform_hub.services.platform.api import allocations, alternatives, catalog, events, notifications, policy, queue, quota, releases, usage
+from aiplatform_hub.services.platform.api import allocations, alternatives, catalog, events, notifications, policy, push, queue, quota, releases, usage
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -61,6 +61,7 @@ RESOURCES: tuple[Resource, ...] = (
     *alternatives.RESOURCES,
     *queue.RESOURCES,
     *notifications.RESOURCES,
+    *push.RESOURCES,
     *policy.RESOURCES,
     *usage.RESOURCES,
     *events.RESOURCES,

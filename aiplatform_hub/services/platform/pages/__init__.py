@@ -13,8 +13,9 @@ from aiplatform_hub.services.platform.pages.launch import LaunchHandler
 from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
+from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
-from aiplatform_hub.web.rendering import STATIC_DIR
+from aiplatform_hub.web.rendering import APP_DIR, STATIC_DIR
 
 __all__ = ["page_handlers"]
 
@@ -44,6 +45,10 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}sessions/{_ID}/extend", ExtendHandler, {}),
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
+        (f"{prefix}settings", SettingsHandler, {}),
+        (f"{prefix}settings/browsers/{_ID}/off", BrowserOffHandler, {}),
         (f"{prefix}admin", AdminHandler, {}),
+        (f"{prefix}offline", OfflineHandler, {}),
+        (f"{prefix}(manifest\\.webmanifest|service-worker\\.js)", AppFileHandler, {"path": str(APP_DIR)}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]

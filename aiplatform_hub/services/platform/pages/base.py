@@ -107,6 +107,7 @@ class Page(PageHandler):
             here=here,
             version=__version__,
             inbox=beside(self.inbox, here.partition("?")[0], self.paths),
+            push_key=self.factory.vapid_key.public if principal is not None and self.factory.has_push else "",
         )
 
     def show(self, page_template: str, **values: Any) -> None:
