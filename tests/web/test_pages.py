@@ -17,6 +17,7 @@ from aiplatform_hub.domain.activity import GpuSample
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
+from aiplatform_hub.domain.push import PushSubscription
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
@@ -35,6 +36,7 @@ from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from aiplatform_hub.web.view_models.settings import settings_page
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
@@ -223,6 +225,15 @@ def inbox_page() -> str:
     return render("problem.html", shown, problem=problem_of(ConflictError("It runs.")))
 
 
+def settings() -> str:
+    subscriptions = [PushSubscription(UUID(int=9), "ada", f"https://push.example/{HOSTILE}", HOSTILE, HOSTILE, f"Firefox on {HOSTILE}", NOW, NOW)]
+    return render("settings.html", replace(frame("settings"), push_key="key-of-the-test"), page=settings_page(subscriptions, PATHS))
+
+
+def offline() -> str:
+    return environment().get_template("offline.html").render(paths=PATHS, version="1")
+
+
 PAGES = {
     "inbox": inbox_page,
     "home": home,
@@ -240,6 +251,8 @@ PAGES = {
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,
+    "settings": settings,
+    "offline": offline,
 }
 
 

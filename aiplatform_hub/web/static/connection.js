@@ -25,7 +25,7 @@
     timer = setTimeout(() => {
       if (document.hidden || !isLost) return;
       const why = navigator.onLine ? "The connection to the hub is lost." : "This device is offline.";
-      say(`${why} What you see is of ${clock(upToDate)}. It tries again by itself.`, "lost");
+      say(`${why} What you see is as of ${clock(upToDate)}; it tries again by itself.`, "lost");
     }, navigator.onLine ? GRACE : 0);
   };
   const back = () => {
@@ -33,7 +33,7 @@
     isLost = false;
     clearTimeout(timer);
     if (!wasSaid) return;
-    say("Connected again: what you see is of now.", "back");
+    say("Connected again: what you see is up to date.", "back");
     timer = setTimeout(() => {
       bar.hidden = true;
     }, SHOWN);
