@@ -31,6 +31,8 @@ CSP = "Content-Security-Policy"
 
 _STATES_WHAT_RUNS = re.compile(r"(?:^|;)\s*(?:default-src|script-src)\s")
 _TAG = re.compile(r"<(script|style)\b")
+_MAKES_STYLES = "admin-react.js"
+"""The hub's own admin page: its program adds style sheets without a nonce."""
 
 
 @dataclass(slots=True)
@@ -40,28 +42,32 @@ class Nonce:
     value: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     is_used: bool = False
     """Whether a page template printed it: then the answer is one of the hub's pages."""
+    makes_styles: bool = False
+    """Whether a program of the page adds style sheets."""
 
 
 _NONCE: ContextVar[Nonce | None] = ContextVar("nonce", default=None)
 
 
-def csp_nonce() -> str:
+def csp_nonce(*, makes_styles: bool = False) -> str:
     """Return the nonce of the answer that is being made; empty outside of one."""
     nonce = _NONCE.get()
     if nonce is None:
         return ""
     nonce.is_used = True
+    nonce.makes_styles |= makes_styles
     return nonce.value
 
 
-def hub_page_policy(nonce: str) -> str:
+def hub_page_policy(nonce: str, *, makes_styles: bool = False) -> str:
     """Return the policy of one of the hub's pages: files of this origin, and what the page template itself holds.
 
     Style attributes are allowed, because the stock pages have some. Where forms lead is not restricted: a login, or
     the consent to a service, may lead to another host.
     """
+    styles = "'unsafe-inline'" if makes_styles else f"'nonce-{nonce}'"
     return (
-        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; style-src-attr 'unsafe-inline'; font-src 'self'; "
+        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' {styles}; style-src-attr 'unsafe-inline'; font-src 'self'; "
         "img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'"
     )
 
@@ -75,7 +81,8 @@ class NonceExtension(Extension):
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - Jinja's
         """Return the source of a page template with nonces in it."""
-        return _TAG.sub(r'<\1 nonce="{{ csp_nonce() }}"', source)
+        call = "csp_nonce(makes_styles=True)" if _MAKES_STYLES in source else "csp_nonce()"
+        return _TAG.sub(rf'<\1 nonce="{{{{ {call} }}}}"', source)
 
 
 class SecurityHeaders:
@@ -106,7 +113,7 @@ class SecurityHeaders:
 
     def _policy(self, stated: str, *, is_text: bool) -> str:
         if self._nonce.is_used:
-            return hub_page_policy(self._nonce.value)
+            return hub_page_policy(self._nonce.value, makes_styles=self._nonce.makes_styles)
         if not stated:
             return DATA_POLICY
         return "" if is_text else NOTHING_RUNS  # HTML without our nonce is a page of somebody else's handler

@@ -18,7 +18,7 @@ from tests.support.hub import wait_for
 from tests.support.push_service import PushBrowser, PushService
 
 PAGES = "/services/platform/"
-WATCH = "addEventListener('securitypolicyviolation', (event) => console.error(`VIOLATION ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"
+WATCH = "addEventListener('securitypolicyviolation', (event) => console.error(`VIOLATION ${location.pathname} ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"
 COUNT_STREAMS = """
 window.streams = new Set();
 window.EventSource = class extends EventSource {

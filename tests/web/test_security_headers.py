@@ -52,6 +52,15 @@ def test_scripts_of_the_page_template_have_the_nonce_and_those_of_values_have_no
     assert "'unsafe-inline'" not in headers[CSP].replace("style-src-attr 'unsafe-inline'", "")
 
 
+def test_only_the_hubs_admin_page_may_make_styles() -> None:
+    source = "<style>a{}</style><script src={{ 'js/admin-react.js' }}></script>"
+    policy = answer(HUB_POLICY, page=source)[0][CSP]
+    assert "style-src 'self' 'unsafe-inline';" in policy
+    assert "script-src 'self' 'nonce-" in policy
+    assert "'unsafe-inline'" not in policy.split("style-src")[0]
+    assert "style-src 'self' 'nonce-" in answer(HUB_POLICY, page="<style></style>")[0][CSP], "the next answer knows nothing of it"
+
+
 def test_each_answer_has_a_nonce_of_its_own() -> None:
     found = {re.findall(r'nonce="([^"]+)"', answer(HUB_POLICY, page="<script></script>")[1])[0] for _ in range(20)}
     assert len(found) == 20
