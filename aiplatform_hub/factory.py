@@ -14,10 +14,15 @@ from functools import cached_property, partial
 from aiplatform_hub import metrics
 from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
 from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
-from aiplatform_hub.clients.notifiers.loading import load_notifiers
+from aiplatform_hub.clients.notifiers.loading import SECRET_FILE, load_notifiers
+from aiplatform_hub.clients.notifiers.vapid import SECRET_NAME as VAPID_FILE
+from aiplatform_hub.clients.notifiers.vapid import VapidKey, kept_key
+from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
+from aiplatform_hub.clients.notifiers.webpush import WebPushNotifier
+from aiplatform_hub.clients.notifiers.webpush import options_of as web_push_options
 from aiplatform_hub.clients.session_use import SessionProcesses
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
-from aiplatform_hub.config import Place, Settings, notifier_secret
+from aiplatform_hub.config import Place, Settings, notifier_secret, notifier_secret_name
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
@@ -45,6 +50,7 @@ from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.presets import Presets
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.pruning import Pruner
+from aiplatform_hub.operations.push_desk import PushDesk
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.queue_moves import QueueMoves
@@ -470,9 +476,41 @@ class Factory(Stores):
             If one cannot be made; the message names it.
         """
         notifiers = load_notifiers(self.settings.notifier_options, notifier_secret)
-        for name in notifiers:
+        for name, notifier in notifiers.items():
             metrics.know_channel(name)
+            if isinstance(notifier, WebPushNotifier):
+                notifier.connect(self.push_desk, lambda: self.vapid_key)
         return notifiers
+
+    @property
+    def has_push(self) -> bool:
+        """Whether browsers can be told by push."""
+        return WEB_PUSH in self.settings.notifier_options
+
+    @cached_property
+    def vapid_key(self) -> VapidKey:
+        """What push services know this hub by; made when it is first needed.
+
+        Raises
+        ------
+        ConfigurationError
+            In a cluster, where platform and keeper have no folder in common, if neither file nor environment holds it.
+        """
+        options = self.settings.notifier_options[WEB_PUSH]
+        secret = notifier_secret(WEB_PUSH, str(options.get(SECRET_FILE, "")))
+        if secret:
+            return VapidKey(secret)
+        if self.settings.place is Place.CLUSTER:
+            raise ConfigurationError(
+                f"The notifier 'webpush' needs {notifier_secret_name(WEB_PUSH)} in the platform service and the keeper: the same 32 bytes in base64."
+            )
+        return kept_key(self.settings.secrets_dir / VAPID_FILE)
+
+    @cached_property
+    def push_desk(self) -> PushDesk:
+        """Switches browsers on and off."""
+        options = {name: value for name, value in self.settings.notifier_options[WEB_PUSH].items() if name != SECRET_FILE}
+        return PushDesk(database=self.database, push_subscriptions=self.push_subscriptions, services=web_push_options(options).services, clock=self.clock)
 
     @cached_property
     def notice_delivery(self) -> NoticeDelivery:
@@ -510,3 +548,5 @@ class Factory(Stores):
         if self.settings.public_url and not self.settings.public_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"c.AIPlatform.public_url is {self.settings.public_url!r}; it begins with https://, as in a browser.")
         _ = self.notifiers
+        if self.has_push and self.settings.place is Place.CLUSTER:
+            _ = self.vapid_key

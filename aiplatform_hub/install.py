@@ -17,12 +17,14 @@ from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
+from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.config import (
     Place,
     Secrets,
     Settings,
     arguments_of,
     database_url_from_environment,
+    notifier_secret_name,
     notifier_secrets_from_environment,
     secrets_from_environment,
 )
@@ -32,6 +34,7 @@ from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.services.culler.command import MODULE as CULLER_MODULE
 from aiplatform_hub.services.culler.command import asking_us, culler_command, timeout_seconds
+from aiplatform_hub.web.security_headers import NonceExtension, SecurityHeaders
 from aiplatform_hub.web.view_models.formats import notices
 
 HUB_TEMPLATES = Path(__file__).parent / "web" / "hub_templates"
@@ -95,6 +98,7 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
     _keep_platform_on_hub_host(c)
     _extend(c.JupyterHub, "template_paths", [str(HUB_TEMPLATES)])
     _set_notices(c, settings)
+    _set_security_headers(c)
     _extend(c.JupyterHub, "extra_handlers", IDENTITY_HANDLERS, key=lambda handler: str(handler[0]))
     _add_user_scope(c)
     _set_proxy(c, settings, secrets)
@@ -181,6 +185,15 @@ def _set_notices(c: Config, settings: Settings) -> None:
         c.JupyterHub.template_vars = {"aiplatform_notices": list(sentences), **variables}
 
 
+def _set_security_headers(c: Config) -> None:
+    """Give every answer of the hub our headers, and the scripts of its page templates their nonces."""
+    for name, key, added in (("tornado_settings", "transforms", SecurityHeaders), ("jinja_environment_options", "extensions", NonceExtension)):
+        present = _get(c.JupyterHub, name, {})
+        if not isinstance(present, LazyConfigValue):
+            listed = list(present.get(key) or ())
+            setattr(c.JupyterHub, name, {**present, key: listed if added in listed else [*listed, added]})
+
+
 def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
     platform: dict[str, Any] = {
         "name": "platform",
@@ -195,8 +208,9 @@ def _set_services(c: Config, settings: Settings, secrets: Secrets) -> None:
         keeper["api_token"] = secrets.keeper_token
     else:
         platform["command"], keeper["command"] = _command("platform", settings), _command("keeper", settings)
-        given = _database_in_environment().get("environment", {})
-        for service, environment in ((platform, given), (keeper, given | notifier_secrets_from_environment())):
+        given, secrets_given = _database_in_environment().get("environment", {}), notifier_secrets_from_environment()
+        key = {name: value for name, value in secrets_given.items() if name == notifier_secret_name(WEB_PUSH)}  # browsers get its public half
+        for service, environment in ((platform, given | key), (keeper, given | secrets_given)):
             if environment:
                 service["environment"] = environment
     services = [platform, keeper]

@@ -29,6 +29,7 @@ from aiplatform_hub.storage.heartbeats import HeartbeatStore
 from aiplatform_hub.storage.hidden import HiddenStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.notifications import NotificationStore
+from aiplatform_hub.storage.push_subscriptions import PushSubscriptionStore
 from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.series import SeriesStore
@@ -175,6 +176,11 @@ class Stores:
     def notifications(self) -> NotificationStore:
         """What people are told."""
         return NotificationStore()
+
+    @cached_property
+    def push_subscriptions(self) -> PushSubscriptionStore:
+        """Browsers that are told by push."""
+        return PushSubscriptionStore()
 
     def close(self) -> None:
         """Close what was opened."""

@@ -473,3 +473,19 @@ audit_events = Table(
     sqlite_autoincrement=True,
 )
 """Privileged and refused acts."""
+
+push_subscriptions = Table(
+    "push_subscriptions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_name", String(255), nullable=False),
+    Column("endpoint", String(1024), nullable=False),
+    Column("p256dh", String(128), nullable=False),
+    Column("auth", String(64), nullable=False),
+    Column("browser", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("delivered_at", Instant),
+    Index("uq_push_subscriptions_endpoint", "endpoint", unique=True),
+    Index("ix_push_subscriptions_user", "user_name"),
+)
+"""Browsers that are told by push; whoever knows an endpoint can write to its browser."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WEB_DIR = Path(__file__).parent
 STATIC_DIR = WEB_DIR / "static"
 """Stylesheet, script and the vendored htmx; served below ``static/`` of the platform service."""
+APP_DIR = WEB_DIR / "app"
+"""Manifest and service worker; served beside the pages, because a service worker speaks for its own folder."""
 HUB_TEMPLATES_DIR = WEB_DIR / "hub_templates"
 """For ``c.JupyterHub.template_paths``; also holds the macros that both kinds of pages share."""
 

@@ -8,17 +8,19 @@ import secrets
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import requests
 
-from aiplatform_hub.config import arguments_of
-from tests.support.hub import ADMIN, REPOSITORY, RealHub, wait_for
+from aiplatform_hub.config import Settings, arguments_of
+from tests.support.hub import ADMIN, REPOSITORY, RealHub, free_port, wait_for
 
 MONITOR_TOKEN = secrets.token_hex(16)
 """Of a service that may read everything."""
 STRANGER_TOKEN = secrets.token_hex(16)
 """Of a service without rights."""
+PUSH_ORIGIN = f"http://127.0.0.1:{free_port()}"
+"""The push service that the place writes to; a test that wants one starts it there."""
 PREFIX = "/services/platform/"
 API = f"{PREFIX}api/v1/"
 
@@ -41,6 +43,12 @@ class Place:
     def url(self) -> str:
         return f"{self.hub.url}{API}"
 
+    @property
+    def settings(self) -> Settings:
+        """What platform and keeper go by: the hub's, and browsers are told."""
+        options = {"webpush": {"contact": "mailto:admin@example.org", "services": [PUSH_ORIGIN]}}
+        return replace(self.hub.settings, notifiers=json.dumps(options))
+
     def start(self, *, requests_per_minute: int = 100_000) -> None:
         prefix, scope = PREFIX, json.dumps(["access:services!service=platform"])
         environment = {
@@ -60,7 +68,7 @@ class Place:
             sys.executable,
             "-m",
             "aiplatform_hub.services.platform",
-            *arguments_of(self.hub.settings),
+            *arguments_of(self.settings),
             "--requests-per-minute",
             str(requests_per_minute),
         ]
@@ -85,7 +93,7 @@ class Place:
     def start_keeper(self) -> None:
         """Have the queue dispatched, until :meth:`stop_keeper`."""
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JUPYTERHUB_API_TOKEN": f"{self.hub.service_token}k"}
-        command = [sys.executable, "-m", "aiplatform_hub.services.keeper", *arguments_of(self.hub.settings)]
+        command = [sys.executable, "-m", "aiplatform_hub.services.keeper", *arguments_of(self.settings)]
         with (self.hub.folder / "keeper.log").open("ab") as log:
             self.keeper = subprocess.Popen(command, cwd=self.hub.folder, env=environment, stdout=log, stderr=log, start_new_session=True)
 

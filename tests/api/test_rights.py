@@ -43,6 +43,16 @@ TABLE = {
     ("POST", "api/v1/presets"): {**OWN_ONLY, "owner": 400, "other": 400, "admin": 400},  # each their own; the body lacks a name
     ("DELETE", "api/v1/presets/{id}"): OWN_ONLY,
     ("POST", "api/v1/presets/{id}/restore"): OWN_ONLY,
+    ("GET", "api/v1/push"): READ_ALL,
+    ("POST", "api/v1/push/subscriptions"): {**dict.fromkeys(READ_ONE, 400), "anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 403, "service": 403},
+    ("DELETE", "api/v1/push/subscriptions/{id}"): {
+        **dict.fromkeys(READ_ONE, 404),
+        "anonymous": 401,
+        "wrong": 401,
+        "stranger": 403,
+        "read_only": 403,
+        "service": 403,
+    },
     ("GET", "api/v1/policy"): READ_ALL,
     ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,

@@ -50,6 +50,8 @@ class Trial:
     url: str
     passwords: dict[str, str]
     folder: Path
+    push_origin: str
+    """The push service that it may write to; a test that wants one starts it there."""
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +60,9 @@ def trial() -> Iterator[Trial]:
     folder.chmod(0o711)
     port = free_port()
     ports = "\n".join((f"c.AIPlatform.platform_port = {free_port()}", f"c.AIPlatform.keeper_port = {free_port()}", f"c.JupyterHub.hub_port = {free_port()}"))
-    config = folder / "trial_config.py"
-    config.write_text(f"c = get_config()\n{ports}\nc.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{free_port()}'\n")
+    config, push_origin = folder / "trial_config.py", f"http://127.0.0.1:{free_port()}"
+    notifiers = {"webpush": {"contact": "mailto:admin@example.org", "services": [push_origin]}}
+    config.write_text(f"c = get_config()\n{ports}\nc.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{free_port()}'\nc.AIPlatform.notifiers = {notifiers}\n")
     command = [str(Path(sys.executable).with_name("aiplatform")), "run", "--demo", "--simulated-gpus", "4", "--port", str(port)]
     log = folder / "run.log"
     with log.open("wb") as output:
@@ -72,7 +75,7 @@ def trial() -> Iterator[Trial]:
             start_new_session=True,
         )
     try:
-        yield Trial(f"http://127.0.0.1:{port}", _wait_for_passwords(process, log), folder)
+        yield Trial(f"http://127.0.0.1:{port}", _wait_for_passwords(process, log), folder, push_origin)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

@@ -12,6 +12,7 @@ from traitlets.config import Config
 from aiplatform_hub.config import Secrets, Settings
 from aiplatform_hub.install import install
 from aiplatform_hub.services.culler.command import CONFIG_FILE
+from aiplatform_hub.web.security_headers import NonceExtension, SecurityHeaders
 from tests.support.hub import REPOSITORY
 
 SETTINGS = Settings(data_dir=Path("/srv/aiplatform"), simulated_gpus=4, base_url="/lab/")
@@ -43,6 +44,16 @@ def test_operators_values_win() -> None:
     c.AIPlatform.simulated_gpus = 1
     installed(c)
     assert (c.JupyterHub.default_url, c.JupyterHub.cleanup_servers, c.AIPlatform.simulated_gpus) == ("/hub/home", True, 1)
+
+
+def test_answers_of_the_hub_get_headers_and_its_scripts_nonces() -> None:
+    c = Config()
+    c.JupyterHub.tornado_settings = {"transforms": [dict], "headers": {"X-Mine": "1"}}
+    c.JupyterHub.jinja_environment_options = {"extensions": ["jinja2.ext.do"]}
+    for _ in range(2):
+        installed(c)
+        assert c.JupyterHub.tornado_settings == {"transforms": [dict, SecurityHeaders], "headers": {"X-Mine": "1"}}
+        assert c.JupyterHub.jinja_environment_options == {"extensions": ["jinja2.ext.do", NonceExtension]}
 
 
 def test_operators_lists_are_extended() -> None:

@@ -17,6 +17,7 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, Alloc
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
 from aiplatform_hub.domain.presets import Preset
+from aiplatform_hub.domain.push import PushSubscription
 from aiplatform_hub.domain.queue_reasons import QUEUE_IT
 from aiplatform_hub.domain.queueing import QueueEntry, WaitCode, WaitReason
 from aiplatform_hub.domain.quota import Decision, Outcome
@@ -41,6 +42,7 @@ from aiplatform_hub.web.view_models.presets import Act, Keep, keep
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view
+from aiplatform_hub.web.view_models.settings import settings_page
 from aiplatform_hub.web.view_models.timeline import timeline
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison
@@ -246,6 +248,15 @@ def inbox_page() -> str:
     return render("problem.html", shown, problem=problem_of(ConflictError("It runs.")))
 
 
+def settings() -> str:
+    subscriptions = [PushSubscription(UUID(int=9), "ada", f"https://push.example/{HOSTILE}", HOSTILE, HOSTILE, f"Firefox on {HOSTILE}", NOW, NOW)]
+    return render("settings.html", replace(frame("settings"), push_key="key-of-the-test"), page=settings_page(subscriptions, PATHS))
+
+
+def offline() -> str:
+    return environment().get_template("offline.html").render(paths=PATHS, version="1")
+
+
 PAGES = {
     "inbox": inbox_page,
     "home": home,
@@ -265,6 +276,8 @@ PAGES = {
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,
+    "settings": settings,
+    "offline": offline,
 }
 
 

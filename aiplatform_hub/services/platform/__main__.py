@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = settings_from(options)
         factory = Factory(settings)
         _ = factory.catalog, settings.notifier_options  # what is wrong is told now
+        if factory.has_push:
+            _ = factory.push_desk, factory.vapid_key.public
         service = Service(make_platform(settings, factory, requests_per_minute=options.requests_per_minute), address=settings.service_host)
         asyncio.run(serve(service))
     except CatalogError as error:

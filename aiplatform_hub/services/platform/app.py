@@ -33,6 +33,7 @@ from aiplatform_hub.services.platform.release_news import release_news
 from aiplatform_hub.services.platform.sessions import Sessions
 from aiplatform_hub.services.platform.threads import Threads
 from aiplatform_hub.storage.heartbeats import Heartbeat
+from aiplatform_hub.web.security_headers import SecurityHeaders
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ def make_app(platform: Platform) -> Application:
     return Application(
         handlers,
         default_handler_class=UnknownPath,
+        transforms=[SecurityHeaders],  # type: ignore[list-item]  # tornado asks no more of it than its two methods
         platform=platform,
         cookie_secret=cookie_secret(platform.settings.secrets_dir / "platform-cookie-secret"),
         log_function=log_request,

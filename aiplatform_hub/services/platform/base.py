@@ -93,11 +93,8 @@ class PlatformHandler(HubOAuthenticated, RequestHandler):
         return platform
 
     def set_default_headers(self) -> None:
-        """Forbid framing by other sites, sniffing and caching of personal data."""
+        """Forbid caching of personal data; :class:`SecurityHeaders` adds what every answer has."""
         self.clear_header("Server")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Content-Security-Policy", "frame-ancestors 'self'; object-src 'none'; base-uri 'self'")
-        self.set_header("Referrer-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
 
     async def identify(self) -> Principal | None:

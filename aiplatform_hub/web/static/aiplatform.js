@@ -310,11 +310,11 @@
     }, 300);
   };
   const KINDS = ["allocation", "capacity", "quota", "cost", "queue", "release"];
-  const offline = document.getElementById("offline");
+  const say = (what) => document.dispatchEvent(new Event(`stream:${what}`)); // connection.js shows it
+  let wasLost = false;
   const listen = () => {
     if (stream || document.hidden || !document.querySelector(LIVE)) return;
     stream = new EventSource(`${platform}api/v1/events?_xsrf=${encodeURIComponent(meta("xsrf"))}`);
-    let wasLost = false;
     for (const kind of KINDS) {
       if (kind !== "cost" || document.getElementById("live")) stream.addEventListener(kind, refresh); // costs change no choice
     }
@@ -324,7 +324,7 @@
     });
     stream.addEventListener("announcement", () => document.body.dispatchEvent(new Event("announcement")));
     stream.onopen = () => {
-      offline.hidden = true;
+      say("open");
       if (wasLost) {
         refresh();
         document.body.dispatchEvent(new Event("announcement"));
@@ -333,24 +333,34 @@
     };
     stream.onerror = () => {
       wasLost = true;
-      setTimeout(() => {
-        if (wasLost && !document.hidden) offline.hidden = false;
-      }, 3000);
+      say("lost");
       if (stream?.readyState === EventSource.CLOSED) {
         stream = null;
         setTimeout(listen, 5000);
       }
     };
   };
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) {
-      stream?.close();
-      stream = null;
-    } else {
-      listen();
-      refresh();
-    }
-  });
+  const hush = () => {
+    stream?.close();
+    stream = null;
+  };
+  const resume = () => {
+    hush();
+    listen();
+    refresh();
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? hush() : resume()));
+  document.addEventListener("stream:retry", () => document.hidden || resume());
+  addEventListener("pageshow", (event) => event.persisted && resume()); // back from the browser's memory: what it shows is old
+  addEventListener("pagehide", hush);
+  // A device that slept has a stream that only seems to be open.
+  const BEAT = 5000;
+  let beat = Date.now();
+  setInterval(() => {
+    const slept = Date.now() - beat > 6 * BEAT;
+    beat = Date.now();
+    if (slept && !document.hidden) resume();
+  }, BEAT);
   // A hidden page has no stream; while something of its reader waits, it looks by itself, so that its title can say when the turn has come.
   // What runs may be taken back: that is looked at less often, since the warning comes minutes before.
   const watch = (what, every) => setInterval(() => document.hidden && document.querySelector(what) && refresh(), every);

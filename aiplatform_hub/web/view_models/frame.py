@@ -29,3 +29,5 @@ class Frame:
     """What the reader is told."""
     announcements: tuple[Banner, ...] = ()
     """What admins tell everybody."""
+    push_key: str = ""
+    """By which browsers know this hub's pushes; empty where it sends none."""

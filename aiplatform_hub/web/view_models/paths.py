@@ -65,6 +65,11 @@ class Paths:
         return f"{self.platform}home"
 
     @property
+    def settings(self) -> str:
+        """The reader's own settings."""
+        return f"{self.platform}settings"
+
+    @property
     def inbox(self) -> str:
         """Where what the reader is told is read again."""
         return f"{self.platform}notifications"

@@ -24,8 +24,9 @@ from aiplatform_hub.services.platform.pages.now import (
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
+from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
-from aiplatform_hub.web.rendering import STATIC_DIR
+from aiplatform_hub.web.rendering import APP_DIR, STATIC_DIR
 
 __all__ = ["page_handlers"]
 
@@ -74,5 +75,9 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/move/undo", UndoMoveHandler, {}),
         (f"{prefix}admin/drain", DrainHandler, {}),
         (f"{prefix}admin/drain/undo", UndoDrainHandler, {}),
+        (f"{prefix}settings", SettingsHandler, {}),
+        (f"{prefix}settings/browsers/{_ID}/off", BrowserOffHandler, {}),
+        (f"{prefix}offline", OfflineHandler, {}),
+        (f"{prefix}(manifest\\.webmanifest|service-worker\\.js)", AppFileHandler, {"path": str(APP_DIR)}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]

@@ -16,6 +16,7 @@ from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import PageHandler
 from aiplatform_hub.storage.allocations import AllocationFilter
 from aiplatform_hub.web.rendering import render
+from aiplatform_hub.web.security_headers import CSP, PAGE_POLICY
 from aiplatform_hub.web.view_models.announcements import Banner, banners, dismissed_ids
 from aiplatform_hub.web.view_models.environments import Money
 from aiplatform_hub.web.view_models.formats import notices
@@ -23,13 +24,6 @@ from aiplatform_hub.web.view_models.frame import Frame
 from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox, beside, inbox
 from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-"""Only files of this origin; no inline script or style runs, whatever a name contains."""
-
 
 DISMISSED_COOKIE = "aiplatform-dismissed"
 """Ids of announcements that this browser has hidden; it is gone when the browser ends."""
@@ -52,7 +46,7 @@ class Page(PageHandler):
     def set_default_headers(self) -> None:
         """Add the pages' policy for scripts and styles."""
         super().set_default_headers()
-        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        self.set_header(CSP, PAGE_POLICY)
 
     async def prepare(self) -> None:
         """Authenticate, and read what the person is told."""
@@ -129,6 +123,7 @@ class Page(PageHandler):
             version=__version__,
             inbox=beside(self.inbox, here.partition("?")[0], self.paths),
             announcements=self.announcements,
+            push_key=self.factory.vapid_key.public if principal is not None and self.factory.has_push else "",
         )
 
     def show(self, page_template: str, **values: Any) -> None:
