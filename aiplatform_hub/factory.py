@@ -22,6 +22,7 @@ from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
@@ -30,10 +31,12 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.health import HealthReader
 from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.ledger_watch import LedgerWatch
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
@@ -276,6 +279,29 @@ class Factory(Stores):
     def verifier(self) -> LedgerVerifier:
         """Checks the chain of the ledger."""
         return LedgerVerifier(self.database, self.ledger_head, self.usage_store)
+
+    @cached_property
+    def ledger_watch(self) -> LedgerWatch:
+        """Checks the same a few rows at a time."""
+        return LedgerWatch(database=self.database, usage=self.usage_store, head=self.ledger_head, clock=self.clock)
+
+    @cached_property
+    def health(self) -> HealthReader:
+        """Tells how the platform does."""
+        return HealthReader(
+            settings=self.settings,
+            database=self.database,
+            devices=self.devices,
+            heartbeats=self.heartbeats,
+            policies=self.policies,
+            files=self.catalog_files,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def catalog_files(self) -> CatalogFiles:
+        """Tells what the catalogue's files say now."""
+        return CatalogFiles(self.settings.resolved_catalog_dirs)
 
     @cached_property
     def reporter(self) -> CostReporter:

@@ -24,10 +24,9 @@ from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
 from aiplatform_hub.operations.cost_reporter import ReportRow
 from aiplatform_hub.operations.prospects import Prospect
-from aiplatform_hub.storage.audit import AuditEvent
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
-from aiplatform_hub.web.view_models import admin, usage
+from aiplatform_hub.web.view_models import admin, enforcement, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
@@ -35,6 +34,7 @@ from aiplatform_hub.web.view_models.inbox import inbox
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Quote, launch_form, problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
+from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.test_usage import DAYS
@@ -171,7 +171,7 @@ def test_admin_lists_the_gpus_of_a_cluster_node_by_node() -> None:
 
 def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> None:
     device = GpuDevice("n1/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n1")
-    page = admin.AdminPage((), admin.device_rows((device,), (), CATALOG), (), (), (), (), (), (), place="cluster")
+    page = admin.AdminPage((), admin.device_rows((device,), (), CATALOG), place="cluster")
     html = render("admin.html", frame("admin", is_admin=True), page=page, tabs=())
     assert ">Slot<" in html
     assert ">Memory<" not in html
@@ -179,10 +179,10 @@ def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> Non
 
 
 def test_admin_of_a_cluster_says_what_its_network_must_do() -> None:
-    lines = dict(admin.pod_lines(has_gpus=True))
+    lines = dict(enforcement.pod_lines(has_gpus=True))
     assert list(lines.values()) == [True, False, True]
     assert "NetworkPolicies" in next(text for text, is_bound in lines.items() if not is_bound)
-    assert len(admin.pod_lines(has_gpus=False)) == 2
+    assert len(enforcement.pod_lines(has_gpus=False)) == 2
 
 
 def admin_page() -> str:
@@ -190,12 +190,6 @@ def admin_page() -> str:
     page = admin.AdminPage(
         holders=(admin.holder_row(RUNNING, cost=Money(Decimal("6.2"), "EUR"), catalog=CATALOG, now=NOW, paths=PATHS),),
         devices=admin.device_rows((device, replace(device, uuid="GPU-c", index=1)), (RUNNING,), CATALOG, {"GPU-a": GpuSample(NOW, 92.4, 12 * 1024**3)}),
-        processes=(admin.process_row("hub", NOW, NOW, {"pid": 1}, NOW), admin.process_row("keeper", None, None, {}, NOW)),
-        not_enforced=("GPUs are advisory.",),
-        enforced=("Memory limits bind.",),
-        audit=(admin.audit_row(AuditEvent(NOW, HOSTILE, "stop", HOSTILE, "refused", {"code": HOSTILE})),),
-        catalog_problems=(f"tiers.yaml:3 {HOSTILE}",),
-        templates=(("PyTorch", "Not built."),),
         queue=(admin.queue_row(replace(QUEUED, user_name=HOSTILE), Line(ENTRY, INTEREST, names={"x": HOSTILE}), catalog=CATALOG, now=NOW, paths=PATHS),),
     )
     return render("admin.html", frame("admin", is_admin=True), page=page, tabs=())
@@ -240,6 +234,7 @@ PAGES = {
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,
+    **ADMIN_PAGES,
 }
 
 

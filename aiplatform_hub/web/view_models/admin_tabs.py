@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from aiplatform_hub.web.view_models.paths import Paths
 
-TABS = (("now", "Now", "admin"),)
+TABS = (
+    ("now", "Now", "admin"),
+    ("health", "Health", "admin/health"),
+    ("catalogue", "Catalogue", "admin/catalogue"),
+    ("audit", "Audit", "admin/audit"),
+)
 """Name, label and address below the platform's of each page."""
 
 

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from aiplatform_hub import metrics
-from aiplatform_hub.services.platform.api import allocations, alternatives, catalog, events, notifications, policy, queue, quota, releases, usage
+from aiplatform_hub.services.platform.api import (
+    allocations,
+    alternatives,
+    catalog,
+    catalog_entries,
+    events,
+    health,
+    notifications,
+    policy,
+    queue,
+    quota,
+    releases,
+    usage,
+)
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -55,6 +68,7 @@ OWN_RESOURCES = (
 )
 RESOURCES: tuple[Resource, ...] = (
     *catalog.RESOURCES,
+    *catalog_entries.RESOURCES,
     *quota.RESOURCES,
     *allocations.RESOURCES,
     *releases.RESOURCES,
@@ -64,6 +78,7 @@ RESOURCES: tuple[Resource, ...] = (
     *policy.RESOURCES,
     *usage.RESOURCES,
     *events.RESOURCES,
+    *health.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

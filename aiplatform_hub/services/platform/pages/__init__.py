@@ -7,6 +7,9 @@ from typing import Any
 from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.admin import AdminHandler
+from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
+from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
@@ -45,5 +48,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
         (f"{prefix}admin", AdminHandler, {}),
+        (f"{prefix}admin/health", AdminHealthHandler, {}),
+        (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
+        (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]
