@@ -29,6 +29,7 @@ from aiplatform_hub.operations.cost_reporter import CostReporter
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
+from aiplatform_hub.operations.efficiency import EfficiencyReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
@@ -40,7 +41,9 @@ from aiplatform_hub.operations.ledger_watch import LedgerWatch
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
+from aiplatform_hub.operations.people import PeopleDirectory
 from aiplatform_hub.operations.policies import Policies
+from aiplatform_hub.operations.projects import ProjectDirectory
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.queue_desk import QueueDesk
@@ -322,6 +325,35 @@ class Factory(Stores):
     def grants(self) -> Grants:
         """Gives tiers to persons until an instant."""
         return Grants(database=self.database, catalog=self.catalog, grants=self.grant_store, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def people(self) -> PeopleDirectory:
+        """Tells what people have."""
+        return PeopleDirectory(
+            database=self.database,
+            catalog=self.catalog,
+            grants=self.grant_store,
+            allocations=self.allocations,
+            enforcer=self.enforcer,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def projects(self) -> ProjectDirectory:
+        """Tells what projects share, hold and used."""
+        return ProjectDirectory(catalog=self.catalog, enforcer=self.enforcer, reporter=self.reporter, policy=self.policies.current, clock=self.clock)
+
+    @cached_property
+    def efficiency(self) -> EfficiencyReader:
+        """Tells how well GPUs are used."""
+        return EfficiencyReader(
+            database=self.database,
+            allocations=self.allocations,
+            activity=self.activity,
+            devices=self.devices,
+            reporter=self.reporter,
+            clock=self.clock,
+        )
 
     @cached_property
     def runtime(self) -> SessionRuntime:

@@ -9,12 +9,15 @@ from tornado.web import RedirectHandler, StaticFileHandler
 from aiplatform_hub.services.platform.pages.admin import AdminHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
 from aiplatform_hub.services.platform.pages.launch import LaunchHandler
 from aiplatform_hub.services.platform.pages.login import LoginCallbackHandler
+from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveGrantHandler, PeopleHandler, PersonHandler, RestoreGrantHandler
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
+from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
 from aiplatform_hub.web.rendering import STATIC_DIR
@@ -48,6 +51,14 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
         (f"{prefix}admin", AdminHandler, {}),
+        (f"{prefix}admin/people", PeopleHandler, {}),
+        (f"{prefix}admin/people/([^/]+)", PersonHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/grants", GiveGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
+        (f"{prefix}admin/projects", AdminProjectsHandler, {}),
+        (f"{prefix}admin/efficiency", AdminEfficiencyHandler, {}),
+        (f"{prefix}admin/efficiency/forecast", AdminForecastHandler, {}),
         (f"{prefix}admin/health", AdminHealthHandler, {}),
         (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
