@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from aiplatform_hub.catalog.loader import Inspection, Origin
+from aiplatform_hub.catalog.loader import DEFAULT_DIR, DEMO_DIR, Inspection, Origin
 from aiplatform_hub.domain.catalog import Catalog, EnvironmentTemplate, LimitAmount, NodePool, Project, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.rates import card_at
@@ -40,6 +40,8 @@ class Group:
     id: str
     heading: str
     rows: tuple[EntryRow, ...]
+    is_folded: bool = False
+    """Whether the list is opened only on demand: it is long, and seldom looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,12 @@ def catalogue_page(  # noqa: PLR0913  keyword-only
         Group("tiers", "Tiers", rows("tiers", tiers, lambda n: tiers[n].display_name, lambda n: tier_note(tiers[n], catalog))),
         Group("projects", "Projects", rows("projects", projects, lambda n: projects[n].display_name, lambda n: project_note(projects[n], catalog))),
         Group("centres", "Cost centres", rows("cost_centres", catalog.cost_centres, lambda n: catalog.cost_centres[n].display_name, lambda _: "")),
-        Group("gpu-types", "GPU types", rows("gpu_types", catalog.gpu_types, lambda n: catalog.gpu_types[n].display_name, lambda n: _matched(catalog, n))),
+        Group(
+            "gpu-types",
+            "GPU types",
+            rows("gpu_types", catalog.gpu_types, lambda n: catalog.gpu_types[n].display_name, lambda n: _matched(catalog, n)),
+            is_folded=True,
+        ),
         Group("rates", "Rate cards", rows("rates", cards, lambda n: n, lambda n: _rate_note(cards[n], card))),
         Group("pools", "Node pools", rows("node_pools", pools, lambda n: pools[n].display_name, lambda n: _pool_note(pools[n], catalog))),
     ]
@@ -131,9 +138,12 @@ def look_as(caller: Caller, tier: str, reasons: Mapping[str, str | None], catalo
 
 
 def origin_text(origin: Origin | None) -> str:
-    """Return where an entry stands: folder, file and line."""
+    """Return where an entry stands: folder, file and line; what is built in, without its folder."""
     if origin is None:
         return "not in the files any more"
+    for folder, label in ((DEFAULT_DIR, "built in"), (DEMO_DIR, "demo")):
+        if origin.file.parent == folder:
+            return f"{label}, {origin.file.name}:{origin.line}"
     return f"{origin.file}:{origin.line}" if origin.line else str(origin.file)
 
 

@@ -299,4 +299,5 @@ def _holds(record: PersonRecord) -> str:
 
 
 def _tier_choice_text(title: str, limits: Sequence[LimitAmount], catalog: Catalog) -> str:
-    return f"{title}: {', '.join(limit_text(limit, catalog) for limit in limits)}"
+    gpus = ", ".join(limit_text(limit, catalog) for limit in limits if limit.dimension == "gpus")
+    return f"{title} ({gpus})" if gpus else title
