@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
+from sqlalchemy import update
+
 from aiplatform_hub.domain.activity import Activity, ActivityInterval
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
 from aiplatform_hub.domain.ledger import chained
@@ -13,6 +15,7 @@ from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.storage.schema import allocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +73,7 @@ def remember_weeks(factory: Factory, *, days: int = 14) -> None:
                 for activity, begin, until in ((Activity.USED, start, middle), (Activity.IDLE, middle, end)):
                     factory.activity.begin(connection, [ActivityInterval(id_, activity, begin, until, 10, 50.0, GIB)])
                     factory.activity.end_session(connection, id_, until)
+        remembered = allocations.c.user_name.in_([habit.user_name for habit in HABITS])
+        connection.execute(update(allocations).where(remembered).values(started_at=allocations.c.held_at))  # which an insert does not write
         newest = factory.usage_store.head(connection)
     factory.ledger_head.write(newest.sequence, newest.hash)
