@@ -29,6 +29,7 @@ from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
@@ -36,18 +37,23 @@ from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.drains import Drains
+from aiplatform_hub.operations.efficiency import EfficiencyReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
+from aiplatform_hub.operations.health import HealthReader
 from aiplatform_hub.operations.home_list import HomeList
 from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
+from aiplatform_hub.operations.ledger_watch import LedgerWatch
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
+from aiplatform_hub.operations.people import PeopleDirectory
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.presets import Presets
+from aiplatform_hub.operations.projects import ProjectDirectory
 from aiplatform_hub.operations.prospects import Prospects
 from aiplatform_hub.operations.pruning import Pruner
 from aiplatform_hub.operations.push_desk import PushDesk
@@ -350,6 +356,29 @@ class Factory(Stores):
         return LedgerVerifier(self.database, self.ledger_head, self.usage_store)
 
     @cached_property
+    def ledger_watch(self) -> LedgerWatch:
+        """Checks the same a few rows at a time."""
+        return LedgerWatch(database=self.database, usage=self.usage_store, head=self.ledger_head, clock=self.clock)
+
+    @cached_property
+    def health(self) -> HealthReader:
+        """Tells how the platform does."""
+        return HealthReader(
+            settings=self.settings,
+            database=self.database,
+            devices=self.devices,
+            heartbeats=self.heartbeats,
+            policies=self.policies,
+            files=self.catalog_files,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def catalog_files(self) -> CatalogFiles:
+        """Tells what the catalogue's files say now."""
+        return CatalogFiles(self.settings.resolved_catalog_dirs)
+
+    @cached_property
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
         return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
@@ -368,6 +397,35 @@ class Factory(Stores):
     def grants(self) -> Grants:
         """Gives tiers to persons until an instant."""
         return Grants(database=self.database, catalog=self.catalog, grants=self.grant_store, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def people(self) -> PeopleDirectory:
+        """Tells what people have."""
+        return PeopleDirectory(
+            database=self.database,
+            catalog=self.catalog,
+            grants=self.grant_store,
+            allocations=self.allocations,
+            enforcer=self.enforcer,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def projects(self) -> ProjectDirectory:
+        """Tells what projects share, hold and used."""
+        return ProjectDirectory(catalog=self.catalog, enforcer=self.enforcer, reporter=self.reporter, policy=self.policies.current, clock=self.clock)
+
+    @cached_property
+    def efficiency(self) -> EfficiencyReader:
+        """Tells how well GPUs are used."""
+        return EfficiencyReader(
+            database=self.database,
+            allocations=self.allocations,
+            activity=self.activity,
+            devices=self.devices,
+            reporter=self.reporter,
+            clock=self.clock,
+        )
 
     @cached_property
     def runtime(self) -> SessionRuntime:

@@ -67,6 +67,7 @@ TICKS = (
     "grace",
     "estimates",
     "prune",
+    "ledger",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

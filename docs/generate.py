@@ -47,6 +47,7 @@ OPERATORS = (
 AUDIT_ACTIONS = {
     "grant": "An admin gave a person a tier until a date. `detail` holds tier, end and reason.",
     "revoke": "An admin took a granted tier back.",
+    "restore_grant": "An admin took back that a grant was ended. `detail` holds the grant, its tier and its end.",
     "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
     "announce": "An admin told everybody something. `detail` holds level, text and span.",
     "withdraw_announcement": "An admin took an announcement back.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,48 @@ def load_catalog(overlay_dirs: Sequence[Path] = ()) -> Catalog:
     CatalogError
         With every problem at once, each naming file, line, what is wrong and the nearest right word.
     """
+    loading = _read(overlay_dirs)
+    lines = loading.all_problems()
+    if lines:
+        count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
+        reasons = tuple(Reason(code=CatalogError.code, message=line) for line in lines)
+        raise CatalogError(f"The catalogue has {count}:\n" + "\n".join(reason.message for reason in reasons), reasons)
+    return _catalog(loading.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an entry stands."""
+
+    file: Path
+    line: int | None
+    """From 1; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the files say now, right or wrong."""
+
+    origins: Mapping[str, Mapping[str, Origin]]
+    """Where each entry comes from, by kind and name: the last file that has it."""
+    problems: tuple[str, ...]
+    """Everything that is wrong, as sentences in order of file and line."""
+
+
+def inspect_catalog(overlay_dirs: Sequence[Path] = ()) -> Inspection:
+    """Return where each entry stands and what is wrong; raises nothing."""
+    loading = _read(overlay_dirs)
+    origins = {
+        kind: {name: Origin(entry.document.file, entry.document.line_of((name,))) for name, entry in known.items()} for kind, known in loading.entries.items()
+    }
+    return Inspection(origins, loading.all_problems())
+
+
+def _read(overlay_dirs: Sequence[Path]) -> _Loading:
     loading = _Loading()
     for folder in (DEFAULT_DIR, *overlay_dirs):
         loading.read_folder(folder)
-    problems = [*loading.problems, *check_references(loading.entries, loading.removals)]
-    if problems:
-        lines = sorted({(str(p.file), p.line or 0, str(p)) for p in problems})
-        count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
-        reasons = tuple(Reason(code=CatalogError.code, message=line) for _, _, line in lines)
-        raise CatalogError(f"The catalogue has {count}:\n" + "\n".join(reason.message for reason in reasons), reasons)
-    return _catalog(loading.entries)
+    return loading
 
 
 @dataclass(slots=True)
@@ -65,6 +97,11 @@ class _Loading:
     entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     removals: dict[str, list[Entry]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     problems: list[Problem] = field(default_factory=list)
+
+    def all_problems(self) -> tuple[str, ...]:
+        """Return everything that is wrong, in order of file and line."""
+        problems = [*self.problems, *check_references(self.entries, self.removals)]
+        return tuple(line for _, _, line in sorted({(str(p.file), p.line or 0, str(p)) for p in problems}))
 
     def read_folder(self, folder: Path) -> None:
         try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 
@@ -30,6 +31,15 @@ class HubUser:
     name: str
     is_admin: bool
     groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HubPeople:
+    """Some of the people whom the hub has, in order of their names."""
+
+    total: int
+    """How many there are that fit, on all pages."""
+    people: tuple[HubUser, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +116,29 @@ class HubApiClient:
             return None
         if response.code != 200:  # noqa: PLR2004 - HTTP
             raise ServiceUnavailableError(f"JupyterHub did not tell who {who} is: {_answer(response).message or response.code}.")
+        return _user(json.loads(response.body))
+
+    async def people(self, *, search: str = "", groups: Collection[str] | None = None, offset: int = 0, limit: int = _PAGE) -> HubPeople:
+        """Return a page of the people whose names hold a text.
+
+        Parameters
+        ----------
+        groups
+            Only members of at least one of these; None asks for no group.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            As :meth:`user`.
+        """
+        query = [("search", search), ("offset", offset), ("limit", limit), *(("group", group) for group in sorted(groups or ()))]
+        if groups is not None and not groups:
+            return HubPeople(0, ())
+        response = await self._fetch("GET", f"/aiplatform/people?{urlencode(query, errors='replace')}")
+        if response.code != 200:  # noqa: PLR2004 - HTTP
+            raise ServiceUnavailableError(f"JupyterHub did not tell who its users are: {_answer(response).message or response.code}.")
         model = json.loads(response.body)
-        return HubUser(id=model["id"], name=model["name"], is_admin=model["admin"], groups=frozenset(model["groups"]))
+        return HubPeople(model["total"], tuple(_user(one) for one in model["people"]))
 
     async def user_names(self) -> tuple[str, ...]:
         """Return the names of everybody whom the hub has.
@@ -197,6 +228,10 @@ class HubApiClient:
             raise HubUnreachableError(UNAVAILABLE, retry_after_seconds=5) from error
         except (OSError, HTTPClientError) as error:
             raise ServiceUnavailableError(UNAVAILABLE, retry_after_seconds=5) from error
+
+
+def _user(model: dict[str, Any]) -> HubUser:
+    return HubUser(id=model["id"], name=model["name"], is_admin=model["admin"], groups=frozenset(model["groups"]))
 
 
 def _server_path(user_name: str, server_name: str) -> str:

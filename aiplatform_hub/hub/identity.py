@@ -3,7 +3,8 @@
 The platform keys everything by the hub's user id, because users and servers can be
 renamed, but the hub's REST API does not show ids (6.1). These read-only addresses do:
 ``GET /hub/api/aiplatform/users/NAME`` and ``GET /hub/api/aiplatform/user-ids/ID``, for tokens
-with ``read:users``. The hub loads them through ``extra_handlers``: no page, no state, and
+with ``read:users``. ``GET /hub/api/aiplatform/people`` searches all of them at once, which the hub's own list cannot do by group,
+for tokens with the unfiltered ``list:users`` and ``read:users``. The hub loads them through ``extra_handlers``: no page, no state, and
 nothing but what the hub itself knows.
 
 The hub copies what its proxy knows of traffic every five minutes into ``last_activity``. Whether somebody
@@ -18,7 +19,7 @@ import json
 from typing import Any
 
 from jupyterhub.apihandlers.base import APIHandler
-from jupyterhub.orm import User
+from jupyterhub.orm import Group, User
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
@@ -27,6 +28,10 @@ from aiplatform_hub.hub.traits import AIPlatform
 
 PROXY_SECONDS = 3
 """Longest wait for the proxy: the hub itself would go on asking for much longer than whoever asks the hub."""
+
+
+MOST_PEOPLE = 200
+"""Most people of one page."""
 
 
 class UserIdHandler(APIHandler):
@@ -46,6 +51,39 @@ class UserIdHandler(APIHandler):
         """Answer with a person."""
         self.set_header("Content-Type", "application/json")
         self.write(json.dumps({"id": user.id, "name": user.name, "admin": user.admin, "groups": sorted(group.name for group in user.groups)}))
+
+
+class PeopleHandler(APIHandler):
+    """People by a part of their name and by group, a page at a time."""
+
+    @needs_scope("read:users")  # of everybody: without a name in the address no filter counts
+    def get(self) -> None:
+        """Answer with how many fit, and some of them in order of their names."""
+        offset, limit = self._number("offset", 0), min(self._number("limit", MOST_PEOPLE), MOST_PEOPLE)
+        fitting = self.db.query(User)
+        search = self.get_query_argument("search", "").strip()
+        if search:
+            fitting = fitting.filter(User.name.icontains(search, autoescape=True))
+        groups = self.get_query_arguments("group")
+        if groups:
+            fitting = fitting.filter(User.groups.any(Group.name.in_(groups)))
+        page = fitting.order_by(User.name).offset(offset).limit(limit).all()
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps({"total": fitting.count(), "people": self._models(page)}))
+
+    def _models(self, page: list[Any]) -> list[dict[str, Any]]:
+        """Return people with their groups, in two statements however many they are."""
+        joined = self.db.query(User.id, Group.name).join(User.groups).filter(User.id.in_([user.id for user in page]))
+        groups: dict[int, list[str]] = {}
+        for user_id, name in joined:
+            groups.setdefault(user_id, []).append(name)
+        return [{"id": user.id, "name": user.name, "admin": user.admin, "groups": sorted(groups.get(user.id, ()))} for user in page]
+
+    def _number(self, name: str, default: int) -> int:
+        text = self.get_query_argument(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):  # noqa: PLR2004
+            raise HTTPError(400, f"{name} must be a whole number.")
+        return int(text)
 
 
 class TrafficHandler(APIHandler):
@@ -79,6 +117,7 @@ class UserOfIdHandler(UserIdHandler):
 IDENTITY_HANDLERS = (
     (r"/api/aiplatform/users/([^/]+)", UserIdHandler),
     (r"/api/aiplatform/user-ids/([0-9]{1,18})", UserOfIdHandler),
+    (r"/api/aiplatform/people", PeopleHandler),
     (r"/api/aiplatform/traffic", TrafficHandler),
 )
 """For ``c.JupyterHub.extra_handlers``."""

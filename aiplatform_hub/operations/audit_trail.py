@@ -35,7 +35,7 @@ class AuditTrail:
         with self._database.write() as own:
             self._audit.insert(own, event)
 
-    def latest(self, *, limit: int = 100, before_id: int | None = None) -> tuple[AuditEvent, ...]:
-        """Return events, the newest first."""
+    def latest(self, *, limit: int = 100, before_id: int | None = None, actor: str | None = None) -> tuple[AuditEvent, ...]:
+        """Return events, the newest first; of one actor if one is named."""
         with self._database.read() as connection:
-            return self._audit.latest(connection, limit=limit, before_id=before_id)
+            return self._audit.latest(connection, limit=limit, before_id=before_id, actor=actor)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.units import isoformat
-from aiplatform_hub.errors import InvalidOptionError, Reason
+from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.grants import Grant, GrantStore
+
+MOST_REASON = 500
+"""Longest reason, in characters."""
 
 
 class Grants:
@@ -30,11 +34,15 @@ class Grants:
         Raises
         ------
         InvalidOptionError
-            If there is no such tier, or the instant is past.
+            If there is no such tier, no reason, or the instant is past.
         """
         now = self._clock()
         if tier not in self._catalog.tiers:
             raise _invalid("tier", f"There is no tier “{tier}”.", tuple(sorted(self._catalog.tiers)))
+        if not reason.strip():
+            raise _invalid("reason", "Say why; it stands in the audit trail.", ())
+        if len(reason) > MOST_REASON:
+            raise _invalid("reason", f"The reason is longer than {MOST_REASON} characters.", ())
         if expires_at <= now:
             raise _invalid("expires_at", "The end of the grant is in the past.", ())
         grant = Grant(id=uuid4(), user_name=user_name, tier=tier, expires_at=expires_at, reason=reason, granted_by=granted_by, granted_at=now)
@@ -51,10 +59,63 @@ class Grants:
             self._audit.record(connection, actor=revoked_by, action="revoke", target=f"user:{user_name}", outcome="done", detail={"grants": count})
         return count
 
+    def end(self, grant_id: UUID, user_name: str, by: str) -> Grant:
+        """End one grant of a person now.
+
+        Raises
+        ------
+        NotFoundError
+            If they have no such grant.
+        ConflictError
+            If it is over already.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            grant = self._found(connection, grant_id, user_name)
+            if not grant.is_in_force(now):
+                raise ConflictError("This grant is over already.")
+            self._grants.set_revoked(connection, grant_id, now)
+            self._audit.record(connection, actor=by, action="revoke", target=f"user:{user_name}", outcome="done", detail=_told(grant))
+        return replace(grant, revoked_at=now)
+
+    def restore(self, grant_id: UUID, user_name: str, by: str) -> Grant:
+        """Take back that a grant was ended; it runs until its own end.
+
+        Raises
+        ------
+        NotFoundError
+            If they have no such grant.
+        ConflictError
+            If nobody ended it, or its own end is past.
+        """
+        now = self._clock()
+        with self._database.write() as connection:
+            grant = self._found(connection, grant_id, user_name)
+            if grant.revoked_at is None or grant.expires_at <= now:
+                raise ConflictError("There is nothing to take back: this grant is in force, or its own end is past. Make a new one.")
+            self._grants.set_revoked(connection, grant_id, None)
+            self._audit.record(connection, actor=by, action="restore_grant", target=f"user:{user_name}", outcome="done", detail=_told(grant))
+        return replace(grant, revoked_at=None)
+
+    def of(self, user_name: str, *, limit: int = 50) -> tuple[Grant, ...]:
+        """Return a person's latest grants, in force or not, the newest first."""
+        with self._database.read() as connection:
+            return self._grants.of(connection, user_name, limit=limit)
+
+    def _found(self, connection: Connection, grant_id: UUID, user_name: str) -> Grant:
+        grant = self._grants.find(connection, grant_id)
+        if grant is None or grant.user_name != user_name:
+            raise NotFoundError(f"{user_name} has no such grant.")
+        return grant
+
     def active(self) -> tuple[Grant, ...]:
         """Return all grants in force."""
         with self._database.read() as connection:
             return self._grants.active(connection, self._clock())
+
+
+def _told(grant: Grant) -> dict[str, str]:
+    return {"grant": str(grant.id), "tier": grant.tier, "expires_at": isoformat(grant.expires_at)}
 
 
 def _invalid(field: str, message: str, allowed: tuple[str, ...]) -> InvalidOptionError:

@@ -38,9 +38,11 @@ class AuditStore:
             )
         )
 
-    def latest(self, connection: Connection, *, limit: int = 100, before_id: int | None = None) -> tuple[AuditEvent, ...]:
-        """Return events, the newest first."""
+    def latest(self, connection: Connection, *, limit: int = 100, before_id: int | None = None, actor: str | None = None) -> tuple[AuditEvent, ...]:
+        """Return events, the newest first; of one actor if one is named."""
         statement = select(audit_events).order_by(audit_events.c.id.desc()).limit(limit)
         if before_id is not None:
             statement = statement.where(audit_events.c.id < before_id)
+        if actor is not None:
+            statement = statement.where(audit_events.c.actor == actor)
         return tuple(AuditEvent(**row) for row in connection.execute(statement).mappings())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -25,6 +26,10 @@ class Grant:
     granted_by: str
     granted_at: datetime
     revoked_at: datetime | None = None
+
+    def is_in_force(self, at: datetime) -> bool:
+        """Return whether it counts at an instant."""
+        return self.revoked_at is None and self.expires_at > at
 
 
 class GrantStore:
@@ -55,6 +60,26 @@ class GrantStore:
         statement = select(grants).where(grants.c.expires_at > at, grants.c.revoked_at.is_(None))
         rows = connection.execute(statement.order_by(grants.c.user_name, grants.c.granted_at.desc())).mappings()
         return tuple(Grant(**row) for row in rows)
+
+    def find(self, connection: Connection, grant_id: UUID) -> Grant | None:
+        """Return a grant, in force or not, or None."""
+        row = connection.execute(select(grants).where(grants.c.id == grant_id)).mappings().one_or_none()
+        return None if row is None else Grant(**row)
+
+    def of(self, connection: Connection, user_name: str, *, limit: int) -> tuple[Grant, ...]:
+        """Return a person's latest grants, in force or not, the newest first."""
+        statement = select(grants).where(grants.c.user_name == user_name).order_by(grants.c.granted_at.desc()).limit(limit)
+        return tuple(Grant(**row) for row in connection.execute(statement).mappings())
+
+    def newest_of(self, connection: Connection, user_names: Collection[str], at: datetime) -> dict[str, Grant]:
+        """Return the grant that counts at an instant of each of these people who has one, by name."""
+        statement = select(grants).where(grants.c.user_name.in_(user_names), grants.c.expires_at > at, grants.c.revoked_at.is_(None))
+        rows = connection.execute(statement.order_by(grants.c.granted_at)).mappings()
+        return {row["user_name"]: Grant(**row) for row in rows}
+
+    def set_revoked(self, connection: Connection, grant_id: UUID, at: datetime | None) -> None:
+        """End a grant at an instant; None takes its end back."""
+        connection.execute(update(grants).where(grants.c.id == grant_id).values(revoked_at=at))
 
     def tier_at(self, connection: Connection, user_name: str, at: datetime) -> str | None:
         """Return the tier that a person had by a grant at an instant, also of the past; None if none."""

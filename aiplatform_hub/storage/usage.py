@@ -143,6 +143,11 @@ class UsageStore:
         for row in result.mappings():
             yield interval_of(row)
 
+    def chained_after(self, connection: Connection, sequence: int, *, limit: int) -> list[UsageInterval]:
+        """Return the next closed intervals of the chain behind a sequence, in its order."""
+        statement = select(intervals).where(intervals.c.sequence > sequence).order_by(intervals.c.sequence).limit(limit)
+        return [interval_of(row) for row in connection.execute(statement).mappings()]
+
     def first_unchained(self, connection: Connection) -> UsageInterval | None:
         """Return a closed row that stands outside the chain, the oldest, or None."""
         statement = select(intervals).where(_CLOSED_OUTSIDE_CHAIN).order_by(intervals.c.ended_at).limit(1)

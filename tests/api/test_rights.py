@@ -18,6 +18,7 @@ READ_ALL = {"anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 200, "
 READ_ONE = {**READ_ALL, "other": 404}
 OWN_ONLY = {**dict.fromkeys(READ_ONE, 404), "anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 403, "service": 403}
 """What nobody has who asks."""
+ADMIN_ONLY = {**dict.fromkeys(CALLERS, 403), "anonymous": 401, "wrong": 401, "admin": 200}
 TABLE = {
     ("GET", "api/v1/catalog"): READ_ALL,
     ("GET", "api/v1/capacity"): READ_ALL,
@@ -57,6 +58,12 @@ TABLE = {
     ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
     ("GET", "api/v1/allocations/{id}/alternatives"): READ_ONE,
+    **{("GET", f"api/v1/{name}"): ADMIN_ONLY for name in ("people", "projects", "efficiency", "policy/forecast", "health", "audit", "catalog/entries")},
+    ("POST", "api/v1/policy/forecast"): {**ADMIN_ONLY, "admin": 202},
+    ("GET", "api/v1/users/{user}/grants"): READ_ONE,
+    ("POST", "api/v1/users/{user}/grants"): {**ADMIN_ONLY, "admin": 400},
+    ("DELETE", "api/v1/users/{user}/grants/{id}"): {**ADMIN_ONLY, "admin": 404},
+    ("POST", "api/v1/users/{user}/grants/{id}/restore"): {**ADMIN_ONLY, "admin": 404},
     ("GET", "api/v1/usage"): READ_ALL,
     ("GET", "api/v1/costs"): READ_ALL,
     ("GET", "api/v1/events"): READ_ALL,

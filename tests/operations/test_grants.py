@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from aiplatform_hub.errors import InvalidOptionError
+from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.storage import schema
@@ -69,3 +69,39 @@ def test_senseless_grant_is_refused(chain: Chain, tier: str, hours: int, field: 
 def test_audit_row_outside_a_transaction_has_its_own(chain: Chain) -> None:
     AuditTrail(database=chain.database, audit=AuditStore(), clock=chain.clock).record(None, "user1", "read", "allocation:x", "refused", {"a": 1})
     assert rows(chain, schema.audit_events) == 1
+
+
+def test_ended_grant_can_be_taken_back_until_its_own_end(chain: Chain) -> None:
+    grants = grants_of(chain, AuditStore())
+    given = grants.grant("user1", "premium", NOON + timedelta(hours=1), "deadline", "boss")
+    grants.end(given.id, "user1", "chief")
+    assert chain.enforcer.tier_name(person(1)) == "default"
+    with pytest.raises(ConflictError, match="over already"):
+        grants.end(given.id, "user1", "chief")
+    grants.restore(given.id, "user1", "chief")
+    assert chain.enforcer.tier_name(person(1)) == "premium"
+    with pytest.raises(ConflictError, match="nothing to take back"):
+        grants.restore(given.id, "user1", "chief")
+    grants.end(given.id, "user1", "chief")
+    chain.clock.now = NOON + timedelta(hours=1)
+    with pytest.raises(ConflictError, match="nothing to take back"):
+        grants.restore(given.id, "user1", "chief")
+    assert [event.action for event in AuditTrail(database=chain.database, audit=AuditStore(), clock=chain.clock).latest()] == [
+        "revoke",
+        "restore_grant",
+        "revoke",
+        "grant",
+    ]
+
+
+def test_grant_of_somebody_else_is_not_found_and_a_reason_is_needed(chain: Chain) -> None:
+    grants = grants_of(chain, AuditStore())
+    given = grants.grant("user1", "premium", NOON + timedelta(hours=1), "deadline", "boss")
+    for act in (grants.end, grants.restore):
+        with pytest.raises(NotFoundError):
+            act(given.id, "user2", "chief")
+    for reason in ("", "  ", "x" * 501):
+        with pytest.raises(InvalidOptionError) as refused:
+            grants.grant("user1", "premium", NOON + timedelta(hours=1), reason, "boss")
+        assert refused.value.reasons[0].field == "reason"
+    assert chain.enforcer.tier_name(person(1)) == "premium"

@@ -114,7 +114,7 @@ def test_admin_page_shows_the_policy_and_what_is_wrong_with_it():
         frame("admin", is_admin=True),
         tabs=(),
         now=NowPage((), (), ()),
-        page=admin.AdminPage((), (), (), (), (), (), policy=panel(trouble=f"It is wrong. {HOSTILE}")),
+        page=admin.AdminPage(policy=panel(trouble=f"It is wrong. {HOSTILE}")),
     )
     for text in ("Policy of the queue", "Version 3", "GPUs kept for classes", "ada (2 GPUs)", "It is wrong.", "shipped: 6h"):
         assert text in html.replace(NO_BREAK, " ")

@@ -23,7 +23,7 @@ def html_of(page_template: str, **values: object) -> str:
 
 
 def admin_html(page: view.NowPage) -> str:
-    return html_of("admin.html", page=admin.AdminPage((), (), (), (), (), (), place=page.place), now=page)
+    return html_of("admin.html", page=admin.AdminPage(place=page.place), now=page)
 
 
 def test_a_session_says_what_its_gpus_do_for_how_long_they_are_idle_and_when_it_ends() -> None:

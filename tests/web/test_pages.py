@@ -26,10 +26,9 @@ from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.errors import ConflictError, QuotaInUseError, Reason
 from aiplatform_hub.operations.cost_reporter import ReportRow
 from aiplatform_hub.operations.prospects import Prospect
-from aiplatform_hub.storage.audit import AuditEvent
 from aiplatform_hub.web.launch_form import choices_of
 from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR, environment, render
-from aiplatform_hub.web.view_models import admin, usage
+from aiplatform_hub.web.view_models import admin, enforcement, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.announcements import maintenance_lines
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
@@ -47,6 +46,7 @@ from aiplatform_hub.web.view_models.timeline import timeline
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web import now_samples
+from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.now_samples import now_page
 from tests.web.release_samples import policy, warned_home, warned_session
@@ -199,7 +199,7 @@ def test_admin_lists_the_gpus_of_a_cluster_node_by_node() -> None:
 
 def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> None:
     device = GpuDevice("n1/nvidia.com/gpu/0", "h100", 0, product_name="NVIDIA-H100", node="n1")
-    page = admin.AdminPage((), (), (), (), (), (), place="cluster")
+    page = admin.AdminPage(place="cluster")
     now = now_page(gpus=gpu_lines((device,), (), CATALOG, {}), place="cluster")
     html = render("admin.html", frame("admin", is_admin=True), page=page, now=now, tabs=())
     assert ">Slot<" in html
@@ -208,21 +208,14 @@ def test_admin_of_a_cluster_shows_slots_and_no_memory_that_nobody_knows() -> Non
 
 
 def test_admin_of_a_cluster_says_what_its_network_must_do() -> None:
-    lines = dict(admin.pod_lines(has_gpus=True))
+    lines = dict(enforcement.pod_lines(has_gpus=True))
     assert list(lines.values()) == [True, False, True]
     assert "NetworkPolicies" in next(text for text, is_bound in lines.items() if not is_bound)
-    assert len(admin.pod_lines(has_gpus=False)) == 2
+    assert len(enforcement.pod_lines(has_gpus=False)) == 2
 
 
 def admin_page() -> str:
-    page = admin.AdminPage(
-        processes=(admin.process_row("hub", NOW, NOW, {"pid": 1}, NOW), admin.process_row("keeper", None, None, {}, NOW)),
-        not_enforced=("GPUs are advisory.",),
-        enforced=("Memory limits bind.",),
-        audit=(admin.audit_row(AuditEvent(NOW, HOSTILE, "stop", HOSTILE, "refused", {"code": HOSTILE})),),
-        catalog_problems=(f"tiers.yaml:3 {HOSTILE}",),
-        templates=(("PyTorch", "Not built."),),
-    )
+    page = admin.AdminPage()
     return render("admin.html", frame("admin", is_admin=True), page=page, now=now_page(), tabs=())
 
 
@@ -278,6 +271,7 @@ PAGES = {
     "problem": problem,
     "settings": settings,
     "offline": offline,
+    **ADMIN_PAGES,
 }
 
 

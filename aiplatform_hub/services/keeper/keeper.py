@@ -13,6 +13,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.keeper import state
+from aiplatform_hub.services.keeper.account import Account
 from aiplatform_hub.services.keeper.dispatch import LOOK_SECONDS, DispatchDuty
 from aiplatform_hub.services.keeper.grace import GraceDuty
 from aiplatform_hub.services.keeper.notices import NoticeDuty
@@ -24,6 +25,8 @@ from aiplatform_hub.storage.heartbeats import Heartbeat
 
 ESTIMATE_SECONDS = 3.0
 """Time between two looks whether estimates of waits are to be made anew."""
+LEDGER_SECONDS = 30.0
+"""Time between two looks at some rows of the ledger."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ class Keeper:
         self._pace = pace
         self._instance = uuid4().hex
         self._started_at = factory.clock()
+        self._account = Account()
         self._is_database_away = False
         self._is_other_away = False
         self._people: frozenset[str] = frozenset()
@@ -73,6 +77,7 @@ class Keeper:
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
+            Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
         )
@@ -130,7 +135,7 @@ class Keeper:
         factory = self._factory
         policy = factory.policies.in_force()
         self.remark = policy.trouble
-        detail = {"pid": os.getpid(), "policy_version": policy.version, "policy_trouble": policy.trouble}
+        detail = {"pid": os.getpid(), "policy_version": policy.version, "policy_trouble": policy.trouble, **self._account.detail()}
         beat = Heartbeat(process="keeper", instance=self._instance, started_at=self._started_at, at=factory.clock(), detail=detail)
         with factory.database.write() as connection:
             factory.heartbeats.beat(connection, beat)
@@ -139,6 +144,9 @@ class Keeper:
         """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
         await asyncio.to_thread(self._factory.queue_memory.store)
         await asyncio.to_thread(self._factory.wait_forecaster.refresh)
+
+    async def _verify(self) -> None:
+        self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))
 
     async def _prune(self) -> None:
         await asyncio.to_thread(self._factory.pruner.prune)
@@ -153,14 +161,16 @@ class Keeper:
             if not changed:
                 return
             try:
-                await asyncio.to_thread(self._factory.reconciler.reconcile, changed)
+                found = await asyncio.to_thread(self._factory.reconciler.reconcile, changed)
             except BaseException:
                 self._factory.reconciler.forget(changed)  # so that the next look sees them again
                 raise
+        self._account.corrected(found.counts, self._factory.clock())
 
     async def _reconcile(self) -> None:
         async with self._correcting:
             found = await asyncio.to_thread(self._factory.reconciler.reconcile)
+        self._account.reconciled(found.counts, self._factory.clock())
         if found.counts:
             _LOG.info("Reconciled: %s", dict(found.counts))
         cut_off = [allocation.id for allocation in found.unfinished if await self._is_cut_off(allocation)]

@@ -26,6 +26,7 @@ from aiplatform_hub.services.platform.api.quota import quota_out
 from aiplatform_hub.services.platform.api.resources import RESOURCES
 from aiplatform_hub.services.platform.base import AUTH_CACHE_SECONDS, Platform, UnknownPath
 from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look, OwnPlace, QueueNews
+from aiplatform_hub.services.platform.forecast import Forecaster
 from aiplatform_hub.services.platform.pages import page_handlers
 from aiplatform_hub.services.platform.queue_views import queue_news
 from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE, RateLimiter, allowances_of
@@ -132,6 +133,7 @@ def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: 
         hub_auth=hub_auth,
         threads=threads,
         sessions=sessions,
+        forecaster=Forecaster(settings=settings, clock=factory.clock),
         limiter=RateLimiter(allowances=allowances_of(requests_per_minute)),
         events=EventStream(
             look=source.look,
@@ -209,6 +211,7 @@ class Service:
         if self._server is not None:
             self._server.stop()
         self._platform.events.close()
+        self._platform.forecaster.close()
         for task in self._tasks:
             task.cancel()
         await self._platform.sessions.close()

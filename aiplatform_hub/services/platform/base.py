@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from aiplatform_hub.config import Settings
     from aiplatform_hub.factory import Factory
     from aiplatform_hub.services.platform.events import EventStream
+    from aiplatform_hub.services.platform.forecast import Forecaster
     from aiplatform_hub.services.platform.rate_limit import RateLimiter
     from aiplatform_hub.services.platform.sessions import Sessions
     from aiplatform_hub.services.platform.threads import Threads
@@ -65,6 +66,7 @@ class Platform:
     sessions: Sessions
     limiter: RateLimiter
     events: EventStream
+    forecaster: Forecaster
 
     async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run blocking work in a thread, so that the event loop never waits for the database."""

@@ -8,6 +8,12 @@ from aiplatform_hub.web.view_models.paths import Paths
 
 TABS = (
     ("now", "Now", "admin"),
+    ("people", "People", "admin/people"),
+    ("projects", "Projects", "admin/projects"),
+    ("efficiency", "Efficiency", "admin/efficiency"),
+    ("health", "Health", "admin/health"),
+    ("catalogue", "Catalogue", "admin/catalogue"),
+    ("audit", "Audit", "admin/audit"),
     ("announcements", "Announcements", "admin/announcements"),
 )
 """Name, label and address below the platform's of each page."""

@@ -14,7 +14,7 @@ from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
 from aiplatform_hub.services.platform.auth import READ
-from aiplatform_hub.services.platform.base import ApiHandler
+from aiplatform_hub.services.platform.base import ApiHandler, insufficient_scope
 from aiplatform_hub.services.platform.launch_models import PackageOut
 from aiplatform_hub.services.platform.models import (
     CapacityOut,
@@ -29,35 +29,45 @@ from aiplatform_hub.services.platform.models import (
     TierOut,
 )
 from aiplatform_hub.services.platform.queue_views import QueueViews
-from aiplatform_hub.services.platform.routes import Reply, Resource, Route
+from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
 
 
 class CatalogHandler(ApiHandler):
     """``GET catalog``."""
 
     async def get(self) -> None:
-        """Answer with templates, tiers, GPU types with prices, and the caller's projects."""
+        """Answer with templates, tiers, GPU types with prices, and the caller's projects; for admins those of anybody."""
         factory = self.platform.factory
+        groups = await self._groups()
         card = card_at(factory.catalog.rate_cards, factory.clock())
         here = [entry.name for entry in await self.platform.run(factory.enforcer.capacity)]
         catalog = CatalogOut(
-            environment_templates=tuple(await self.platform.run(self._templates, here)),
+            environment_templates=tuple(await self.platform.run(self._templates, here, groups)),
             tiers=tuple(tier_out(tier) for tier in factory.catalog.tiers.values()),
             gpu_types=tuple(gpu_type_out(kind.name, kind.display_name, card) for kind in factory.catalog.gpu_types.values()),
             projects=tuple(
                 ProjectOut(name=project.name, display_name=project.display_name, cost_centre=project.cost_centre)
-                for project in factory.catalog.projects_of(self.principal.groups)
+                for project in factory.catalog.projects_of(groups)
             ),
             currency=card.currency,
             cpu_only_price_per_hour=card.cpu_only_hour,
         )
         self.reply(catalog)
 
-    def _templates(self, here: list[str]) -> list[EnvironmentTemplateOut]:
+    async def _groups(self) -> frozenset[str]:
+        """Return the groups of whoever the catalogue is for."""
+        as_user = self.get_query_argument("as_user", "")
+        if not as_user:
+            return self.principal.groups
+        if not self.principal.sees_everybody:
+            raise insufficient_scope(READ)
+        return (await self.platform.sessions.caller(as_user)).groups
+
+    def _templates(self, here: list[str], groups: frozenset[str]) -> list[EnvironmentTemplateOut]:
         """Look, in a thread, for what can be started here."""
         factory = self.platform.factory
         unavailable = unavailable_templates(factory.catalog, factory.settings, factory.enforcer)
-        inside, groups = inside_of_templates(factory.catalog, factory.settings), self.principal.groups
+        inside = inside_of_templates(factory.catalog, factory.settings)
         return [template_out(t, here, not_for(t, groups) or unavailable.get(t.name), inside[t.name]) for t in factory.catalog.environment_templates.values()]
 
 
@@ -169,7 +179,9 @@ RESOURCES = (
                 path="api/v1/catalog",
                 summary="What can be launched, by whom, at which price",
                 scope=READ,
+                parameters=(Parameter("as_user", "As this person sees it; for admins", {"type": "string"}),),
                 replies={200: Reply("The catalogue", CatalogOut)},
+                errors=(404,),
             ),
         ),
     ),

@@ -8,13 +8,18 @@ from aiplatform_hub.services.platform.api import (
     alternatives,
     announcements,
     catalog,
+    catalog_entries,
     desk,
     drains,
+    efficiency,
     events,
+    health,
     hidden,
     notifications,
+    people,
     policy,
     presets,
+    projects,
     push,
     queue,
     quota,
@@ -73,6 +78,7 @@ OWN_RESOURCES = (
 )
 RESOURCES: tuple[Resource, ...] = (
     *catalog.RESOURCES,
+    *catalog_entries.RESOURCES,
     *quota.RESOURCES,
     *allocations.RESOURCES,
     *hidden.RESOURCES,
@@ -89,6 +95,10 @@ RESOURCES: tuple[Resource, ...] = (
     *policy.RESOURCES,
     *usage.RESOURCES,
     *events.RESOURCES,
+    *people.RESOURCES,
+    *projects.RESOURCES,
+    *efficiency.RESOURCES,
+    *health.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

@@ -7,6 +7,10 @@ from typing import Any
 from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
+from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
+from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
+from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
 from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
 from aiplatform_hub.services.platform.pages.home import HomeHandler
 from aiplatform_hub.services.platform.pages.inbox import DismissHandler, InboxHandler
@@ -21,8 +25,10 @@ from aiplatform_hub.services.platform.pages.now import (
     UndoDrainHandler,
     UndoMoveHandler,
 )
+from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveGrantHandler, PeopleHandler, PersonHandler, RestoreGrantHandler
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
+from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
@@ -79,5 +85,16 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}settings/browsers/{_ID}/off", BrowserOffHandler, {}),
         (f"{prefix}offline", OfflineHandler, {}),
         (f"{prefix}(manifest\\.webmanifest|service-worker\\.js)", AppFileHandler, {"path": str(APP_DIR)}),
+        (f"{prefix}admin/people", PeopleHandler, {}),
+        (f"{prefix}admin/people/([^/]+)", PersonHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/grants", GiveGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
+        (f"{prefix}admin/projects", AdminProjectsHandler, {}),
+        (f"{prefix}admin/efficiency", AdminEfficiencyHandler, {}),
+        (f"{prefix}admin/efficiency/forecast", AdminForecastHandler, {}),
+        (f"{prefix}admin/health", AdminHealthHandler, {}),
+        (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
+        (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]

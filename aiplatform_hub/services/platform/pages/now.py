@@ -95,7 +95,7 @@ class NowHandler(AdminPage):
         self.here = f"{prefix}?{urlencode(filters)}" if filters else prefix
         done = done_sentence(asked.get("done", ""), asked.get("n", ""))
         now = await self.platform.run(read_now, self.factory, self.paths, query=query, is_idle_only=is_idle_only, done=done)
-        page = await self.platform.run(admin_page, self.factory, bool(self.platform.hub_auth.hub_host))
+        page = await self.platform.run(admin_page, self.factory)
         self.show_tab("admin.html", page=page, now=now)
 
 

@@ -1,0 +1,178 @@
+"""Admin, People: search, one person's rights, and grants with undo."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import unquote
+from uuid import UUID
+
+from aiplatform_hub.clients.hub_api import HubUser
+from aiplatform_hub.errors import AIPlatformError, ForbiddenError, InvalidOptionError, NotFoundError
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.services.platform.api.people import find_people
+from aiplatform_hub.services.platform.bodies import invalid
+from aiplatform_hub.services.platform.pages.admin import AdminPage
+from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.people import GrantForm, PersonPage, people_page, people_url, person_page
+
+ROWS = 50
+
+
+class PeopleHandler(AdminPage):
+    """``GET admin/people``."""
+
+    tab = "people"
+    title = "People"
+
+    async def get(self) -> None:
+        await self.admin()
+        fields, factory = self.fields(), self.factory
+        search, project, cursor = fields.get("search", "").strip(), fields.get("project", ""), fields.get("cursor", "0")
+        offset = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < ROWS else 0
+        project = project if project in factory.catalog.projects else ""
+        found, grants = await asyncio.gather(find_people(self.platform, search, project, offset=offset, limit=ROWS), self.platform.run(factory.grants.active))
+        records = await self.platform.run(factory.people.describe, found.people)
+        page = people_page(
+            found,
+            records,
+            search=search,
+            project=project,
+            offset=offset,
+            limit=ROWS,
+            grants=grants,
+            catalog=factory.catalog,
+            now=factory.clock(),
+            paths=self.paths,
+        )
+        self.show_tab("admin-people.html", page=page)
+
+
+class _OnePerson(AdminPage):
+    tab = "people"
+
+    async def person(self, text: str) -> HubUser:
+        """Return the person of an address.
+
+        Raises
+        ------
+        NotFoundError
+            If the hub has nobody of this name.
+        """
+        name = unquote(text)
+        found = await self.platform.hub.user(name)
+        if found is None:
+            raise NotFoundError(f"There is no user “{name}”.")
+        self.title = found.name
+        return found
+
+    async def show_person(self, user: HubUser, form: GrantForm) -> None:
+        """Answer with the person's page."""
+        done = self.get_query_argument("done", "")
+        page = await self.platform.run(read_person, self.factory, user, form, done, self.paths)
+        self.show_tab("admin-person.html", page=page)
+
+
+class PersonHandler(_OnePerson):
+    """``GET admin/people/NAME``."""
+
+    async def get(self, name: str) -> None:
+        await self.admin()
+        await self.show_person(await self.person(name), GrantForm())
+
+
+class _GrantAct(_OnePerson):
+    """Changes a person's grants, then shows the person."""
+
+    async def get(self, name: str, *_grant: str) -> None:
+        """Lead to the person, for a browser that opens the address again."""
+        await self.admin()
+        self.redirect(people_url(self.paths, unquote(name)), status=303)
+
+    async def post(self, name: str, *grant: str) -> None:
+        await self.admin()
+        self.check_acts()
+        user, fields = await self.person(name), self.fields()
+        try:
+            done = await self.act(user, fields, *(UUID(each) for each in grant))
+        except AIPlatformError as error:
+            self.set_status(error.status)
+            self.set_error_headers(error)
+            self.here = people_url(self.paths, user.name)
+            await self.show_person(user, _form(fields, error))
+            return
+        self.redirect(f"{people_url(self.paths, user.name)}?done={done}", status=303)
+
+    def check_acts(self) -> None:
+        """Refuse a token that may read everybody's sessions, but act for nobody else."""
+        if not self.principal.holds("delete:servers"):
+            raise ForbiddenError("Your token may look, but not act for others.")
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:
+        """Change something; return the grant that it concerns."""
+        raise NotImplementedError
+
+
+class GiveGrantHandler(_GrantAct):
+    """``POST admin/people/NAME/grants``."""
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  there is none yet
+        tier, reason = fields.get("tier", ""), fields.get("reason", "").strip()
+        until = day_after(fields.get("last_day", ""))
+        grant = await self.platform.run(self.factory.grants.grant, user.name, tier, until, reason, self.principal.name)
+        return grant.id
+
+
+class EndGrantHandler(_GrantAct):
+    """``POST admin/people/NAME/grants/ID/end``."""
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  nothing is asked
+        return (await self.platform.run(self.factory.grants.end, grant_id, user.name, self.principal.name)).id
+
+
+class RestoreGrantHandler(_GrantAct):
+    """``POST admin/people/NAME/grants/ID/restore``."""
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  nothing is asked
+        return (await self.platform.run(self.factory.grants.restore, grant_id, user.name, self.principal.name)).id
+
+
+def day_after(last_day: str) -> datetime:
+    """Return the UTC midnight with which a day ends.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is no day.
+    """
+    try:
+        return datetime.combine(date.fromisoformat(last_day), time(), UTC) + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
+        raise invalid("expires_at", "Choose the last day of the grant.") from error
+
+
+def _form(fields: dict[str, str], error: AIPlatformError) -> GrantForm:
+    """Return what was typed with what is wrong with it; nothing typed is lost."""
+    problems = {reason.field: reason.message for reason in error.reasons if reason.field} if isinstance(error, InvalidOptionError) else {}
+    return GrantForm(fields.get("tier", ""), fields.get("last_day", ""), fields.get("reason", ""), problems or {"": error.message})
+
+
+def read_person(factory: Factory, user: HubUser, form: GrantForm, done: str, paths: Paths) -> PersonPage:
+    """Read and word one person's rights."""
+    policy = factory.policies.in_force()
+    try:
+        done_id = UUID(done) if done else None
+    except ValueError:
+        done_id = None
+    return person_page(
+        factory.people.rights(user),
+        policy=policy.policy,
+        policy_version=policy.version,
+        max_queued=factory.settings.max_queued_per_user,
+        files=factory.catalog_files.look(),
+        catalog=factory.catalog,
+        form=form,
+        done=done_id,
+        now=factory.clock(),
+        paths=paths,
+    )
