@@ -102,14 +102,13 @@ class EventSource:
             started = {a.id: a.started_at for a in self._factory.allocations.open(connection) if a.user_name == user_name and a.started_at is not None}
         if not started:
             return []
-        query = UsageQuery(min(started.values()), self._factory.clock(), group_by=("allocation",), filters={"user": user_name})
+        query = UsageQuery(min(started.values()), self._factory.clock(), group_by=("allocation",), filters={"allocation": frozenset(started)})
         if query.start >= query.end:
             return []
         rows = self._factory.reporter.costs(query).rows
         return [
             {"allocation_id": row.keys["allocation"], "amount": row.amount, "currency": row.currency, "gpu_seconds": row.gpu_seconds}
             for row in rows
-            if UUID(str(row.keys["allocation"])) in started
         ]
 
 
