@@ -73,7 +73,11 @@ def fill(database: Database, count: int, *, first: int = FIRST, is_whole: bool =
         Whether to write transitions and activity, too.
     """
     kind, json, second = ("sqlite", "TEXT", "1000000") if database.is_sqlite else ("postgresql", "JSON", "1000000::bigint")
-    shared = _SHARED.format(first=first if database.is_sqlite else f"{first}::bigint", spacing=SPACING_MICROSECONDS if database.is_sqlite else f"{SPACING_MICROSECONDS}::bigint", second=second)
+    shared = _SHARED.format(
+        first=first if database.is_sqlite else f"{first}::bigint",
+        spacing=SPACING_MICROSECONDS if database.is_sqlite else f"{SPACING_MICROSECONDS}::bigint",
+        second=second,
+    )
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.detach()  # the settings below are for this connection alone

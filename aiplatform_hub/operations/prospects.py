@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import uuid4
@@ -14,7 +14,7 @@ from aiplatform_hub.domain.queue_values import PlannerInput
 from aiplatform_hub.domain.queueing import View, line_id, line_of
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
-from aiplatform_hub.domain.wait_estimates import WaitEstimate
+from aiplatform_hub.domain.wait_estimates import OneEstimate, WaitEstimate
 from aiplatform_hub.domain.wait_words import Chance
 from aiplatform_hub.errors import QuotaInUseError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
@@ -68,6 +68,7 @@ class _Look:
     scene: Scene
     facts: Mapping[int, Facts]
     """By GPU count."""
+    estimates: OneEstimate = field(default_factory=OneEstimate)
 
 
 class Prospects:
@@ -99,7 +100,7 @@ class Prospects:
         look = self._look(caller, {request.gpus: request})
         draft = _draft(caller, request, look.scene)
         inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[request.gpus], may_wait=may_wait))
-        found = self._prospect(inputs, draft, look.scene, look.facts[request.gpus])
+        found = self._prospect(inputs, draft, look, look.facts[request.gpus])
         position = self._position(inputs, draft, look.scene, look.facts[request.gpus]) if found.decision.outcome is Outcome.QUEUE else None
         return replace(found, position=position)
 
@@ -110,7 +111,7 @@ class Prospects:
         for gpus, request in requests.items():
             draft = _draft(caller, request, look.scene)
             inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
-            found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus])
+            found[gpus] = self._prospect(inputs, draft, look, look.facts[gpus])
         return found
 
     def of_fewer_gpus(self, caller: Caller, queued: Allocation, *, has_waits: bool = False) -> dict[int, Prospect]:
@@ -131,7 +132,7 @@ class Prospects:
         for gpus in counts:
             draft = _with_gpus(queued, gpus)
             inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
-            found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus], has_wait=has_waits)
+            found[gpus] = self._prospect(inputs, draft, look, look.facts[gpus], has_wait=has_waits)
         return found
 
     def alternatives(self, caller: Caller, request: LaunchRequest, gpu_types: Iterable[str]) -> tuple[Alternative, ...]:
@@ -160,12 +161,12 @@ class Prospects:
         draft = _draft(caller, request, look.scene)
         inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
         if asked_at is None:
-            return Alternative(kind, request, self._prospect(inputs, draft, look.scene, facts))
+            return Alternative(kind, request, self._prospect(inputs, draft, look, facts))
         decision = inputs.decide()
         if decision.outcome is not Outcome.QUEUE or _before(inputs, decision) is None:
             return None
         later = replace(draft, queued_at=asked_at)
-        wait = self._wait(replace(inputs, standing=None), later, look.scene, facts)
+        wait = self._wait(replace(inputs, standing=None), later, look, facts)
         delay = (asked_at - look.scene.now).total_seconds()
         return Alternative(kind, request, Prospect(decision, wait=None if wait is None else wait.after(delay)), asked_at)
 
@@ -181,15 +182,16 @@ class Prospects:
             self._forecaster.learn(connection)
         return _Look(scene, {gpus: by_project[request.project] for gpus, request in requests.items()})
 
-    def _prospect(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts, *, has_wait: bool = True) -> Prospect:
+    def _prospect(self, inputs: DecisionInputs, draft: Allocation, look: _Look, facts: Facts, *, has_wait: bool = True) -> Prospect:
         decision = inputs.decide()
         before = _before(inputs, decision)
-        return Prospect(decision, before, wait=self._wait(inputs, draft, scene, facts) if before is not None and has_wait else None)
+        return Prospect(decision, before, wait=self._wait(inputs, draft, look, facts) if before is not None and has_wait else None)
 
-    def _wait(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts) -> WaitEstimate | None:
+    def _wait(self, inputs: DecisionInputs, draft: Allocation, look: _Look, facts: Facts) -> WaitEstimate | None:
+        scene = look.scene
         others = [a for a in scene.live.queued if a.id != draft.id]
         line = self._line(inputs, (*others, draft), scene, facts)
-        return self._forecaster.of_line(line, (*scene.live.open, *others, draft)).get(line_id(draft.id))
+        return self._forecaster.of_one(line, (*scene.live.open, *others, draft), line_id(draft.id), look.estimates)
 
     def _line(self, inputs: DecisionInputs, queued: tuple[Allocation, ...], scene: Scene, facts: Facts) -> PlannerInput:
         standing = inputs.standing

@@ -103,7 +103,7 @@ def page_server(settings: Settings, factory: Factory) -> Iterator[PageServer]:
             thread.join(30)
 
 
-def _serve(settings: Settings, server: PageServer, sockets: Any, loop: asyncio.AbstractEventLoop, ready: threading.Event, hub_port: int) -> None:  # noqa: PLR0913, PLR0917
+def _serve(settings: Settings, server: PageServer, sockets: Any, loop: asyncio.AbstractEventLoop, ready: threading.Event, hub_port: int) -> None:  # noqa: PLR0917
     asyncio.set_event_loop(loop)
     environment = {
         "JUPYTERHUB_API_TOKEN": "platform",
@@ -115,7 +115,7 @@ def _serve(settings: Settings, server: PageServer, sockets: Any, loop: asyncio.A
     }
     with patch.dict(os.environ, environment):
         platform = make_platform(settings, server.factory, requests_per_minute=10_000_000)
-    platform.hub._api_url = environment["JUPYTERHUB_API_URL"]  # noqa: SLF001 - the stand-in has whatever port is free
+    platform.hub._api_url = environment["JUPYTERHUB_API_URL"]
     platform.hub_auth.api_url = environment["JUPYTERHUB_API_URL"]
     app = make_app(platform)
     app.settings["log_function"] = lambda handler: server.spent.put(handler.request.request_time())
@@ -135,10 +135,8 @@ def _stand_in() -> Iterator[int]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            if "/aiplatform/users/" in self.path:
-                name = unquote(self.path.rsplit("/", 1)[1])
-            else:
-                name = self.headers["Authorization"].split()[-1]
+            is_about = "/aiplatform/users/" in self.path
+            name = unquote(self.path.rsplit("/", 1)[1]) if is_about else self.headers["Authorization"].split()[-1]
             self._answer(_model(name))
 
         def _answer(self, content: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
@@ -106,10 +105,7 @@ class EventSource:
         if query.start >= query.end:
             return []
         rows = self._factory.reporter.costs(query).rows
-        return [
-            {"allocation_id": row.keys["allocation"], "amount": row.amount, "currency": row.currency, "gpu_seconds": row.gpu_seconds}
-            for row in rows
-        ]
+        return [{"allocation_id": row.keys["allocation"], "amount": row.amount, "currency": row.currency, "gpu_seconds": row.gpu_seconds} for row in rows]
 
 
 def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE) -> Platform:
