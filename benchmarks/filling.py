@@ -42,12 +42,42 @@ _HISTORY = (
     SELECT id, id, started_at, user_name, 'admit', CAST('{inputs}' AS {json}), CAST('[]' AS {json}) FROM history
     """,
 )
+_WHOLE = (
+    """
+    INSERT INTO allocation_events (allocation_id, at, from_state, to_state, cause, actor) SELECT id, started_at, 'held', 'active', 'started', 'hub' FROM history
+    """,
+    """
+    INSERT INTO allocation_events (allocation_id, at, from_state, to_state, cause, actor)
+    SELECT id, ended_at, 'active', 'ended', 'stopped_by_user', 'hub' FROM history
+    """,
+    """
+    INSERT INTO activity_intervals (allocation_id, activity, started_at, ended_at, last_seen_at, samples, mean_utilisation_percent)
+    SELECT id, 'used', started_at, started_at + (ended_at - started_at) / 2, started_at + (ended_at - started_at) / 2, 10, 80 FROM history
+    """,
+    """
+    INSERT INTO activity_intervals (allocation_id, activity, started_at, ended_at, last_seen_at, samples, mean_utilisation_percent)
+    SELECT id, 'idle', started_at + (ended_at - started_at) / 2, ended_at, ended_at, 10, 1 FROM history
+    """,
+)
+"""What pages read beside it: each transition, and what the GPUs did."""
 
 
-def fill(database: Database, count: int) -> None:
-    """Write the history, then gather the statistics that a database of that age has."""
+def fill(database: Database, count: int, *, first: int = FIRST, is_whole: bool = False) -> None:
+    """Write the history, then gather the statistics that a database of that age has.
+
+    Parameters
+    ----------
+    first
+        When it begins, in microseconds since the epoch.
+    is_whole
+        Whether to write transitions and activity, too.
+    """
     kind, json, second = ("sqlite", "TEXT", "1000000") if database.is_sqlite else ("postgresql", "JSON", "1000000::bigint")
-    shared = _SHARED.format(first=FIRST, spacing=SPACING_MICROSECONDS if database.is_sqlite else f"{SPACING_MICROSECONDS}::bigint", second=second)
+    shared = _SHARED.format(
+        first=first if database.is_sqlite else f"{first}::bigint",
+        spacing=SPACING_MICROSECONDS if database.is_sqlite else f"{SPACING_MICROSECONDS}::bigint",
+        second=second,
+    )
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.detach()  # the settings below are for this connection alone
@@ -55,7 +85,7 @@ def fill(database: Database, count: int) -> None:
         for setting in _SETTINGS[kind]:
             driver.execute(setting)
         driver.execute(_NUMBERS[kind].replace("{count}", str(count)).replace("{shared}", shared))
-        for statement in _HISTORY:
+        for statement in (*_HISTORY, *(_WHOLE if is_whole else ())):
             driver.execute(statement.replace("{inputs}", _INPUTS).replace("{json}", json))
         driver.execute("DROP TABLE history")
         driver.execute("ANALYZE")

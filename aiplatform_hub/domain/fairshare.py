@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiplatform_hub.domain.policy import Policy
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Person:
-    """Somebody in one of their projects."""
+class Person(NamedTuple):
+    """Somebody in one of their projects; a tuple, because thousands of them are looked up at each look at the queue."""
 
     project: str
     user: str
@@ -80,15 +80,43 @@ def entitlements(usage: Mapping[Person, float], policy: Policy) -> dict[Person, 
     policy
         Its project shares, and from which ratio on two levels differ.
     """
-    by_project: dict[str, dict[str, float]] = {}
-    for person, used in usage.items():
-        by_project.setdefault(person.project, {})[person.user] = used
-    projects = _levels({project: sum(people.values()) for project, people in by_project.items()}, policy.project_shares)
+    by_project = _by_project(usage)
+    projects = _project_levels(by_project, policy)
     users = {project: _levels(people, {}) for project, people in by_project.items()}
     levels = {person: (projects[person.project], users[person.project][person.user]) for person in usage}
-    keys = {person: (_band(of_project, policy), _band(of_user, policy)) for person, (of_project, of_user) in levels.items()}
+    ranks = ranks_of(usage, policy)
+    return {person: Entitlement(ranks[person], *levels[person]) for person in usage}
+
+
+def ranks_of(usage: Mapping[Person, float], policy: Policy) -> dict[Person, int]:
+    """Return the rank alone of each person's :func:`entitlements`, in the order of ``usage``."""
+    by_project = _by_project(usage)
+    keys: dict[tuple[str, str], tuple[float, float]] = {}
+    for project, level in _project_levels(by_project, policy).items():
+        band = _band(level, policy)
+        keys |= {(project, user): (band, of_user) for user, of_user in _user_bands(by_project[project], policy).items()}
     ranks = {key: rank for rank, key in enumerate(sorted(set(keys.values()), reverse=True))}
-    return {person: Entitlement(ranks[keys[person]], *levels[person]) for person in usage}
+    return {person: ranks[keys[person]] for person in usage}
+
+
+def _by_project(usage: Mapping[Person, float]) -> dict[str, dict[str, float]]:
+    by_project: dict[str, dict[str, float]] = {}
+    for (project, user), used in usage.items():
+        by_project.setdefault(project, {})[user] = used
+    return by_project
+
+
+def _project_levels(by_project: Mapping[str, Mapping[str, float]], policy: Policy) -> dict[str, float]:
+    return _levels({project: sum(people.values()) for project, people in by_project.items()}, policy.project_shares)
+
+
+def _user_bands(people: Mapping[str, float], policy: Policy) -> dict[str, float]:
+    """Return the band of each person of a project. Written out: a place may have thousands."""
+    if policy.level_ratio <= 1:
+        return {user: _band(level, policy) for user, level in _levels(people, {}).items()}
+    share, whole_use, width = 1.0 / len(people), sum(people.values()), math.log(policy.level_ratio)
+    floor, log = math.floor, math.log
+    return {user: floor(log(level) / width) if use > 0 and (level := share * (whole_use / use)) < math.inf else math.inf for user, use in people.items()}
 
 
 def explain(one: Person, other: Person, placed: Mapping[Person, Entitlement], policy: Policy) -> Explanation:

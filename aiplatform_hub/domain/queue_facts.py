@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aiplatform_hub.domain.fairshare import DecayedUsage, Person, entitlements
+from aiplatform_hub.domain.fairshare import DecayedUsage, Person, ranks_of
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queue_values import Running, Waiting
 from aiplatform_hub.domain.release import NOT_FOR_US, Action, Cause, SessionFacts, verdict
@@ -79,4 +79,4 @@ def ranks(usage: Mapping[Person, DecayedUsage], now_seconds: float, policy: Poli
     if not policy.is_fair:
         return dict.fromkeys(usage, 0)
     used = {person: counter.at(now_seconds, policy.half_life_seconds) for person, counter in usage.items()}
-    return {person: entitlement.rank for person, entitlement in entitlements(used, policy).items()}
+    return ranks_of(used, policy)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
-from aiplatform_hub.domain.fairshare import DecayedUsage, Person, entitlements
+from aiplatform_hub.domain.fairshare import DecayedUsage, Person, ranks_of
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queue_moves import MoveNote
@@ -207,10 +207,11 @@ def line_id(id_: UUID) -> str:
 
 
 class RequestMemory:
-    """Requests as the planner was told of them; one that is as it was is not made anew: there may be a thousand at each look."""
+    """Requests as the planner was told of them, and the last places of the Fair Tree; what is as it was is not made anew: there may be thousands."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Allocation, Waiting]] = {}
+        self._ranks: tuple[Mapping[Person, float], Policy | None, Mapping[Person, int]] = ({}, None, {})
 
     def told(self, queued: Iterable[Allocation], outlook: Outlook) -> tuple[Waiting, ...]:
         """Return those for GPUs."""
@@ -222,6 +223,14 @@ class RequestMemory:
                 found[id(allocation)] = (allocation, _waiting(allocation, outlook, None if before is None else before[1]))
         self._known = found
         return tuple([waiting for _, waiting in found.values()])
+
+    def ranks(self, usage: Mapping[Person, float], policy: Policy) -> Mapping[Person, int]:
+        """Return everybody's place of the Fair Tree."""
+        last_usage, last_policy, ranks = self._ranks
+        if last_policy is not policy or last_usage != usage:
+            ranks = ranks_of(usage, policy) if policy.is_fair else dict.fromkeys(usage, 0)
+            self._ranks = (usage, policy, ranks)
+        return ranks
 
 
 def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory | None = None) -> PlannerInput:
@@ -242,7 +251,8 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
     drained = frozenset(state.device.uuid for state in view.capacity.devices if state.device.is_drained)
     holding = [a for a in view.open if a.devices and a.devices[0] in node_of_device]
     running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook, drained) for a in holding)
-    waiting = (memory or RequestMemory()).told(view.queued, outlook)
+    memory = memory or RequestMemory()
+    waiting = memory.told(view.queued, outlook)
     usage = _usage(view, outlook, policy)
     people = {id(person): person for person in (*[each.person for each in running], *[each.person for each in waiting])}
     for person in people.values():
@@ -252,15 +262,9 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
         nodes=nodes,
         running=running,
         waiting=waiting,
-        ranks=_ranks(usage, policy),
+        ranks=memory.ranks(usage, policy),
         policy=policy,
     )
-
-
-def _ranks(usage: Mapping[Person, float], policy: Policy) -> dict[Person, int]:
-    if not policy.is_fair:
-        return dict.fromkeys(usage, 0)
-    return {person: place.rank for person, place in entitlements(usage, policy).items()}
 
 
 def _person(allocation: Allocation) -> Person:

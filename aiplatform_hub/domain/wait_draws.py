@@ -155,10 +155,16 @@ def ripening(job: Job, group: int, requested_seconds: float, policy: Policy) -> 
 
 
 class Course:
-    """One draw of what is left of every session and of who asks next."""
+    """One draw of what is left of every session and of who asks next.
 
-    def __init__(self, stage: Stage, line: Line, draw: int) -> None:
-        self._stage, self._draw = stage, draw
+    Parameters
+    ----------
+    target
+        Number of the request of which alone the start is asked; None for everybody's.
+    """
+
+    def __init__(self, stage: Stage, line: Line, draw: int, target: int | None = None) -> None:
+        self._stage, self._draw, self._target = stage, draw, target
         self._ends_drawn = line.ends[draw]
         self._policy = stage.policy
         self._now = stage.now_seconds
@@ -173,7 +179,7 @@ class Course:
         self._asked = line.asked
         self._events = list(line.events)
         self._sessions = 0
-        self._left = len(stage.waiting)
+        self._left = len(stage.waiting) if target is None else 1
         cap = stage.policy.session_cap_seconds
         self._cap_seconds = cap if stage.policy.is_releasing else None
         self.starts: dict[int, float] = {}
@@ -182,7 +188,7 @@ class Course:
         """GPU-seconds of the sessions that began: of those who wait now, and of everybody."""
 
     def play(self) -> Course:
-        """Play it until everybody who waits now has started."""
+        """Play it until everybody who waits now has started, or the one who is asked for."""
         stage, events = self._stage, self._events
         self._hold(self._ends_drawn)
         heapify(events)
@@ -326,7 +332,7 @@ class Course:
         if number < len(self._stage.waiting):
             self.of_queue += work
             self.starts[number] = self._now - self._stage.now_seconds
-            self._left -= 1
+            self._left -= self._target is None or self._target == number
         self._begin(job, node, length, None if cap is None else self._now + cap)
 
     def _could_take(self, job: Job, node: int) -> bool:

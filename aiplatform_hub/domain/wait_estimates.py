@@ -78,11 +78,41 @@ def estimates(given: Forecast) -> dict[str, WaitEstimate]:
     """
     staging = _Staging(given)
     stage = staging.stage()
-    line = line_of(stage)
-    courses = [Course(stage, line, draw).play() for draw in range(DRAWS)] if stage.waiting else []
-    starts = [[course.starts.get(number, HORIZON_SECONDS) for course in courses] for number in range(len(stage.waiting))]
+    courses = _courses(stage)
+    starts = [_starts(courses, number) for number in range(len(stage.waiting))]
     starts += _behind(stage, staging.behind(), courses)
-    return {id_: _estimate(sorted(waits), is_known=staging.is_known) for id_, waits in zip(staging.ids, starts, strict=True)}
+    return {id_: staging.estimate(waits) for id_, waits in zip(staging.ids, starts, strict=True)}
+
+
+class OneEstimate:
+    """Estimates one request at a time, the same as :func:`estimates`: courses are played no further than until it has started.
+
+    Of those further back, who differ in themselves alone, the courses of those before them are played once.
+    """
+
+    def __init__(self) -> None:
+        self._played: tuple[Stage, list[Course]] | None = None
+
+    def of(self, given: Forecast, request_id: str) -> WaitEstimate | None:
+        """Return when the request will probably start; None if it has no estimate."""
+        staging = _Staging(given)
+        if request_id not in staging.ids:
+            return None
+        stage, number = staging.stage(), staging.ids.index(request_id)
+        if number < len(stage.waiting):
+            return staging.estimate(_starts(_courses(stage, number), number))
+        if self._played is None or self._played[0] != stage:
+            self._played = (stage, _courses(stage))
+        return staging.estimate(_behind(stage, staging.behind(), self._played[1])[number - len(stage.waiting)])
+
+
+def _courses(stage: Stage, target: int | None = None) -> list[Course]:
+    line = line_of(stage)
+    return [Course(stage, line, draw, target).play() for draw in range(DRAWS)] if stage.waiting else []
+
+
+def _starts(courses: Sequence[Course], number: int) -> list[float]:
+    return [course.starts.get(number, HORIZON_SECONDS) for course in courses]
 
 
 def _behind(stage: Stage, jobs: Sequence[Job], courses: Sequence[Course]) -> list[list[float]]:
@@ -100,11 +130,6 @@ def _behind(stage: Stage, jobs: Sequence[Job], courses: Sequence[Course]) -> lis
         at = [before + each * length for before, length in zip(at, lengths, strict=True)]
         starts.append(at)
     return starts
-
-
-def _estimate(ascending: Sequence[float], *, is_known: bool) -> WaitEstimate:
-    p10, p50, p90 = (min(HORIZON_SECONDS, ascending[int(fraction * len(ascending))]) for fraction in DRAWN_QUANTILES)
-    return WaitEstimate(p10, p50, p90, is_known)
 
 
 def in_own_order(ascending: Sequence[float], number: int) -> tuple[float, ...]:
@@ -140,6 +165,12 @@ class _Staging:
     def is_known(self) -> bool:
         """Whether finished sessions tell about those who hold half of the GPUs that are held."""
         return 2 * self._known_gpus >= sum(session.gpus for session in self._line.running)
+
+    def estimate(self, waits: Sequence[float]) -> WaitEstimate:
+        """Return what is told of a request's wait in every course."""
+        ascending = sorted(waits)
+        p10, p50, p90 = (min(HORIZON_SECONDS, ascending[int(fraction * len(ascending))]) for fraction in DRAWN_QUANTILES)
+        return WaitEstimate(p10, p50, p90, self.is_known)
 
     def behind(self) -> list[Job]:
         """Return the requests further back than are played."""

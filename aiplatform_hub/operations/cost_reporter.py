@@ -32,7 +32,7 @@ class UsageQuery:
     end: datetime
     group_by: tuple[str, ...] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)
-    """Value by group name, ``day``, ``week`` and ``month`` excepted."""
+    """Value by group name, ``day``, ``week`` and ``month`` excepted; a frozen set means any of its values."""
 
 
 @dataclass(frozen=True, slots=True)

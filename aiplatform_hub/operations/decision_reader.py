@@ -55,6 +55,7 @@ class DecisionReader:
         self._max_queued = max_queued_per_user
         self._is_kueue = is_kueue
         self._requests = RequestMemory()
+        self._outlook: tuple[Mapping[str, Any] | None, Outlook] = (None, Outlook())
         self._free: tuple[tuple[GpuDevice, ...], tuple[tuple[GpuDevice, DeviceState], ...]] = ((), ())
 
     @property
@@ -147,8 +148,14 @@ class DecisionReader:
         )
 
     def outlook(self, facts: Facts) -> Outlook:
-        """Return what the dispatcher knew in its last pass."""
-        return Outlook() if facts.outlook is None else outlook_from_json(facts.outlook)
+        """Return what the dispatcher knew in its last pass; the same value as long as the store gives the same JSON."""
+        if facts.outlook is None:
+            return Outlook()
+        stored, outlook = self._outlook
+        if stored is not facts.outlook:
+            outlook = outlook_from_json(facts.outlook)
+            self._outlook = (facts.outlook, outlook)
+        return outlook
 
     def _standing(  # noqa: PLR0913  private
         self, draft: Allocation, scene: Scene, capacity: Capacity, facts: Facts, policy: Policy, *, may_wait: bool

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
-from uuid import uuid4
+from typing import Literal
+from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.planner import plan
@@ -14,7 +14,7 @@ from aiplatform_hub.domain.queue_values import PlannerInput
 from aiplatform_hub.domain.queueing import View, line_id, line_of
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
-from aiplatform_hub.domain.wait_estimates import WaitEstimate
+from aiplatform_hub.domain.wait_estimates import OneEstimate, WaitEstimate
 from aiplatform_hub.domain.wait_words import Chance
 from aiplatform_hub.errors import QuotaInUseError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
@@ -66,8 +66,9 @@ class _Look:
     """Everything that was read."""
 
     scene: Scene
-    facts: Mapping[Any, Facts]
-    """By what names each request."""
+    facts: Mapping[str, Facts]
+    """By project."""
+    estimates: OneEstimate = field(default_factory=OneEstimate)
 
 
 class Prospects:
@@ -96,31 +97,31 @@ class Prospects:
         ServiceUnavailableError
             If the place or the database is not known yet, or does not answer.
         """
-        look = self._look(caller, {request.gpus: request})
+        look = self._look(caller, {request.project})
         draft = _draft(caller, request, look.scene)
-        inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[request.gpus], may_wait=may_wait))
-        found = self._prospect(inputs, draft, look.scene, look.facts[request.gpus])
-        position = self._position(inputs, draft, look.scene, look.facts[request.gpus]) if found.decision.outcome is Outcome.QUEUE else None
+        inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[request.project], may_wait=may_wait))
+        found = self._prospect(inputs, draft, look, look.facts[request.project])
+        position = self._position(inputs, draft, look.scene, look.facts[request.project]) if found.decision.outcome is Outcome.QUEUE else None
         return replace(found, position=position)
 
     def of_each(self, caller: Caller, requests: Collection[LaunchRequest]) -> dict[LaunchRequest, Prospect]:
         """Return what each of several launches would be answered if it may wait; not how long it would."""
-        look = self._look(caller, {request: request for request in requests})
+        look = self._look(caller, {request.project for request in requests})
         found = {}
-        for request in look.facts:
-            draft = _draft(caller, request, look.scene)
-            inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[request], may_wait=True))
-            found[request] = self._prospect(inputs, draft, look.scene, look.facts[request], has_wait=False)
+        for request in requests:
+            draft, facts = _draft(caller, request, look.scene), look.facts[request.project]
+            inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
+            found[request] = self._prospect(inputs, draft, look, facts, has_wait=False)
         return found
 
     def of_launch(self, caller: Caller, requests: Mapping[int, LaunchRequest]) -> dict[int, Prospect]:
         """Return what each of several launches, by GPU count, would be answered if it may wait."""
-        look = self._look(caller, requests)
+        look = self._look(caller, {request.project for request in requests.values()})
         found = {}
         for gpus, request in requests.items():
-            draft = _draft(caller, request, look.scene)
-            inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
-            found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus])
+            draft, facts = _draft(caller, request, look.scene), look.facts[request.project]
+            inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
+            found[gpus] = self._prospect(inputs, draft, look, facts)
         return found
 
     def of_fewer_gpus(self, caller: Caller, queued: Allocation, *, has_waits: bool = False) -> dict[int, Prospect]:
@@ -133,16 +134,20 @@ class Prospects:
         has_waits
             Whether to estimate how long each would wait, which takes its time.
         """
-        counts = self._fewer(queued.request)
-        if not counts:
-            return {}
-        look = self._look(caller, {gpus: replace(queued.request, gpus=gpus) for gpus in counts})
-        found = {}
-        for gpus in counts:
-            draft = _with_gpus(queued, gpus)
-            inputs = _planned(self._reader.inputs(caller, draft, look.scene, look.facts[gpus], may_wait=True))
-            found[gpus] = self._prospect(inputs, draft, look.scene, look.facts[gpus], has_wait=has_waits)
-        return found
+        return self.each_with_fewer_gpus(caller, [queued], has_waits=has_waits)[queued.id]
+
+    def each_with_fewer_gpus(self, caller: Caller, queued: Sequence[Allocation], *, has_waits: bool = False) -> dict[UUID, dict[int, Prospect]]:
+        """Return the same of each of several requests of one person, in one look, by id and GPU count."""
+        counts = {allocation.id: self._fewer(allocation.request) for allocation in queued}
+        if not any(counts.values()):
+            return {id_: {} for id_ in counts}
+        look = self._look(caller, {allocation.request.project for allocation in queued})
+        return {a.id: {gpus: self._prospect_of(caller, _with_gpus(a, gpus), look, has_wait=has_waits) for gpus in counts[a.id]} for a in queued}
+
+    def _prospect_of(self, caller: Caller, draft: Allocation, look: _Look, *, has_wait: bool) -> Prospect:
+        facts = look.facts[draft.request.project]
+        inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
+        return self._prospect(inputs, draft, look, facts, has_wait=has_wait)
 
     def alternatives(self, caller: Caller, request: LaunchRequest, gpu_types: Iterable[str]) -> tuple[Alternative, ...]:
         """Return what other launches would be answered: with fewer GPUs, with GPUs of other types, and asked for in the evening.
@@ -153,7 +158,7 @@ class Prospects:
             Types that the request could ask for.
         """
         fewer = {number: replace(request, gpus=number) for number in self._fewer(request) if number}
-        look = self._look(caller, {request.gpus: request, **fewer})
+        look = self._look(caller, {request.project})
         found = [self._alternative(caller, "fewer_gpus", other, look) for other in reversed(fewer.values())]
         others = [replace(request, gpu_type=name) for name in gpu_types if request.gpus and name != request.gpu_type]
         found += [self._alternative(caller, "gpu_type", other, look) for other in others]
@@ -166,40 +171,38 @@ class Prospects:
         return range(0 if template is None else template.gpus.minimum, 0 if template is None else request.gpus)
 
     def _alternative(self, caller: Caller, kind: AlternativeKind, request: LaunchRequest, look: _Look, asked_at: datetime | None = None) -> Alternative | None:
-        facts = look.facts[request.gpus]
+        facts = look.facts[request.project]
         draft = _draft(caller, request, look.scene)
         inputs = _planned(self._reader.inputs(caller, draft, look.scene, facts, may_wait=True))
         if asked_at is None:
-            return Alternative(kind, request, self._prospect(inputs, draft, look.scene, facts))
+            return Alternative(kind, request, self._prospect(inputs, draft, look, facts))
         decision = inputs.decide()
         if decision.outcome is not Outcome.QUEUE or _before(inputs, decision) is None:
             return None
         later = replace(draft, queued_at=asked_at)
-        wait = self._wait(replace(inputs, standing=None), later, look.scene, facts)
+        wait = self._wait(replace(inputs, standing=None), later, look, facts)
         delay = (asked_at - look.scene.now).total_seconds()
         return Alternative(kind, request, Prospect(decision, wait=None if wait is None else wait.after(delay)), asked_at)
 
-    def _look(self, caller: Caller, requests: Mapping[Any, LaunchRequest]) -> _Look:
+    def _look(self, caller: Caller, projects: Collection[str]) -> _Look:
         """Read what the answers depend on, in one look."""
         with self._database.read() as connection:
             now = self._clock()
             scene = Scene(now, self._reader.pool(connection, is_locking=False), self._allocations.live(connection))
-            by_project: dict[str, Facts] = {}
-            for request in requests.values():
-                if request.project not in by_project:
-                    by_project[request.project] = self._reader.facts(connection, caller, request.project, now, has_queue=True)
+            facts = {project: self._reader.facts(connection, caller, project, now, has_queue=True) for project in sorted(projects)}
             self._forecaster.learn(connection)
-        return _Look(scene, {name: by_project[request.project] for name, request in requests.items()})
+        return _Look(scene, facts)
 
-    def _prospect(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts, *, has_wait: bool = True) -> Prospect:
+    def _prospect(self, inputs: DecisionInputs, draft: Allocation, look: _Look, facts: Facts, *, has_wait: bool = True) -> Prospect:
         decision = inputs.decide()
         before = _before(inputs, decision)
-        return Prospect(decision, before, wait=self._wait(inputs, draft, scene, facts) if before is not None and has_wait else None)
+        return Prospect(decision, before, wait=self._wait(inputs, draft, look, facts) if before is not None and has_wait else None)
 
-    def _wait(self, inputs: DecisionInputs, draft: Allocation, scene: Scene, facts: Facts) -> WaitEstimate | None:
+    def _wait(self, inputs: DecisionInputs, draft: Allocation, look: _Look, facts: Facts) -> WaitEstimate | None:
+        scene = look.scene
         others = [a for a in scene.live.queued if a.id != draft.id]
         line = self._line(inputs, (*others, draft), scene, facts)
-        return self._forecaster.of_line(line, (*scene.live.open, *others, draft)).get(line_id(draft.id))
+        return self._forecaster.of_one(line, (*scene.live.open, *others, draft), line_id(draft.id), look.estimates)
 
     def _line(self, inputs: DecisionInputs, queued: tuple[Allocation, ...], scene: Scene, facts: Facts) -> PlannerInput:
         standing = inputs.standing

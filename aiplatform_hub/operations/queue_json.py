@@ -28,8 +28,8 @@ def standing_from_json(content: Json) -> Standing:
 
 
 def line_to_json(line: PlannerInput) -> dict[str, Any]:
-    """Return what the planner was told; each person stands there once."""
-    people = sorted(line.ranks)
+    """Return what the planner was told; each person who runs or waits for something stands there once. A plan asks for no other's rank."""
+    people = sorted({*(session.person for session in line.running), *(request.person for request in line.waiting)})
     index = {person: number for number, person in enumerate(people)}
     return {
         "now_seconds": line.now_seconds,

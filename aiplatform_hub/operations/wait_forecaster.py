@@ -12,7 +12,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.queue_values import PlannerInput
 from aiplatform_hub.domain.queueing import View, line_id, line_of
-from aiplatform_hub.domain.wait_estimates import MOST_DAYS, MOST_PAST, Forecast, PastRequest, WaitEstimate, estimates
+from aiplatform_hub.domain.wait_estimates import MOST_DAYS, MOST_PAST, Forecast, OneEstimate, PastRequest, WaitEstimate, estimates
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory, kind_of, since_seconds
 from aiplatform_hub.operations.queue_json import outlook_from_json
@@ -104,7 +104,7 @@ class WaitForecaster:
         return Waits(row.at, {UUID(id_): WaitEstimate(*values) for id_, *values in row.entries["waits"]})
 
     def learn(self, connection: Connection) -> None:
-        """Take in what has ended and what was asked for since the last time, for :meth:`of_line`."""
+        """Take in what has ended and what was asked for since the last time, for :meth:`of_line` and :meth:`of_one`."""
         self._learn(connection, self._clock())
 
     def of_line(self, line: PlannerInput, allocations: Iterable[Allocation]) -> dict[str, WaitEstimate]:
@@ -115,18 +115,31 @@ class WaitForecaster:
         allocations
             Everybody in the line, and those who hold something.
         """
+        return {id_: estimate for id_, estimate in estimates(self._forecast(line, allocations)).items() if estimate.is_known}
+
+    def of_one(self, line: PlannerInput, allocations: Iterable[Allocation], request_id: str, memory: OneEstimate) -> WaitEstimate | None:
+        """Return the estimate of one who waits in a line; None where nobody can tell.
+
+        Parameters
+        ----------
+        memory
+            Of whoever asks for several of one instant.
+        """
+        found = memory.of(self._forecast(line, allocations), request_id)
+        return found if found is not None and found.is_known else None
+
+    def _forecast(self, line: PlannerInput, allocations: Iterable[Allocation]) -> Forecast:
         by_id = {line_id(a.id): a for a in allocations}
         with self._lock:
             lengths, past = self._history.lengths, self._past
         ids = {session.id for session in line.running} | {request.id for request in line.waiting}
-        forecast = Forecast(
+        return Forecast(
             line=line,
             kinds={id_: kind_of(by_id[id_]) for id_ in ids},
             started_seconds={session.id: since_seconds(by_id[session.id]) for session in line.running},
             lengths=lengths,
             past=past,
         )
-        return {id_: estimate for id_, estimate in estimates(forecast).items() if estimate.is_known}
 
     def _learn(self, connection: Connection, now: datetime) -> None:
         with self._lock:

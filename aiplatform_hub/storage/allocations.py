@@ -34,6 +34,7 @@ _MOVE_UNTAKEN = _MOVE.where(allocations.c.starting_at.is_(None))
 _GIVE_BACK = update(gpu_leases).where(gpu_leases.c.allocation_id == bindparam("of"), gpu_leases.c.released_at.is_(None))
 _REQUEST_STOP = update(allocations).where(allocations.c.id == bindparam("of"), IS_OPEN)
 _REQUEST_STOP_ONCE = _REQUEST_STOP.where(allocations.c.stop_cause.is_(None))
+_LIVE_STATES = OPEN_STATES | {AllocationState.QUEUED}
 _ENUMS = frozenset({"state", "end_cause", "stop_cause"})
 
 
@@ -244,8 +245,10 @@ class AllocationStore:
             conditions.append(columns.user_name == narrow.user_name)
         if narrow.states and narrow.states <= OPEN_STATES:
             conditions.append(IS_OPEN)
-        if narrow.states == {AllocationState.QUEUED}:
+        elif narrow.states == {AllocationState.QUEUED}:
             conditions.append(IS_QUEUED)
+        elif narrow.states and narrow.states <= _LIVE_STATES:
+            conditions.append(IS_LIVE)
         if narrow.states:
             conditions.append(columns.state.in_(sorted(state.value for state in narrow.states)))
         if narrow.project is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, ScalarSelect, Select, Uuid, bindparam, case, func, null, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Select, Text, Uuid, bindparam, case, cast, func, null, select, type_coerce
 
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK
@@ -54,13 +55,33 @@ class Facts:
 class FactStore:
     """Reads facts."""
 
+    def __init__(self) -> None:
+        self._outlook: tuple[str, Mapping[str, Any] | None] = ("null", None)
+
     def read(self, connection: Connection, query: FactsQuery) -> Facts:
         """Return the facts."""
         windows = tuple((days, tuple(sorted(tiers))) for days, tiers in sorted(query.user_windows.items()))
         statement, keys = _statement(windows, tuple(sorted(query.project_windows)), query.idempotency_key is not None, query.has_queue)
         row = connection.execute(statement, _values(query)).one()
         sums = {key: int(value) for key, value in zip(keys, row[5:], strict=True) if value is not None}
-        return Facts(granted_tier=row[0], grant_expires_at=row[1], storage_bytes=row[2], first_allocation_id=row[3], outlook=row[4], gpu_microseconds=sums)
+        return Facts(
+            granted_tier=row[0],
+            grant_expires_at=row[1],
+            storage_bytes=row[2],
+            first_allocation_id=row[3],
+            outlook=self._read_outlook(row[4]),
+            gpu_microseconds=sums,
+        )
+
+    def _read_outlook(self, text: str | None) -> Mapping[str, Any] | None:
+        """Return what the JSON says; of the same text the same value: it names everybody who used GPUs lately, and is read with each decision."""
+        if text is None:
+            return None
+        known, value = self._outlook
+        if known != text:
+            value = json.loads(text)
+            self._outlook = (text, value)
+        return value
 
 
 def _values(query: FactsQuery) -> dict[str, Any]:
@@ -109,8 +130,8 @@ def _first(has_key: bool) -> ColumnElement[Any]:
 
 def _outlook(has_queue: bool) -> ColumnElement[Any]:
     if not has_queue:
-        return type_coerce(null(), JSON()).label("outlook")
-    return type_coerce(LATEST_OUTLOOK.scalar_subquery(), JSON()).label("outlook")
+        return type_coerce(null(), Text()).label("outlook")
+    return cast(LATEST_OUTLOOK.scalar_subquery(), Text()).label("outlook")
 
 
 def _metered(whose: ColumnElement[bool], days: int) -> ColumnElement[Any]:

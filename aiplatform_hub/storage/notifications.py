@@ -98,8 +98,13 @@ class NotificationStore:
 
     def until_of(self, connection: Connection, key: str) -> datetime | None:
         """Return the time that a notice named; None if it named none, or was never told."""
-        detail = connection.execute(select(notifications.c.detail).where(notifications.c.key == key)).scalar_one_or_none()
-        return None if detail is None or detail.get("until") is None else datetime.fromisoformat(detail["until"])
+        return self.untils_of(connection, [key]).get(key)
+
+    def untils_of(self, connection: Connection, keys: Collection[str]) -> dict[str, datetime]:
+        """Return the times that notices named, by key; those that named none, or were never told, are absent."""
+        columns = notifications.c
+        rows = connection.execute(select(columns.key, columns.detail).where(columns.key.in_(keys))) if keys else ()
+        return {key: datetime.fromisoformat(detail["until"]) for key, detail in rows if detail.get("until")}
 
     def told_untils(self, connection: Connection, allocation_ids: Collection[UUID], kind: NoticeKind) -> dict[UUID, datetime]:
         """Return the time that the newest notice of a kind named, for each allocation that has one; whether it was dismissed or not."""

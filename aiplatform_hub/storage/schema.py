@@ -142,6 +142,7 @@ allocations = Table(
     Index("ix_allocations_queued", "queued_at", "id", **_partial("state = 'queued'")),
     Index("uq_allocations_idempotency", "user_id", "idempotency_key", unique=True, **_partial("idempotency_key IS NOT NULL")),
     Index("ix_allocations_user_requested", "user_id", "requested_at", "id"),
+    Index("ix_allocations_name_requested", "user_name", "requested_at", "id"),
     Index("ix_allocations_requested", "requested_at", "id"),
 )
 
@@ -215,6 +216,7 @@ usage_intervals = Table(
     Index("ix_usage_intervals_allocation", "allocation_id"),
     Index("ix_usage_intervals_ended", "ended_at", "started_at"),
     Index("ix_usage_intervals_user_ended", "user_id", "ended_at"),
+    Index("ix_usage_intervals_name_ended", "user_name", "ended_at"),
     Index("ix_usage_intervals_project_ended", "project", "ended_at"),
 )
 """The ledger: what really ran. Rows are chained by hash when they close, in close order."""

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
+from aiplatform_hub.storage.closed_sums import ClosedSums
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
 DAY_MICROSECONDS = 86_400_000_000
@@ -54,6 +55,7 @@ class SumQuery:
     end: datetime
     group_by: Sequence[str] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)
+    """Value by column; a frozen set means any of its values."""
     by_day: bool = False
     """Whether to group by UTC day too."""
     is_priced: bool = False
@@ -83,26 +85,40 @@ class Span:
     end: ColumnElement[Any]
 
 
-def usage_spans(query: SumQuery) -> tuple[tuple[Span, ColumnElement[bool]], ...]:
-    """Return how far closed and open intervals reach, each with the condition that finds them by an index."""
-    started, seen = number(intervals.c.started_at), number(intervals.c.last_seen_at)
-    closed = Span(started, number(intervals.c.ended_at)), number(intervals.c.ended_at) > to_microseconds(query.start)
-    still_open = Span(started, func.coalesce(seen, started)), intervals.c.ended_at.is_(None)
-    return closed, still_open
+def closed_span(query: SumQuery) -> tuple[Span, ColumnElement[bool]]:
+    """Return how far closed intervals reach, with the condition that finds them by an index."""
+    ended = number(intervals.c.ended_at)
+    return Span(number(intervals.c.started_at), ended), ended > to_microseconds(query.start)
+
+
+def open_span() -> tuple[Span, ColumnElement[bool]]:
+    """Return the same for open ones."""
+    started = number(intervals.c.started_at)
+    return Span(started, func.coalesce(number(intervals.c.last_seen_at), started)), intervals.c.ended_at.is_(None)
 
 
 class UsageSums:
     """Grouped sums over closed and open intervals."""
 
+    def __init__(self) -> None:
+        self._closed = ClosedSums(_read_closed)
+
     def sums(self, connection: Connection, query: SumQuery) -> list[Sum]:
         """Return the sums of all intervals, open ones up to their last proof of life."""
-        statements = [sum_statement(query, span, COLUMNS).where(chosen) for span, chosen in usage_spans(query)]
-        return [piece for each in statements for piece in sums_of(query, connection.execute(each).mappings())]
+        return [*self._closed.sums(connection, query), *_read(connection, query, *open_span(), ())]
 
     def complete_until(self, connection: Connection, now: datetime) -> datetime:
         """Return the instant before which every interval is closed: the start of the oldest open one, else now."""
         oldest = connection.execute(select(func.min(number(intervals.c.started_at))).where(intervals.c.ended_at.is_(None))).scalar()
         return now if oldest is None else min(now, from_microseconds(int(oldest)))
+
+
+def _read_closed(connection: Connection, query: SumQuery, more: tuple[ColumnElement[bool], ...]) -> list[Sum]:
+    return _read(connection, query, *closed_span(query), more)
+
+
+def _read(connection: Connection, query: SumQuery, span: Span, chosen: ColumnElement[bool], more: tuple[ColumnElement[bool], ...]) -> list[Sum]:
+    return sums_of(query, connection.execute(sum_statement(query, span, COLUMNS).where(chosen, *more)).mappings())
 
 
 def sum_statement(query: SumQuery, span: Span, columns: Mapping[str, ColumnElement[Any]]) -> Select[Any]:
@@ -118,7 +134,7 @@ def sum_statement(query: SumQuery, span: Span, columns: Mapping[str, ColumnEleme
     amounts = _day_amounts(low, high) if query.by_day else _amounts(low, high)
     found = select(*keys, *amounts, func.count().label("intervals")).where(span.start < end, span.end > start)
     for name, value in query.filters.items():
-        found = found.where(columns[name] == value)
+        found = found.where(columns[name].in_(value) if isinstance(value, frozenset) else columns[name] == value)
     return found.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)]) if keys else found
 
 

@@ -20,7 +20,7 @@ NODES = (Node("box", "h100", 4), Node("small", "a100", 1))
 waiting = st.builds(
     Waiting,
     id=st.uuids().map(str),
-    person=st.sampled_from(PEOPLE).map(replace),  # equal, and not the same object
+    person=st.sampled_from(PEOPLE).map(lambda person: Person(*person)),  # equal, and not the same object
     gpus=st.integers(1, 4),
     gpu_type=st.sampled_from([None, "h100", "a100"]),
     requested_seconds=st.sampled_from([0.0, 0.5, 1, 2.5, 3, 49, 50]).map(lambda hours: NOW - hours * HOUR_SECONDS),

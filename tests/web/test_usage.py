@@ -144,3 +144,16 @@ def test_figures_name_running_today_and_month() -> None:
     figures = view.figures(DAYS, DAYS, {"EUR": Decimal("0.5")})
     assert [(f.label, f.value) for f in figures] == [("Running now", "0.50 EUR"), ("Today", "9.00 EUR"), ("This month", "9.00 EUR")]
     assert view.figures(DAYS, DAYS, {})[0].value == "nothing"
+
+
+def test_of_too_many_people_those_are_shown_who_cost_most() -> None:
+    rows = [line({"user": f"user{number}"}, 1, str(number)) for number in range(view.MOST_ROWS + 30)]
+    shown = view.shown(rows, "user")
+    assert len(shown) == view.MOST_ROWS
+    assert [row.amount for row in shown] == sorted((row.amount for row in rows), reverse=True)[: view.MOST_ROWS]
+
+
+def test_few_rows_and_days_stay_in_their_order() -> None:
+    rows = [line({"day": f"{number}"}, 1, str(number)) for number in range(view.MOST_ROWS + 30)]
+    assert view.shown(rows, "day") == rows
+    assert view.shown(rows[:5], "user") == rows[:5]

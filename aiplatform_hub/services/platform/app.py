@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from jupyterhub.services.auth import HubOAuth
 from tornado.httpserver import HTTPServer
@@ -108,15 +107,11 @@ class EventSource:
             started = {a.id: a.started_at for a in self._factory.allocations.open(connection) if a.user_name == user_name and a.started_at is not None}
         if not started:
             return []
-        query = UsageQuery(min(started.values()), self._factory.clock(), group_by=("allocation",), filters={"user": user_name})
+        query = UsageQuery(min(started.values()), self._factory.clock(), group_by=("allocation",), filters={"allocation": frozenset(started)})
         if query.start >= query.end:
             return []
         rows = self._factory.reporter.costs(query).rows
-        return [
-            {"allocation_id": row.keys["allocation"], "amount": row.amount, "currency": row.currency, "gpu_seconds": row.gpu_seconds}
-            for row in rows
-            if UUID(str(row.keys["allocation"])) in started
-        ]
+        return [{"allocation_id": row.keys["allocation"], "amount": row.amount, "currency": row.currency, "gpu_seconds": row.gpu_seconds} for row in rows]
 
 
 def make_platform(settings: Settings, factory: Factory, *, requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE) -> Platform:

@@ -22,11 +22,9 @@ def told_of(factory: Factory, connection: Connection, allocations: Iterable[Allo
     sessions = {a.id: a for a in allocations}
     views = factory.releases.of(connection, sessions.values(), now)
     policy = factory.policies.current()
-    return {id_: Told(sessions[id_], view, policy, now, _open_by(factory, connection, sessions[id_])) for id_, view in views.items()}
-
-
-def _open_by(factory: Factory, connection: Connection, session: Allocation) -> datetime | None:
-    return factory.notifications.until_of(connection, turn_key(session.id)) if is_watched(session) else None
+    watched = [turn_key(id_) for id_ in views if is_watched(sessions[id_])]
+    open_by = factory.notifications.untils_of(connection, watched)
+    return {id_: Told(sessions[id_], view, policy, now, open_by.get(turn_key(id_))) for id_, view in views.items()}
 
 
 def release_news(factory: Factory, people: frozenset[str]) -> Mapping[str, tuple[OwnPlace, ...]]:

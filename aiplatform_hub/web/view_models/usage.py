@@ -34,6 +34,9 @@ GROUP_LABELS = {
 PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month", "year": "Last 12 months"}
 """Spans on offer, by name."""
 
+MOST_ROWS = 100
+"""So many rows the table has; a place may have thousands of people."""
+
 CSV_HEADER = ("gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency", "used_gpu_hours", "idle_gpu_hours", "unknown_gpu_hours")
 
 
@@ -94,6 +97,8 @@ class UsagePage:
     csv_url: str
     activity: ActivityBar | None = None
     """Of all rows together; None without GPU time."""
+    left_out: int = 0
+    """So many rows are in the CSV alone."""
 
 
 def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:
@@ -141,6 +146,13 @@ def _totals(totals: Sequence[ReportRow]) -> str:
 
 def _gpu_hours(totals: Sequence[ReportRow]) -> str:
     return hours(sum((t.gpu_seconds for t in totals), Decimal(0)))
+
+
+def shown(rows: Sequence[ReportRow], group: str) -> Sequence[ReportRow]:
+    """Return the rows that the page has room for: of too many, those with the most cost, the largest first."""
+    if len(rows) <= MOST_ROWS or group in {"day", "week", "month"}:
+        return rows
+    return sorted(rows, key=lambda each: (each.amount or Decimal(0), each.session_seconds), reverse=True)[:MOST_ROWS]
 
 
 def row(report_row: ReportRow, group: str, catalog: Catalog, before: Mapping[tuple[str, str | None], Decimal | None] | None = None) -> UsageRow:

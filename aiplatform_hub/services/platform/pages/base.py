@@ -154,12 +154,11 @@ def costs_of(factory: Factory, allocations: Sequence[Allocation]) -> dict[UUID, 
     started = [a for a in allocations if a.started_at is not None]
     if not started:
         return {}
-    names = {a.user_name for a in started}
     query = UsageQuery(
         start=min(a.started_at for a in started if a.started_at is not None),
         end=factory.clock(),
         group_by=("allocation",),
-        filters={"user": names.pop()} if len(names) == 1 else {},
+        filters={"allocation": frozenset(a.id for a in started)},
     )
     if query.start >= query.end:
         return {}

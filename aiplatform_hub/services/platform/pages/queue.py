@@ -22,17 +22,8 @@ def own_lines(factory: Factory, owner: Caller, queued: Sequence[Allocation], ope
         return {}
     entries = {entry.id: entry for entry in factory.queue_desk.entries()}
     names, waits = {str(a.id): _name("your", a) for a in (*queued, *opened)}, _waits(factory)
-    return {
-        a.id: Line(
-            entries.get(a.id),
-            _interest(factory),
-            factory.prospects.of_fewer_gpus(owner, a, has_waits=len(queued) <= FEW),
-            owner.user_name,
-            names,
-            waits.get(a.id),
-        )
-        for a in queued
-    }
+    fewer = factory.prospects.each_with_fewer_gpus(owner, queued, has_waits=len(queued) <= FEW)
+    return {a.id: Line(entries.get(a.id), _interest(factory), fewer[a.id], owner.user_name, names, waits.get(a.id)) for a in queued}
 
 
 def other_line(factory: Factory, queued: Allocation, reader: str) -> Line:

@@ -124,7 +124,7 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
     currency = card_at(factory.catalog.rate_cards, now).currency
     first, last = question.days
     earlier = None if question.group in TIMES else costs_before(before, question.group)
-    rows = [view.row(row, question.group, factory.catalog, earlier) for row in report.rows]
+    rows = [view.row(row, question.group, factory.catalog, earlier) for row in view.shown(report.rows, question.group)]
     return view.UsagePage(
         figures=view.figures(today, month, _running(factory, question)),
         periods=tuple(view.Link(label, _href(question, paths, period=name), name == question.period) for name, label in view.PERIODS.items()),
@@ -145,6 +145,7 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         last_day=last,
         csv_url=_href(question, paths, page="usage.csv"),
         activity=activity_bar(report.totals),
+        left_out=len(report.rows) - len(rows),
     )
 
 
