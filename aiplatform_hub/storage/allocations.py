@@ -238,25 +238,7 @@ class AllocationStore:
     def page(self, connection: Connection, narrow: AllocationFilter, *, limit: int, after: Cursor | None = None) -> tuple[Allocation, ...]:
         """Return a page of allocations, the newest first."""
         columns = allocations.c
-        conditions: list[ColumnElement[bool]] = []
-        if narrow.user_id is not None:
-            conditions.append(columns.user_id == narrow.user_id)
-        if narrow.user_name is not None:
-            conditions.append(columns.user_name == narrow.user_name)
-        if narrow.states and narrow.states <= OPEN_STATES:
-            conditions.append(IS_OPEN)
-        elif narrow.states == {AllocationState.QUEUED}:
-            conditions.append(IS_QUEUED)
-        elif narrow.states and narrow.states <= _LIVE_STATES:
-            conditions.append(IS_LIVE)
-        if narrow.states:
-            conditions.append(columns.state.in_(sorted(state.value for state in narrow.states)))
-        if narrow.project is not None:
-            conditions.append(columns.project == narrow.project)
-        if narrow.is_listed:
-            conditions.append(IS_LISTED)
-        if narrow.since is not None:
-            conditions.append(columns.requested_at >= narrow.since)
+        conditions = _conditions(narrow)
         if after is not None:
             position = tuple_(after.requested_at, after.id, types=[columns.requested_at.type, columns.id.type])
             conditions.append(tuple_(columns.requested_at, columns.id) < position)
@@ -391,3 +373,23 @@ class AllocationStore:
     def _all(self, connection: Connection, statement: Any) -> tuple[Allocation, ...]:
         rows: Iterable[RowMapping] = connection.execute(statement).mappings()
         return tuple(allocation_of(row) for row in rows)
+
+
+def _conditions(narrow: AllocationFilter) -> list[ColumnElement[bool]]:
+    """Return what a filter demands; states come with the words of a partial index where one holds them."""
+    columns = allocations.c
+    wanted = ((columns.user_id, narrow.user_id), (columns.user_name, narrow.user_name), (columns.project, narrow.project))
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in wanted if value is not None]
+    if narrow.states and narrow.states <= OPEN_STATES:
+        conditions.append(IS_OPEN)
+    elif narrow.states == {AllocationState.QUEUED}:
+        conditions.append(IS_QUEUED)
+    elif narrow.states and narrow.states <= _LIVE_STATES:
+        conditions.append(IS_LIVE)
+    if narrow.states:
+        conditions.append(columns.state.in_(sorted(state.value for state in narrow.states)))
+    if narrow.is_listed:
+        conditions.append(IS_LISTED)
+    if narrow.since is not None:
+        conditions.append(columns.requested_at >= narrow.since)
+    return conditions

@@ -44,7 +44,7 @@ class SpanOut(Output):
     to: Instant
 
 
-class EfficiencyOut(Output):
+class SessionEfficiencyOut(Output):
     """How well a session used its GPUs."""
 
     gpus: int
@@ -65,4 +65,4 @@ class SeriesOut(Output):
     gpus: tuple[GpuSeriesOut, ...]
     processes: tuple[ProcessPointOut, ...]
     spans: tuple[SpanOut, ...] = Field(description="From the request to the end, whatever span is asked for")
-    efficiency: EfficiencyOut | None = Field(description="Once it is over; null where it had no GPU")
+    efficiency: SessionEfficiencyOut | None = Field(description="Once it is over; null where it had no GPU")

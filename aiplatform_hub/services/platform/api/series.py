@@ -12,7 +12,7 @@ from aiplatform_hub.services.platform.api.allocations import OneAllocation
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.bodies import instant, invalid
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
-from aiplatform_hub.services.platform.series_models import EfficiencyOut, GpuPointOut, GpuSeriesOut, ProcessPointOut, SeriesOut, SpanOut
+from aiplatform_hub.services.platform.series_models import GpuPointOut, GpuSeriesOut, ProcessPointOut, SeriesOut, SessionEfficiencyOut, SpanOut
 
 
 class SeriesHandler(OneAllocation):
@@ -63,8 +63,8 @@ def _gpu(gpu: GpuSeries) -> GpuSeriesOut:
     return GpuSeriesOut(uuid=gpu.uuid, index=device.index if device else None, memory_bytes=device.memory_bytes if device else None, points=points)
 
 
-def _efficiency(found: Efficiency) -> EfficiencyOut:
-    return EfficiencyOut(
+def _efficiency(found: Efficiency) -> SessionEfficiencyOut:
+    return SessionEfficiencyOut(
         gpus=found.gpus,
         ran_seconds=found.ran.total_seconds(),
         known_seconds=found.known.total_seconds(),
