@@ -37,6 +37,7 @@ from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
+from tests.web.test_showcase import shown
 from tests.web.test_usage import DAYS
 
 
@@ -240,6 +241,7 @@ PAGES = {
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,
+    "showcase": shown,
 }
 
 
