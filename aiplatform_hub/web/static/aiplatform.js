@@ -169,6 +169,7 @@
     isFoldOpen = document.getElementById("advanced")?.open ?? false;
   });
   document.addEventListener("htmx:afterSwap", () => {
+    showTimes(document); // before it is seen
     if (refusal) document.getElementById("problem")?.replaceChildren(refusal);
   });
   document.addEventListener("htmx:afterSettle", () => {
