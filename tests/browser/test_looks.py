@@ -68,6 +68,25 @@ def keep(page: Page, name: str, width: int) -> None:
     (PICTURES / f"{name}.webp").write_bytes(base64.b64decode(picture["data"]))
 
 
+def write_index() -> None:
+    """Write a page that shows all pictures, and take those away that belong to no look any more."""
+    lines = ["# Pictures", "", "Each page in each state, at 360 and 1280 px, in light and dark. Made by `make pictures`.", ""]
+    kept = set()
+    for look in (look for stage in STAGES for look in stage.looks):
+        names = [f"{look.name}-{width}-{theme}.webp" for width, theme in ASPECTS]
+        kept.update(names)
+        lines += [
+            f"## {look.name}",
+            "",
+            " · ".join(f"[{name.removesuffix('.webp').removeprefix(look.name)[1:].replace('-', ' px, ')}]({name})" for name in names),
+        ]
+        lines += ["", f"![{look.name}]({look.name}-1280-light.webp)", ""]
+    (PICTURES / "README.md").write_text("\n".join(lines))
+    for picture in PICTURES.glob("*.webp"):
+        if picture.name not in kept:
+            picture.unlink()
+
+
 @pytest.mark.timeout(1200)  # some hundred pictures
 def test_every_page_in_every_state_fits_and_is_accessible(visitor: Visitor, request: pytest.FixtureRequest) -> None:
     has_pictures = request.config.getoption("--pictures", default=False)
@@ -83,5 +102,7 @@ def test_every_page_in_every_state_fits_and_is_accessible(visitor: Visitor, requ
                     faults[f"{look.name} {width} {theme}"] = found
                 if has_pictures:
                     keep(page, f"{look.name}-{width}-{theme}", width)
+    if has_pictures:
+        write_index()
     assert faults == {}
     assert people.errors == []

@@ -10,10 +10,11 @@ from aiplatform_hub.web.view_models.activity import LABELS, ActivityBar, Activit
 from aiplatform_hub.web.view_models.environments import WITHDRAW, EnvironmentCard, Fact
 from aiplatform_hub.web.view_models.formats import Bar, stamp
 from aiplatform_hub.web.view_models.inbox import Inbox, InboxEntry
-from aiplatform_hub.web.view_models.launch import Chip, LaunchForm, NumberField, Option, Problem, TemplateCard
+from aiplatform_hub.web.view_models.launch import LaunchForm, Problem
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.queue import FewerGpus, Wait
 from aiplatform_hub.web.view_models.release import Notice
+from aiplatform_hub.web.view_models.showcase_form import sample_form
 
 BADGES = (("Ended", ""), ("Running", "good"), ("Starting", "warn"), ("Failed", "bad"), ("Waiting", "queue"))
 """Every tone with a word that wears it."""
@@ -51,7 +52,7 @@ def showcase(now: datetime, paths: Paths) -> Showcase:
     """
     return Showcase(
         cards=_cards(now, paths),
-        form=_form(),
+        form=sample_form(),
         activities=(_activity(62, 31, 7), _activity(0, 0, 100)),
         problem=_problem(),
         inbox=Inbox((_entry(now, paths, 1, is_urgent=True), _entry(now, paths, 2, is_urgent=False)), 2),
@@ -117,35 +118,6 @@ def _wait(now: datetime, *, is_soon_over: bool) -> Wait:
         fewer=(FewerGpus(1, "1 GPU: starts now"), FewerGpus(0, "No GPU: starts now")),
         start_now=FewerGpus(1, "Start with 1 GPU now"),
         how_long="About 35 min (10 min – 1 h 50)",
-    )
-
-
-def _form() -> LaunchForm:
-    return LaunchForm(
-        templates=(
-            TemplateCard("chosen", "Chosen", "All about it.", "0–4 GPUs, 1–64 GiB", is_chosen=True),
-            TemplateCard("other", "Another", "All about it.", "1–4 GPUs, 4–64 GiB", is_chosen=False),
-            TemplateCard("absent", "Not available", "", "", is_chosen=False, unavailable_reason="It is not built here. An administrator builds it."),
-        ),
-        chips=(
-            Chip(0, "No GPU", "free now", "good", is_chosen=False),
-            Chip(1, "1 GPU", "free now", "good", is_chosen=True),
-            Chip(2, "2 GPUs", "about 35 min (10 min – 1 h 50)", "queue", is_chosen=False),
-            Chip(3, "3 GPUs", "over your limit: 2", "warn", is_chosen=False),
-            Chip(4, "4 GPUs", "not with this environment", "", is_chosen=False, is_enabled=False),
-        ),
-        gpu_types=(Option("a", "First type", is_chosen=True), Option("b", "Second type", is_chosen=False)),
-        projects=(Option("p", "Computer vision", is_chosen=True), Option("q", "Personal", is_chosen=False)),
-        numbers=(
-            NumberField("memory_gib", "Memory in GiB", "16", 1, 64, "1 to 64"),
-            NumberField("max_hours", "Planned length in hours", "0", 1, 24, "1 to 24"),
-        ),
-        server_name="",
-        suggested_name="pytorch",
-        price="1.50 EUR per hour.",
-        verdict="Free now.",
-        tone="good",
-        problem=Problem("", "", fields={"max_hours": "1 to 24 hours, please."}),
     )
 
 
