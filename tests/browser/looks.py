@@ -15,7 +15,7 @@ from uuid import UUID
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Trial, Visitor, stop_everything
-from tests.browser.release_support import RUNNING, age, run, see_warning
+from tests.browser.release_support import RUNNING, age, see_warning
 from tests.browser.test_queue_pages import join
 
 PLATFORM = "/services/platform/"
@@ -24,6 +24,8 @@ LAUNCH = f"{PLATFORM}launch?environment_template=jupyterlab"
 OVER_CAP = timedelta(hours=7)
 """So old a session goes to who waits, after a warning."""
 NOBODY = None
+PATIENCE = 120_000
+"""Milliseconds that a start may take on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,29 @@ def address_of(trial: Trial, look: Look) -> str:
     return look.address.format_map({name: UUID(hex=id_) for name, id_ in rows if name})
 
 
+def start(visitor: Visitor, user: str, gpus: int, name: str) -> None:
+    """Let somebody run a session, without looking at it."""
+    page = visitor.open(user)
+    page.goto(f"{LAUNCH}&gpus={gpus}&server_name={name}")
+    page.click("#start")
+    page.wait_for_url("**/hub/spawn-pending/**", wait_until="commit", timeout=PATIENCE)
+    page.goto(HOME)
+    expect(page.locator(RUNNING)).to_have_count(1, timeout=PATIENCE)
+    page.context.close()
+
+
 def nothing(visitor: Visitor) -> None:
     """Nobody has started anything."""
 
 
 def running(visitor: Visitor) -> None:
     """The researcher runs a session with two GPUs."""
-    run(visitor, "researcher", 2, "train").goto(HOME)
+    start(visitor, "researcher", 2, "train")
 
 
 def waiting(visitor: Visitor) -> None:
     """One GPU is free and the student waits for two."""
-    run(visitor, "admin", 1, "demo").goto(HOME)
+    start(visitor, "admin", 1, "demo")
     join(visitor.open("student"), 2, "thesis")
 
 
@@ -78,7 +91,7 @@ def warned(visitor: Visitor) -> None:
 def over(visitor: Visitor) -> None:
     """The researcher has stopped, and the student's turn has come."""
     stop_everything(visitor.open("researcher"))
-    expect(visitor.open("student").locator(RUNNING)).to_have_count(1, timeout=60_000)
+    expect(visitor.open("student").locator(RUNNING)).to_have_count(1, timeout=PATIENCE)
 
 
 def ask_to_stop(page: Page) -> None:

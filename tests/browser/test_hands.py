@@ -66,7 +66,7 @@ def test_keyboard_alone_logs_in_launches_and_stops(visitor: Visitor) -> None:
     expect(page.locator(f"[name=gpus][value='{int(before) + 1}']")).to_be_focused()
     tab_to(page, "#start")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/user/student/**", timeout=60_000)
+    page.wait_for_url("**/hub/spawn-pending/**", wait_until="commit", timeout=60_000)
     page.goto(f"{PLATFORM}home")
     expect(page.locator(RUNNING)).to_have_count(1, timeout=60_000)
     tab_to(page, "a[data-stop]")

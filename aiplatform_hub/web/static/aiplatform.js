@@ -269,6 +269,10 @@
     dialog.showModal();
     document.getElementById("confirm-no").focus();
   });
+  // What asked may have been replaced meanwhile: the keyboard stays on the page.
+  dialog?.addEventListener("close", () => {
+    if (document.activeElement === document.body) document.querySelector("#live h1")?.focus();
+  });
   document.getElementById("confirm-no")?.addEventListener("click", () => dialog.close());
   document.getElementById("confirm-yes")?.addEventListener("click", async (event) => {
     const button = event.currentTarget;

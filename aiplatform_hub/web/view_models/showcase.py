@@ -31,6 +31,10 @@ BARS = (
 """Nothing used, some, all, and what nobody knows."""
 
 
+NO_NOTICE = 10**17
+"""No notice has so high an id: taking an example away takes nothing of the reader's away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Showcase:
     """What the page shows."""
@@ -76,7 +80,7 @@ def _cards(now: datetime, paths: Paths) -> tuple[EnvironmentCard, ...]:
     queued = replace(
         _card(4, "queued", "Next in line", "queue", paths), stop_url=paths.stop(UUID(int=4)), ending=WITHDRAW, why="Waiting for 2 GPUs; 1 is free."
     )
-    again = {"environment_template": "pytorch", "gpus": 2}
+    again = {"environment_template": "sample", "gpus": 2}
     ended = replace(_card(7, "ended", "Ended", "", paths), why="You stopped it.", again=again, again_url=paths.launch(**again))
     warned = _notice(now, is_warning=True)
     return (
@@ -137,4 +141,4 @@ def _problem() -> Problem:
 def _entry(now: datetime, paths: Paths, number: int, *, is_urgent: bool) -> InboxEntry:
     subject = "Your turn has come: PyTorch (sample-1)" if is_urgent else "It was given back: PyTorch (sample-2)"
     parts = ("Open it by ", stamp(now + timedelta(minutes=15)) or "", ".") if is_urgent else ("Its GPUs were idle and somebody waited.",)
-    return InboxEntry(number, subject, parts, paths.session(UUID(int=number)), is_urgent=is_urgent, dismiss_url=paths.dismiss(number))
+    return InboxEntry(NO_NOTICE + number, subject, parts, paths.session(UUID(int=number)), is_urgent=is_urgent, dismiss_url=paths.dismiss(NO_NOTICE + number))
