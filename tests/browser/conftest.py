@@ -26,7 +26,7 @@ from tests.support.hub import free_port
 REPOSITORY = Path(__file__).parents[2]
 EXPECT_MILLISECONDS = 30_000
 expect.set_options(timeout=EXPECT_MILLISECONDS)  # what is awaited comes in its own time on a busy machine
-START_SECONDS = 90
+START_SECONDS = 180
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
