@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import requests
 
@@ -41,7 +41,7 @@ class Place:
     def url(self) -> str:
         return f"{self.hub.url}{API}"
 
-    def start(self, *, requests_per_minute: int = 100_000) -> None:
+    def start(self, *, requests_per_minute: int = 100_000, is_demo: bool = True) -> None:
         prefix, scope = PREFIX, json.dumps(["access:services!service=platform"])
         environment = {
             **os.environ,
@@ -60,7 +60,7 @@ class Place:
             sys.executable,
             "-m",
             "aiplatform_hub.services.platform",
-            *arguments_of(self.hub.settings),
+            *arguments_of(replace(self.hub.settings, is_demo=is_demo)),
             "--requests-per-minute",
             str(requests_per_minute),
         ]
