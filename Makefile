@@ -1,5 +1,5 @@
 # Everything a newcomer types. `make run` needs Python >= 3.11 and nothing else.
-.PHONY: setup run test test-cluster lint locks
+.PHONY: setup run test test-cluster pictures lint locks
 .DEFAULT_GOAL := run
 
 setup:
@@ -16,6 +16,11 @@ test:
 test-cluster:
 	@sh requirements/setup.sh cluster
 	.venv/bin/python -m pytest -n 0 -m "not images" --durations 25 tests/cluster $(ARGS)
+
+# Brings a trial through its states and rewrites docs/pictures: each page in each state at 360 and 1280 px, light and dark.
+pictures:
+	@sh requirements/setup.sh test
+	.venv/bin/python -m pytest -n 0 --pictures tests/browser/test_looks.py $(ARGS)
 
 lint:
 	@sh requirements/setup.sh test

@@ -49,7 +49,7 @@ class Place:
         options = {"webpush": {"contact": "mailto:admin@example.org", "services": [PUSH_ORIGIN]}}
         return replace(self.hub.settings, notifiers=json.dumps(options))
 
-    def start(self, *, requests_per_minute: int = 100_000) -> None:
+    def start(self, *, requests_per_minute: int = 100_000, is_demo: bool = True) -> None:
         prefix, scope = PREFIX, json.dumps(["access:services!service=platform"])
         environment = {
             **os.environ,
@@ -68,7 +68,7 @@ class Place:
             sys.executable,
             "-m",
             "aiplatform_hub.services.platform",
-            *arguments_of(self.settings),
+            *arguments_of(replace(self.settings, is_demo=is_demo)),
             "--requests-per-minute",
             str(requests_per_minute),
         ]

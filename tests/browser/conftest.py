@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.support.hub import free_port
 REPOSITORY = Path(__file__).parents[2]
 EXPECT_MILLISECONDS = 30_000
 expect.set_options(timeout=EXPECT_MILLISECONDS)  # what is awaited comes in its own time on a busy machine
-START_SECONDS = 90
+START_SECONDS = 180
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -56,6 +57,13 @@ class Trial:
 
 @pytest.fixture(scope="session")
 def trial() -> Iterator[Trial]:
+    with started_trial() as started:
+        yield started
+
+
+@contextmanager
+def started_trial() -> Iterator[Trial]:
+    """Start a trial, and take it down again; for tests whose trial is of no use to others afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="aiplatform-browser-", dir="/var/tmp"))
     folder.chmod(0o711)
     port = free_port()

@@ -52,6 +52,7 @@ from tests.web.now_samples import now_page
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.series_samples import SERIES, SPANS, WARNING, WASTEFUL
+from tests.web.test_showcase import shown
 from tests.web.test_usage import DAYS
 
 NOTHING_DONE = Act()
@@ -272,6 +273,7 @@ PAGES = {
     "settings": settings,
     "offline": offline,
     **ADMIN_PAGES,
+    "showcase": shown,
 }
 
 

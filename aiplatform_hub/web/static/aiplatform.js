@@ -169,6 +169,7 @@
     isFoldOpen = document.getElementById("advanced")?.open ?? false;
   });
   document.addEventListener("htmx:afterSwap", () => {
+    showTimes(document); // before it is seen
     if (refusal) document.getElementById("problem")?.replaceChildren(refusal);
   });
   document.addEventListener("htmx:afterSettle", () => {
@@ -267,6 +268,10 @@
     document.getElementById("confirm-error").textContent = "";
     dialog.showModal();
     document.getElementById("confirm-no").focus();
+  });
+  // What asked may have been replaced meanwhile: the keyboard stays on the page.
+  dialog?.addEventListener("close", () => {
+    if (document.activeElement === document.body) document.querySelector("#live h1")?.focus();
   });
   document.getElementById("confirm-no")?.addEventListener("click", () => dialog.close());
   document.getElementById("confirm-yes")?.addEventListener("click", async (event) => {

@@ -31,6 +31,7 @@ from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, 
 from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
+from aiplatform_hub.services.platform.pages.showcase import ShowcaseHandler
 from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
 from aiplatform_hub.web.rendering import APP_DIR, STATIC_DIR
 
@@ -96,5 +97,6 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/health", AdminHealthHandler, {}),
         (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
+        (f"{prefix}components", ShowcaseHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
     ]
