@@ -191,7 +191,7 @@ def spoil(visitor: Visitor) -> None:
     """Put hostile text into the database and the logs, past every check."""
     with sqlite3.connect(database(visitor), timeout=30) as connection:
         for table, columns in SPOILT.items():
-            connection.execute(f"UPDATE {table} SET " + ", ".join(f"{column} = ? || rowid" for column in columns), [HOSTILE] * len(columns))  # noqa: S608
+            connection.execute(f"UPDATE {table} SET " + ", ".join(f"{column} = ? || rowid" for column in columns), [f"{HOSTILE}{column}" for column in columns])  # noqa: S608
         connection.execute("UPDATE audit_events SET detail = ?", (json.dumps({HOSTILE: HOSTILE}),))
         for id_, reasons in connection.execute("SELECT rowid, reasons FROM decisions").fetchall():
             said = [{**reason, "message": HOSTILE} for reason in json.loads(reasons or "[]")]
