@@ -13,7 +13,7 @@ from tests.browser.looks import STAGES, Look, address_of
 from tests.browser.test_every_page import ASPECTS, findings, overflow
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-QUALITY = 20
+QUALITY = 15
 TALLEST = 6000
 """Of a picture; what is below is cut off."""
 AUDITED = ((360, "dark"), (1280, "light"))
