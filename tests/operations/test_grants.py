@@ -47,7 +47,7 @@ def test_grant_raises_the_tier_until_it_ends_and_is_audited(chain: Chain) -> Non
 
 def test_revoked_grant_ends_at_once(chain: Chain) -> None:
     grants = grants_of(chain, AuditStore())
-    grants.grant("user1", "premium", NOON + timedelta(hours=1), "", "boss")
+    grants.grant("user1", "premium", NOON + timedelta(hours=1), "a thesis", "boss")
     assert grants.revoke("user1", "boss") == 1
     assert chain.enforcer.tier_name(person(1)) == "default"
     assert rows(chain, schema.audit_events) == 2
@@ -55,14 +55,14 @@ def test_revoked_grant_ends_at_once(chain: Chain) -> None:
 
 def test_grant_that_cannot_be_audited_is_not_given(chain: Chain) -> None:
     with pytest.raises(OSError, match="no space"):
-        grants_of(chain, BrokenAudit()).grant("user1", "premium", NOON + timedelta(hours=1), "", "boss")
+        grants_of(chain, BrokenAudit()).grant("user1", "premium", NOON + timedelta(hours=1), "a thesis", "boss")
     assert rows(chain, schema.grants) == 0
 
 
 @pytest.mark.parametrize(("tier", "hours", "field"), [("gold", 1, "tier"), ("premium", -1, "expires_at"), ("premium", 0, "expires_at")])
 def test_senseless_grant_is_refused(chain: Chain, tier: str, hours: int, field: str) -> None:
     with pytest.raises(InvalidOptionError) as error:
-        grants_of(chain, AuditStore()).grant("user1", tier, NOON + timedelta(hours=hours), "", "boss")
+        grants_of(chain, AuditStore()).grant("user1", tier, NOON + timedelta(hours=hours), "a thesis", "boss")
     assert error.value.reasons[0].field == field
 
 
