@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -21,6 +22,8 @@ STRANGER_TOKEN = secrets.token_hex(16)
 """Of a service without rights."""
 PUSH_ORIGIN = f"http://127.0.0.1:{free_port()}"
 """The push service that the place writes to; a test that wants one starts it there."""
+PUSH_SECRET = {"AIPLATFORM_NOTIFIER_WEBPUSH_SECRET": base64.b64encode(secrets.token_bytes(32)).decode()}
+"""What both services are told in a cluster; on a machine they share a file."""
 PREFIX = "/services/platform/"
 API = f"{PREFIX}api/v1/"
 
@@ -49,10 +52,16 @@ class Place:
         options = {"webpush": {"contact": "mailto:admin@example.org", "services": [PUSH_ORIGIN]}}
         return replace(self.hub.settings, notifiers=json.dumps(options))
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What platform and keeper find in their environment besides."""
+        return PUSH_SECRET if self.settings.place.value == "cluster" else {}
+
     def start(self, *, requests_per_minute: int = 100_000, is_demo: bool = True) -> None:
         prefix, scope = PREFIX, json.dumps(["access:services!service=platform"])
         environment = {
             **os.environ,
+            **self.secrets,
             "PYTHONPATH": str(REPOSITORY),
             "JUPYTERHUB_API_TOKEN": f"{self.hub.service_token}p",
             "JUPYTERHUB_API_URL": self.hub.hub_api_url,
@@ -92,7 +101,7 @@ class Place:
 
     def start_keeper(self) -> None:
         """Have the queue dispatched, until :meth:`stop_keeper`."""
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JUPYTERHUB_API_TOKEN": f"{self.hub.service_token}k"}
+        environment = {**os.environ, **self.secrets, "PYTHONPATH": str(REPOSITORY), "JUPYTERHUB_API_TOKEN": f"{self.hub.service_token}k"}
         command = [sys.executable, "-m", "aiplatform_hub.services.keeper", *arguments_of(self.settings)]
         with (self.hub.folder / "keeper.log").open("ab") as log:
             self.keeper = subprocess.Popen(command, cwd=self.hub.folder, env=environment, stdout=log, stderr=log, start_new_session=True)

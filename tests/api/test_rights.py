@@ -54,6 +54,13 @@ TABLE = {
         "read_only": 403,
         "service": 403,
     },
+    ("PUT", "api/v1/allocations/{id}/hidden"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 404},
+    ("DELETE", "api/v1/allocations/{id}/hidden"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 404},
+    ("GET", "api/v1/allocations/{id}/series"): READ_ONE,
+    ("GET", "api/v1/announcements"): READ_ALL,
+    ("POST", "api/v1/announcements"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
+    ("DELETE", "api/v1/announcements/{number}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
+    ("POST", "api/v1/announcements/{number}/restore"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/policy"): READ_ALL,
     ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
@@ -104,7 +111,7 @@ def test_the_table_has_every_route():
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize(("method", "path"), sorted(TABLE), ids=lambda value: value)
 def test_each_route_answers_each_caller_as_the_table_says(place, ended, method, path, caller):
-    address = place.hub.url + PREFIX + path.replace("{user}", "user2").replace("{id}", ended)
+    address = place.hub.url + PREFIX + path.replace("{user}", "user2").replace("{id}", ended).replace("{number}", "999")
     token = token_of(place, caller)
     headers = {} if token is None else {"Authorization": f"token {token}"}
     bodies = {

@@ -179,7 +179,7 @@ def test_who_waits_is_told_without_a_page_until_it_is_switched_off(visitor: Visi
     expect(offer).to_contain_text("Shall this browser tell you")
     for width, theme in ASPECTS:
         page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
         assert overflow(page) <= 0
         assert findings(page) == []
         page.screenshot(path=tmp_path / f"offer-{width}-{theme}.png")
@@ -189,7 +189,7 @@ def test_who_waits_is_told_without_a_page_until_it_is_switched_off(visitor: Visi
     expect(page.locator("[data-browser]")).to_contain_text("Chrome on Linux (this one)")
     for width, theme in ASPECTS:
         page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light", reduced_motion="reduce")
         assert overflow(page) <= 0
         assert findings(page) == []
         page.screenshot(path=tmp_path / f"settings-{width}-{theme}.png", full_page=True)

@@ -59,11 +59,11 @@ def test_keyboard_alone_logs_in_launches_and_stops(visitor: Visitor) -> None:
     tab_to(page, f"main a[href$='{PLATFORM}launch']")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{PLATFORM}launch**")
-    tab_to(page, "[name=gpus]")
+    tab_to(page, "[type=radio][name=gpus]")
     before = page.evaluate("document.activeElement.value")
     with page.expect_response(f"**{PLATFORM}launch?**"):
         page.keyboard.press("ArrowRight")
-    expect(page.locator(f"[name=gpus][value='{int(before) + 1}']")).to_be_focused()
+    expect(page.locator(f"[type=radio][name=gpus][value='{int(before) + 1}']")).to_be_focused()
     tab_to(page, "#start")
     page.keyboard.press("Enter")
     page.wait_for_url("**/hub/spawn-pending/**", wait_until="commit", timeout=60_000)

@@ -190,6 +190,7 @@ def test_admin_sees_the_queue_and_withdraws_from_it(visitor: Visitor, holder: Pa
     admin.click("#confirm-yes")
     expect(page.locator("#news")).to_contain_text("An admin withdrew it from the queue", timeout=30_000)
     expect(page.locator("[data-state=ended]").first).to_contain_text("An admin withdrew it")
+    admin.goto("/services/platform/admin/audit")
     expect(admin.get_by_text("withdraw_request").first).to_be_visible()
     expect(holder.locator(RUNNING)).to_have_count(1)
 

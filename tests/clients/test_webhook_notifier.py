@@ -158,7 +158,7 @@ def test_plug_in_gets_its_options_and_secret(plug_ins):
     [
         ("gone", "The notifier 'gone' (no_such_package:x) cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'."),
         ("broken", "The notifier 'broken' (tests.clients.test_webhook_notifier:broken) cannot be loaded: RuntimeError: no such channel."),
-        ("pigeon", "c.AIPlatform.notifiers names 'pigeon', which no installed package registers; there are broken, email, gone, loud, page, webhook."),
+        ("pigeon", "c.AIPlatform.notifiers names 'pigeon', which no installed package registers; there are broken, email, gone, loud, page, webhook, webpush."),
     ],
 )
 def test_plug_in_that_does_not_load_is_named_with_its_reason(plug_ins, name, sentence):

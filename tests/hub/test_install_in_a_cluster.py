@@ -155,7 +155,7 @@ def test_twice_is_the_same_as_once() -> None:
 def test_refusals_are_not_hidden_behind_the_progress_page() -> None:
     c = chart()
     install_from_values(c, {"place": "cluster"})
-    assert c.JupyterHub.tornado_settings == {"slow_spawn_timeout": 1}
+    assert c.JupyterHub.tornado_settings["slow_spawn_timeout"] == 1
 
 
 def test_namespace_and_namespaces_per_user_follow_what_kubespawner_was_told() -> None:
