@@ -12,7 +12,7 @@
   const own = (text) => format((text.split(".")[1] ?? "").length).format(Number(text.replaceAll(",", "")));
   const rewrite = (node) => {
     if (said.get(node) === node.data) return;
-    const isColumn = node.parentElement.closest(".ap-number, .ap-figure dd");
+    const isColumn = node.parentElement.closest(".ap-number, .ap-figure dd, .ap-compared__value, .ap-compared__before");
     const text = (isColumn ? node.data.replace(ALONE, (_all, head, number, tail) => `${head}${own(number)}${tail}`) : node.data).replace(AMOUNT, own);
     if (text !== node.data) node.data = text;
     said.set(node, text);
