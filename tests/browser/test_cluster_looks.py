@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -15,10 +14,9 @@ from aiplatform_hub.errors import StartFailedError
 from aiplatform_hub.hub.refusals import refusal
 from tests.api.place import Place
 from tests.browser.cluster_place import LONG_NODE, OTHER, STUDENT, ClusterHub
-from tests.browser.test_every_page import findings, overflow
+from tests.browser.test_every_page import ASPECTS, findings, overflow
 from tests.support.hub import ADMIN, PASSWORD, real_hub
 
-ASPECTS = list(itertools.product((360, 1280), ("light", "dark")))
 PAGES = {
     STUDENT: {
         "home": "1 of 4 free, 1 out of order, 4 more in about 6 min",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,15 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
 from tests.browser.looks import STAGES, Look, address_of
-from tests.browser.test_every_page import ASPECTS, findings, overflow
+from tests.browser.test_every_page import ASPECTS as AUDITED
+from tests.browser.test_every_page import findings, overflow
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 QUALITY = 15
 TALLEST = 6000
 """Of a picture; what is below is cut off."""
-AUDITED = ((360, "dark"), (1280, "light"))
-"""Both widths and both colour schemes; what depends on both at once is for the eye."""
+ASPECTS = tuple(itertools.product((360, 1280), ("light", "dark")))
+"""Of the pictures."""
 
 
 class People:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser.looks import STAGES
-from tests.browser.test_every_page import ASPECTS
+from tests.browser.test_looks import ASPECTS
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 LARGEST_BYTES = 6_000_000
