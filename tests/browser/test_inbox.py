@@ -22,6 +22,11 @@ def waiting(visitor: Visitor) -> Iterator[tuple[Page, Page]]:
     """The student waits for GPUs that the researcher holds."""
     holder = hold(visitor, 4)
     page = visitor.open("student")
+    page.goto(f"{PAGES}home")
+    entries = page.locator(ENTRY)
+    for left in range(entries.count(), 0, -1):  # of scenes before
+        entries.first.locator("button").click()
+        expect(entries).to_have_count(left - 1)
     join(page)
     yield page, holder
 
