@@ -111,7 +111,7 @@ def test_hidden_page_has_no_stream_and_one_again_when_it_is_looked_at(visitor: V
     first.context.add_init_script(COUNT_STREAMS)
     page = first.context.new_page()
     page.goto(f"{PAGES}home")
-    page.wait_for_function("window.streams.size === 1")
+    wait_for(lambda: page.evaluate("window.streams.size === 1"), "the stream is there again")
     hide = "(isHidden) => { Object.defineProperty(document, 'hidden', { get: () => isHidden, configurable: true }); document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(hide, True)
     assert page.evaluate("window.streams.size") == 0
@@ -233,7 +233,7 @@ def test_browser_of_another_person_is_theirs_no_more_and_switched_off_without_sc
     page.fill("#password_input", visitor.trial.passwords["guest"])
     page.click("#login_submit")
     page.wait_for_url("**/services/platform/home")
-    page.wait_for_function("localStorage.getItem('made') === null")
+    wait_for(lambda: page.evaluate("localStorage.getItem('made') === null"), "the browser is nobody's")
     plain = visitor.open("student", has_scripts=False)
     plain.goto(f"{PAGES}settings")
     plain.locator("[data-browser] button").click()

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor, stop_everything
+from tests.support.hub import wait_for
 
 PLATFORM = "/services/platform/"
 RUNNING = "[data-state=running]"
@@ -76,7 +77,7 @@ def test_keyboard_alone_logs_in_launches_and_stops(visitor: Visitor) -> None:
     expect(page.locator("#confirm-yes")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("[data-state=ended]").first).to_contain_text("You stopped it", timeout=60_000)
-    page.wait_for_function("document.activeElement !== document.body")  # the keyboard is still on the page
+    wait_for(lambda: page.evaluate("document.activeElement !== document.body"), "the keyboard is still on the page")
 
 
 def test_launch_open_and_stop_without_scripts(visitor: Visitor) -> None:

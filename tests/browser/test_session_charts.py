@@ -90,7 +90,7 @@ def test_a_sessions_page_tells_its_life(visitor: Visitor) -> None:
     assert faults_of(owner, session, "ended") == {}
     owner.goto(session)
     owner.click("#smaller")
-    expect(owner.locator("[name=gpus][value='1']")).to_be_checked()
+    expect(owner.locator("[type=radio][name=gpus][value='1']")).to_be_checked()
 
     plain = visitor.open("researcher", has_scripts=False)
     plain.goto(session)
