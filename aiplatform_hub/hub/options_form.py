@@ -15,7 +15,7 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.supply import most_at_once
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.hub.refusals import launch_url
-from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, templates_for_others, unavailable_templates
 from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.web.launch_form import INTEGER_FIELDS, TEXT_FIELDS, choices_of, options_of_choices, options_of_fields
 from aiplatform_hub.web.no_breaks import keep_together
@@ -64,7 +64,7 @@ def _page() -> jinja2.Template:
 def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> LaunchForm:
     """Return what the person may choose now. Blocks on the database; call it in a thread."""
     catalog = factory.catalog
-    unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | _not_for(catalog, caller)
+    unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | templates_for_others(catalog, caller.groups)
     gpu_types = [capacity.name for capacity in factory.enforcer.capacity()]
     projects = catalog.projects_of(caller.groups)
     fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
@@ -76,11 +76,6 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     offered = [t for t in catalog.environment_templates.values() if t.name not in unavailable]
     most = most_at_once(factory.enforcer.whole_capacity())
     return replace(form, chips=tuple(_for_any(chip, offered, most) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))
-
-
-def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
-    others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
-    return {t.name: f"Only for members of {' or '.join(t.allowed_groups)}. An admin can add you to the group." for t in others}
 
 
 def _decisions(factory: Factory, caller: Caller, options: dict[str, object], catalog: Catalog, gpu_types: list[str]) -> dict[int, Decision]:

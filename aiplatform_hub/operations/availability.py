@@ -24,6 +24,12 @@ def unavailable_templates(catalog: Catalog, settings: Settings, enforcer: QuotaE
     return {name: reason for name, reason in reasons.items() if reason}
 
 
+def templates_for_others(catalog: Catalog, groups: frozenset[str]) -> dict[str, str]:
+    """Return a reason by name of each environment template that is not for members of these groups."""
+    others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not groups & set(t.allowed_groups)]
+    return {t.name: f"Only for members of {' or '.join(t.allowed_groups)}. An admin can add you to the group." for t in others}
+
+
 def inside_of_templates(catalog: Catalog, settings: Settings) -> Mapping[str, tuple[Package, ...]]:
     """Return what each environment template says is inside, with versions, by its name. Reads disk."""
     is_cluster = settings.place is Place.CLUSTER

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from aiplatform_hub.domain.announcements import planned_end
-from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.presets import Preset
 from aiplatform_hub.domain.quota import Decision, Outcome
@@ -16,7 +15,7 @@ from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.operations.availability import inside_of_templates, unavailable_templates
+from aiplatform_hub.operations.availability import inside_of_templates, templates_for_others, unavailable_templates
 from aiplatform_hub.operations.class_ends import class_ends
 from aiplatform_hub.operations.prospects import Prospect
 from aiplatform_hub.services.platform.auth import START
@@ -119,7 +118,7 @@ def may_wait_of(fields: Mapping[str, str]) -> bool:
 def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], problem: Problem | None = None) -> tuple[LaunchForm, Choices]:
     """Read and word the form for what was chosen so far, and say what that is."""
     catalog = factory.catalog
-    unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | _not_for(catalog, caller)
+    unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | templates_for_others(catalog, caller.groups)
     offer = Offer(
         catalog,
         catalog.projects_of(caller.groups),
@@ -139,12 +138,6 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     terms = launch_terms(factory, caller, environment_template=choices.environment_template, project=choices.project, gpus=choices.gpus)
     quote = Quote(decisions, per_hour, card.currency, before, ends, waits, terms, now)
     return launch_form(choices, offer, quote, problem), choices
-
-
-def _not_for(catalog: Catalog, caller: Caller) -> dict[str, str]:
-    """Return a reason by name of each environment template that is for others."""
-    others = [t for t in catalog.environment_templates.values() if t.allowed_groups and not caller.groups & set(t.allowed_groups)]
-    return {t.name: f"Only for members of {' or '.join(t.allowed_groups)}. An admin can add you to the group." for t in others}
 
 
 def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, Prospect]]:
