@@ -156,7 +156,7 @@ class NowAction(AdminPage):
         await self.ask()
 
     async def post(self) -> None:
-        await self.admin()
+        await self.acting_admin()
         try:
             await self.do()
         except AIPlatformError as error:
