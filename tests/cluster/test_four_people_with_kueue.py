@@ -83,7 +83,7 @@ def test_four_people_share_four_gpus_of_kueue_through_a_release_and_three_crashe
 
     # Cem waits for all GPUs, and Dan for one.
     cem = scene.choose("cem", 4)
-    expect(cem.locator("label[for=gpus-4]")).to_contain_text("queue, about")
+    expect(cem.locator("label[for=gpus-4]")).to_contain_text("about")
     expect(cem.locator("#outcome")).to_contain_text("You would be next in line")
     card = scene.join("cem")
     expect(card).to_contain_text("Next in line")

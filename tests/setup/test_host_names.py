@@ -34,7 +34,7 @@ def test_login_and_a_session_on_a_host_of_its_own(installation: Installation) ->
     assert _log_in(browser, hub, "student", installation.password("student")) == f"{hub}/services/platform/home"
     admin = requests.Session()
     _log_in(admin, hub, "admin", installation.password("admin"))
-    assert "have a host name of their own" in admin.get(f"{hub}/services/platform/admin", timeout=10).text
+    assert "have a host name of their own" in admin.get(f"{hub}/services/platform/admin/health", timeout=10).text
 
     header = {"Authorization": f"token {installation.token('student')}"}
     api = f"{hub}/services/platform/api/v1/allocations"
