@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from aiplatform_hub.domain.off_peak import OffPeak
 from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
 
 ANY_GPU_TYPE = "*"
@@ -187,6 +188,17 @@ class RateCard:
     """Price of one GPU for one hour by GPU type; ``*`` for every other type."""
     cpu_only_hour: Decimal
     """Price of one hour of an environment without GPUs."""
+    cpu_core_hour: Decimal = Decimal(0)
+    """Price of one CPU core for one hour, beside what the GPUs or the environment cost."""
+    memory_gib_hour: Decimal = Decimal(0)
+    storage_gib_month: Decimal = Decimal(0)
+    """Price of one GiB of a person's storage for one calendar month (UTC)."""
+    idle_gpu_hour: Mapping[str, Decimal] = field(default_factory=dict)
+    """Price of one idle GPU for one hour by GPU type, ``*`` for every other type; what is not here costs the same idle as used."""
+    off_peak: OffPeak | None = None
+    tier_discount_percent: Mapping[str, Decimal] = field(default_factory=dict)
+    """By tier of the person when the session was decided on; it and a project's discount are taken one after the other."""
+    project_discount_percent: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""How exact amounts become amounts with so many places, without a part of the total being lost. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+
+_EXACT = Context(prec=200)
+
+
+def rounded(amount: Fraction, places: int) -> Decimal:
+    """Return an amount rounded half-even to so many decimal places."""
+    return _decimal(round(amount * 10**places), places)
+
+
+def apportion(amounts: Sequence[Fraction], places: int) -> tuple[Decimal, ...]:
+    """Round amounts so that they add up to their rounded total: the largest remainder method.
+
+    Parameters
+    ----------
+    amounts
+        Exact amounts, negative ones among them.
+    places
+        Decimal places of the result.
+
+    Returns
+    -------
+    tuple[Decimal, ...]
+        One for each amount, in their order, each less than one unit of the last place away from it; their sum is the total, rounded half-even.
+        Of equal remainders the earlier amount is rounded up.
+    """
+    scaled = [amount * 10**places for amount in amounts]
+    floors = [value.numerator // value.denominator for value in scaled]
+    missing = round(sum(scaled, Fraction(0))) - sum(floors)
+    by_remainder = sorted(range(len(scaled)), key=lambda index: (floors[index] - scaled[index], index))
+    for index in by_remainder[:missing]:
+        floors[index] += 1
+    return tuple(_decimal(value, places) for value in floors)
+
+
+def _decimal(units: int, places: int) -> Decimal:
+    return Decimal(units).scaleb(-places, _EXACT)
