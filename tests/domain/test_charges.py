@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -98,7 +99,7 @@ def test_a_time_that_the_clock_skips_or_shows_twice():
 def test_windows_that_overlap_count_once():
     both = replace(BERLIN, windows=(NIGHT, Window(frozenset({6, 7}), time(0), time(0))))
     found = spans(both, at(2026, 5, 1), at(2026, 6, 1))
-    assert all(high < low for (_, high), (low, _) in zip(found, found[1:], strict=False))
+    assert all(high < low for (_, high), (low, _) in itertools.pairwise(found))
 
 
 instants = st.datetimes(datetime(2026, 2, 20), datetime(2026, 4, 20)).map(lambda value: value.replace(tzinfo=UTC))  # noqa: DTZ001  made aware here
@@ -113,7 +114,7 @@ def test_pieces_cover_the_interval_exactly_once(one, other, idle_edges):
     found = charges(interval(start, end, gpus=3, gpu_type="h100"), (PLAIN, RICH), FAR, idle=idle)
     gpus = [c for c in found if c.sku in {Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR}]
     assert sum(c.unit_microseconds for c in gpus) == 3 * (to_microseconds(end) - to_microseconds(start))
-    assert all(a.end == b.start for a, b in zip(gpus, gpus[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(gpus))
     assert all(c.start.date() == (c.end - timedelta(microseconds=1)).date() for c in gpus)
 
 
