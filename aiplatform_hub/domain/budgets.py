@@ -40,14 +40,6 @@ class Period(StrEnum):
     """Once, without an end."""
 
 
-class AtLimit(StrEnum):
-    """What becomes of running sessions when a budget is spent; new ones with GPUs are refused either way."""
-
-    LET_FINISH = "let_finish"
-    """They go on; what they cost beyond the limit is recorded as overdraft."""
-    STOP_WITH_GRACE = "stop_with_grace"
-
-
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A bound on spending. Instants are aware UTC."""
@@ -63,7 +55,6 @@ class Budget:
     starts_at: datetime
     ends_at: datetime | None
     """Exclusive; None for ever."""
-    at_limit: AtLimit
     reason: str
     created_by: str
     created_at: datetime

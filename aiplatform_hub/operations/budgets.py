@@ -9,21 +9,21 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from aiplatform_hub.domain.budgets import MICROS, MOST_MICROS, AtLimit, Budget, Period, Scope
+from aiplatform_hub.domain.budgets import MICROS, MOST_MICROS, Budget, Period, Scope
 from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
-from aiplatform_hub.storage.budgets import BudgetStore, Payer, Standing
+from aiplatform_hub.storage.budgets import BudgetStore, Standing
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
 
 MOST_REASON = 500
 """Longest reason, in characters."""
 LONGEST_NAME = 255
-E = TypeVar("E", Scope, Period, AtLimit)
+E = TypeVar("E", Scope, Period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,6 @@ class BudgetDraft:
     starts_at: datetime | None = None
     """Aware UTC; None is now, or for a monthly budget the first of this month."""
     ends_at: datetime | None = None
-    at_limit: str = AtLimit.LET_FINISH.value
 
 
 class Budgets:
@@ -75,7 +74,7 @@ class Budgets:
             If this cost centre, project or person has a budget: end it first.
         """
         budget = self._checked(draft, actor)
-        detail = {"amount": str(draft.amount), "currency": budget.currency, "period": budget.period.value, "at_limit": budget.at_limit.value}
+        detail = {"amount": str(draft.amount), "currency": budget.currency, "period": budget.period.value}
         detail |= {"starts_at": isoformat(budget.starts_at), "ends_at": isoformat(budget.ends_at) if budget.ends_at else "", "reason": budget.reason}
         try:
             with self._database.write() as connection:
@@ -113,12 +112,9 @@ class Budgets:
 
     def of(self, caller: Caller, projects: tuple[str, ...]) -> tuple[Standing, ...]:
         """Return the budgets that a person's sessions in some projects are paid from, each once."""
-        known = [project for name in projects if (project := self._catalog.projects.get(name))]
-        now, found = self._clock(), dict[UUID, Standing]()
+        centres = {project.cost_centre for name in projects if (project := self._catalog.projects.get(name))}
         with self._database.read() as connection:
-            for payer in [Payer(caller.user_name, project.name, project.cost_centre) for project in known] or [Payer(caller.user_name, "", "")]:
-                found |= {each.budget.id: each for each in self._budgets.of(connection, payer, now)}
-        return tuple(found.values())
+            return self._budgets.of_any(connection, caller.user_name, projects, centres, self._clock())
 
     def _checked(self, draft: BudgetDraft, actor: str) -> Budget:
         now = self._clock()
@@ -141,7 +137,6 @@ class Budgets:
             period=period,
             starts_at=starts_at,
             ends_at=draft.ends_at,
-            at_limit=_one_of(AtLimit, "at_limit", draft.at_limit),
             reason=draft.reason.strip(),
             created_by=actor,
             created_at=now,

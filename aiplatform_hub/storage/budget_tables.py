@@ -17,7 +17,6 @@ budgets = Table(
     Column("period", String(8), nullable=False),
     Column("starts_at", Instant, nullable=False),
     Column("ends_at", Instant),
-    Column("at_limit", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_by", String(255), nullable=False),
     Column("created_at", Instant, nullable=False),
@@ -26,7 +25,6 @@ budgets = Table(
     CheckConstraint("ends_at IS NULL OR ends_at > starts_at", name="not_empty"),
     CheckConstraint("scope IN ('cost_centre', 'project', 'person')", name="known_scope"),
     CheckConstraint("period IN ('month', 'term', 'once')", name="known_period"),
-    CheckConstraint("at_limit IN ('let_finish', 'stop_with_grace')", name="known_at_limit"),
     Index("uq_budgets_standing", "scope", "name", unique=True, sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
 )
 """What may be spent on a cost centre, project or person; one at a time. An ended one stays."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, insert, or_, select, update
 
-from aiplatform_hub.domain.budgets import AtLimit, Budget, Claim, Period, Scope, Spending
+from aiplatform_hub.domain.budgets import Budget, Claim, Period, Scope, Spending
 from aiplatform_hub.storage.budget_tables import budget_holds, budget_periods, budgets
 from aiplatform_hub.storage.schema import allocations
 
@@ -33,6 +33,11 @@ class Standing:
     spending: Spending
     limit_micros: int
     """Of this period: it stays what it was when the budget is changed."""
+
+    @classmethod
+    def new(cls, budget: Budget) -> Standing:
+        """Return a budget of which nothing is taken."""
+        return cls(budget, Spending(), budget.amount_micros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,15 @@ class BudgetStore:
         """Return the budgets that a session would be paid from, with how they stand."""
         values = {"now": now, "user_name": payer.user_name, "project": payer.project, "cost_centre": payer.cost_centre}
         return tuple(_standing(row) for row in connection.execute(_OF_PAYER, values).mappings())
+
+    def of_any(self, connection: Connection, user_name: str, projects: Collection[str], cost_centres: Collection[str], now: datetime) -> tuple[Standing, ...]:
+        """Return the budgets of a person, of some projects and of some cost centres, with how they stand."""
+        whose = or_(
+            and_(budgets.c.scope == Scope.PERSON.value, budgets.c.name == user_name),
+            and_(budgets.c.scope == Scope.PROJECT.value, budgets.c.name.in_(projects)),
+            and_(budgets.c.scope == Scope.COST_CENTRE.value, budgets.c.name.in_(cost_centres)),
+        )
+        return tuple(_standing(row) for row in connection.execute(_STANDING.where(whose), {"now": now}).mappings())
 
     def hold(self, connection: Connection, allocation_id: UUID, claims: Iterable[Claim], now: datetime) -> None:
         """Hold what a session wants of each budget. The database refuses what is more than the limit.
@@ -249,7 +263,6 @@ def _budget(row: RowMapping) -> Budget:
         period=Period(row["period"]),
         starts_at=row["starts_at"],
         ends_at=row["ends_at"],
-        at_limit=AtLimit(row["at_limit"]),
         reason=row["reason"],
         created_by=row["created_by"],
         created_at=row["created_at"],
@@ -260,5 +273,5 @@ def _budget(row: RowMapping) -> Budget:
 def _standing(row: RowMapping) -> Standing:
     budget = _budget(row)
     if row["limit_micros"] is None:
-        return Standing(budget, Spending(), budget.amount_micros)
+        return Standing.new(budget)
     return Standing(budget, Spending(row["committed_micros"], row["held_micros"], row["overdraft_micros"]), row["limit_micros"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from aiplatform_hub.domain.allocations import EndCause
-from aiplatform_hub.domain.budgets import MICROS, AtLimit, Budget, Period, Scope, Spending, budget_reasons, claim_of
+from aiplatform_hub.domain.budgets import MICROS, Budget, Period, Scope, Spending, budget_reasons, claim_of
 from aiplatform_hub.domain.policy import FIFO
 from aiplatform_hub.errors import AIPlatformError, BudgetExhaustedError, ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
@@ -217,7 +217,7 @@ def test_a_hold_that_went_back_to_the_queue_holds_again_when_its_turn_comes(plac
 
 def test_wrong_budgets_are_refused_by_field(place: Place) -> None:
     wrong = {
-        "scope": "galaxy", "name": "nothing", "amount": Decimal(0), "currency": "USD", "period": "year", "reason": " ", "at_limit": "pray",
+        "scope": "galaxy", "name": "nothing", "amount": Decimal(0), "currency": "USD", "period": "year", "reason": " ",
         "ends_at": NOON - timedelta(days=1),
     }  # fmt: skip
     for field, value in wrong.items():
@@ -253,7 +253,7 @@ def test_one_budget_at_a_time_and_an_ended_one_stays_on_record(place: Place) -> 
 @settings(max_examples=200)
 @given(st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 200), st.decimals(0, 1000, places=6))
 def test_what_fits_never_exceeds_the_limit(limit: int, committed: int, held: int, hours: int, price: Decimal) -> None:
-    budget = Budget(UUID(int=1), Scope.PERSON, "a", limit, "EUR", Period.MONTH, NOON, None, AtLimit.LET_FINISH, "", "boss", NOON)
+    budget = Budget(UUID(int=1), Scope.PERSON, "a", limit, "EUR", Period.MONTH, NOON, None, "", "boss", NOON)
     claim = claim_of(budget, Spending(committed, held), limit, price, "EUR", hours, NOON)
     assert claim.wanted_micros >= price * hours * MICROS
     assert claim.fits is (committed + held + claim.wanted_micros <= limit or claim.wanted_micros == 0)

@@ -23,7 +23,6 @@ def upgrade() -> None:
         sa.Column("period", sa.String(8), nullable=False),
         sa.Column("starts_at", sa.BigInteger(), nullable=False),
         sa.Column("ends_at", sa.BigInteger()),
-        sa.Column("at_limit", sa.String(16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_by", sa.String(255), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -33,7 +32,6 @@ def upgrade() -> None:
         sa.CheckConstraint("ends_at IS NULL OR ends_at > starts_at", name=op.f("ck_budgets_not_empty")),
         sa.CheckConstraint("scope IN ('cost_centre', 'project', 'person')", name=op.f("ck_budgets_known_scope")),
         sa.CheckConstraint("period IN ('month', 'term', 'once')", name=op.f("ck_budgets_known_period")),
-        sa.CheckConstraint("at_limit IN ('let_finish', 'stop_with_grace')", name=op.f("ck_budgets_known_at_limit")),
     )
     standing = sa.text("ended_at IS NULL")
     op.create_index("uq_budgets_standing", "budgets", ["scope", "name"], unique=True, sqlite_where=standing, postgresql_where=standing)
