@@ -121,7 +121,8 @@ class BudgetHandler(ApiHandler):
         """End a budget."""
         check_admin(self)
         await self.platform.run(self.platform.factory.budgets.end, _id(budget_id), self.principal.name)
-        self.reply(None, 204)
+        self.set_status(204)
+        self.clear_header("Content-Type")
 
 
 def check_admin(handler: ApiHandler) -> None:
@@ -186,7 +187,7 @@ RESOURCES = (
                 summary="End a budget",
                 description="For admins. Nothing is refused or held by it any more; what was spent of it stays on record.",
                 scope=WRITE,
-                replies={204: Reply("It has ended", None)},
+                replies={204: Reply("It has ended")},
                 errors=(404, 409),
             ),
         ),
