@@ -63,11 +63,11 @@ class BudgetSettler:
         settled = 0
         with self._database.write() as connection:
             self._devices.lock(connection)
-            present = {hold.id: hold for hold in self._budgets.open_holds(connection, [each.hold.allocation_id for each in some])}
+            present = {each.hold.id: each for each in self._budgets.unsettled(connection, [each.hold.allocation_id for each in some])}
             for each in some:
-                hold = present.get(each.hold.id)
-                if hold != each.hold:
-                    continue  # it changed since it was priced: the next look sees it
+                hold = each.hold
+                if present.get(hold.id) != each:
+                    continue  # it changed since it was priced, or its session did: the next look sees it
                 is_over = each.state not in _RUNS or each.is_over or (each.ends_at is not None and each.ends_at <= now)
                 cost = max(costs.get(hold.id, 0), hold.committed_micros)
                 if is_over or cost != hold.committed_micros:

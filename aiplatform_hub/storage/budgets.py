@@ -158,21 +158,15 @@ class BudgetStore:
 
     def release(self, connection: Connection, allocation_id: UUID, now: datetime) -> int:
         """Give back what a session holds and has not used; return how many budgets that changed."""
-        holds = self.open_holds(connection, (allocation_id,))
+        unsettled = select(budget_holds).where(budget_holds.c.allocation_id == allocation_id, budget_holds.c.settled_at.is_(None))
+        holds = [_hold(row) for row in connection.execute(unsettled).mappings()]
         for hold in holds:
             self._move(connection, hold, held_micros=-hold.held_micros, committed_micros=0)
             connection.execute(update(budget_holds).where(budget_holds.c.id == hold.id).values(held_micros=0, settled_at=now))
         return len(holds)
 
-    def open_holds(self, connection: Connection, allocation_ids: Iterable[UUID] | None = None) -> tuple[Hold, ...]:
-        """Return what is held and not settled, of some sessions or of all."""
-        statement = select(budget_holds).where(budget_holds.c.settled_at.is_(None)).order_by(budget_holds.c.id)
-        if allocation_ids is not None:
-            statement = statement.where(budget_holds.c.allocation_id.in_(list(allocation_ids)))
-        return tuple(_hold(row) for row in connection.execute(statement).mappings())
-
-    def unsettled(self, connection: Connection) -> tuple[Unsettled, ...]:
-        """Return everything that is held and not settled, with its period and how its session is."""
+    def unsettled(self, connection: Connection, allocation_ids: Iterable[UUID] | None = None) -> tuple[Unsettled, ...]:
+        """Return what is held and not settled, of some sessions or of all, with its period and how its session is."""
         statement = (
             select(budget_holds, _PERIOD.starts_at, _PERIOD.ends_at, budgets.c.currency, budgets.c.ended_at.label("budget_ended_at"), allocations.c.state)
             .join(budget_periods, _PERIOD.id == budget_holds.c.period_id)
@@ -181,6 +175,8 @@ class BudgetStore:
             .where(budget_holds.c.settled_at.is_(None))
             .order_by(budget_holds.c.period_id, budget_holds.c.id)
         )
+        if allocation_ids is not None:
+            statement = statement.where(budget_holds.c.allocation_id.in_(list(allocation_ids)))
         return tuple(
             Unsettled(_hold(row), row["starts_at"], row["ends_at"], row["currency"], row["state"], is_over=row["budget_ended_at"] is not None)
             for row in connection.execute(statement).mappings()

@@ -215,6 +215,51 @@ def test_a_hold_that_went_back_to_the_queue_holds_again_when_its_turn_comes(plac
     assert place.chain.find(waiting).end_cause is EndCause.BUDGET_EXHAUSTED
 
 
+def test_whose_turn_comes_while_the_keeper_counts_keeps_what_it_holds(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.budgets.set(DRAFT, "boss")
+    running = [place.start(number, 2, hours=1) for number in (1, 2, 3, 4)]
+    waiting = place.chain.queue(person(5), "q", replace(want(2), max_hours=2))
+    place.stop(running[0])
+    place.chain.dispatch()
+    assert place.chain.dispatcher.give_back(waiting.id)
+    costs = place.settler._costs
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = costs(*arguments)
+        assert [held.id for held in place.chain.dispatch().held] == [waiting.id]
+        return found
+
+    monkeypatch.setattr(place.settler, "_costs", meanwhile)
+    place.settler.settle()
+    assert place.money()[1] == 20
+
+
+def test_what_ends_while_the_keeper_counts_is_counted_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.budgets.set(DRAFT, "boss")
+    session = place.start(1, 1, hours=4)
+    place.run(session, hours=1)
+    costs = place.settler._costs
+
+    def meanwhile(*arguments: Any) -> Any:
+        found = costs(*arguments)
+        place.clock.move(hours=1)
+        place.stop(session)
+        return found
+
+    monkeypatch.setattr(place.settler, "_costs", meanwhile)
+    place.settler.settle()
+    monkeypatch.undo()
+    place.settler.settle()
+    assert place.money() == (4, 0, 0)
+
+
+def test_a_hold_that_gives_way_to_another_request_gives_back_what_it_held(place: Place) -> None:
+    place.budgets.set(replace(DRAFT, amount=Decimal(8)), "boss")
+    place.chain.hold(person(1), "a", replace(want(1), max_hours=4))
+    place.chain.take_up(person(1), "a", replace(want(1), max_hours=3), spawner_id=1)
+    assert place.money() == (0, 6, 0)
+
+
 def test_wrong_budgets_are_refused_by_field(place: Place) -> None:
     wrong = {
         "scope": "galaxy", "name": "nothing", "amount": Decimal(0), "currency": "USD", "period": "year", "reason": " ",
