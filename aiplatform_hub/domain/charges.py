@@ -193,7 +193,9 @@ class _Piece:
             )
 
 
-def _priced(card: RateCard, gpus: int, gpu_type: str | None, cpu_cores: int, memory_bytes: int, *, is_idle: bool = False) -> Iterator[tuple[Sku, int, Decimal]]:
+def _priced(  # noqa: PLR0913  what a price depends on
+    card: RateCard, gpus: int, gpu_type: str | None, cpu_cores: int, memory_bytes: int, *, is_idle: bool = False
+) -> Iterator[tuple[Sku, int, Decimal]]:
     """Yield each SKU of a session with its units and what one of them costs for an hour."""
     idle = _idle_price(card, gpu_type) if gpus and is_idle else None
     if idle is not None:

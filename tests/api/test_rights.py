@@ -239,3 +239,14 @@ def test_the_api_never_redirects_to_a_login(place):
     page = requests.get(f"{place.hub.url}{PREFIX}home", allow_redirects=False, timeout=10)
     assert page.status_code == 302
     assert "/hub/api/oauth2/authorize" in page.headers["Location"]
+
+
+@pytest.mark.parametrize("path", ["admin/stop", "admin/extend", "admin/move", "admin/move/undo", "admin/drain", "admin/drain/undo", "admin/announcements"])
+def test_a_token_of_an_admin_that_reads_does_nothing_on_their_pages(place, path):
+    """Pages take tokens as the REST API does; each act asks for the scope to stop servers, and leaves a row where it is refused."""
+    read_only = place.token(ADMIN, "list:users", "read:users", "read:servers", "access:services!service=platform")
+    headers = {"Authorization": f"Bearer {read_only}"}
+    assert requests.get(f"{place.hub.url}{PREFIX}admin", headers=headers, timeout=30).status_code == 200
+    answer = requests.post(f"{place.hub.url}{PREFIX}{path}", headers=headers, data={"id": "none"}, timeout=30, allow_redirects=False)
+    assert (answer.status_code, "delete:servers" in answer.text) == (403, True), answer.text[:500]
+    wait_for(lambda: any((e.outcome, e.actor, e.target) == ("refused", ADMIN, f"{PREFIX}{path}") for e in place.audit()), "the refusal is audited")
