@@ -59,6 +59,7 @@ class LegalEntityModel(_Entry):
     tax_percent: Annotated[Decimal | None, BeforeValidator(_percent)] = None
     payment_days: Annotated[int, Field(ge=0, le=365)] = 30
     payment_account: Text | None = None
+    accounting_url: Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")] | None = None
 
     def to_domain(self, name: str) -> LegalEntity:
         """Return the domain's legal entity."""
@@ -73,4 +74,5 @@ class LegalEntityModel(_Entry):
             tax_percent=self.tax_percent,
             payment_days=self.payment_days,
             payment_account=self.payment_account or "",
+            accounting_url=self.accounting_url or "",
         )

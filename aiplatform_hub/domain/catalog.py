@@ -193,6 +193,8 @@ class LegalEntity:
     """Days from the issue until an invoice is due."""
     payment_account: str = ""
     """Where to pay, for example an IBAN."""
+    accounting_url: str = ""
+    """Where its accounting takes what becomes of invoices; empty where it takes none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
-from aiplatform_hub.storage.invoice_tables import invoice_outbox
+from aiplatform_hub.storage.invoice_tables import invoice_outbox, invoices
 
 _COLUMNS = invoice_outbox.c
-_WAITS = _COLUMNS.next_at.is_not(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,12 @@ class InvoiceOutbox:
         values = {"id": message.id, "invoice_id": message.invoice_id, "event": message.event, "at": message.at, "body": message.body}
         connection.execute(insert(invoice_outbox).values(**values, next_at=message.at))
 
-    def first(self, connection: Connection) -> HandOver | None:
-        """Return the oldest message that was not taken yet, due or not: later ones wait for it."""
-        row = connection.execute(select(invoice_outbox).where(_WAITS).order_by(_COLUMNS.sequence).limit(1)).mappings().one_or_none()
-        return None if row is None else HandOver(**{name: row[name] for name in HandOver.__dataclass_fields__})
-
-    def waiting(self, connection: Connection) -> int:
-        """Return how many messages were not taken yet."""
-        return int(connection.execute(select(func.count()).select_from(invoice_outbox).where(_WAITS)).scalar_one())
+    def first(self, connection: Connection, legal_entity: str) -> HandOver | None:
+        """Return the oldest message about invoices of a legal entity that was not taken yet, due or not: later ones wait for it."""
+        mine = (_COLUMNS.next_at.is_not(None), invoices.c.legal_entity == legal_entity)
+        statement = select(invoice_outbox).join(invoices, invoices.c.id == _COLUMNS.invoice_id).where(*mine).order_by(_COLUMNS.sequence).limit(1)
+        row = connection.execute(statement).mappings().one_or_none()
+        return None if row is None else _of(row)
 
     def delivered(self, connection: Connection, message: HandOver, at: datetime) -> None:
         """Note that a message was taken."""
@@ -62,8 +59,12 @@ class InvoiceOutbox:
     def of_invoice(self, connection: Connection, invoice_id: UUID) -> tuple[HandOver, ...]:
         """Return the messages about an invoice, in order."""
         rows = connection.execute(select(invoice_outbox).where(_COLUMNS.invoice_id == invoice_id).order_by(_COLUMNS.sequence)).mappings()
-        return tuple(HandOver(**{name: row[name] for name in HandOver.__dataclass_fields__}) for row in rows)
+        return tuple(_of(row) for row in rows)
 
     @staticmethod
     def _settle(connection: Connection, message: HandOver, values: Mapping[str, Any]) -> None:
         connection.execute(update(invoice_outbox).where(_COLUMNS.id == message.id).values(attempts=message.attempts + 1, **values))
+
+
+def _of(row: RowMapping) -> HandOver:
+    return HandOver(**{name: row[name] for name in HandOver.__dataclass_fields__})
