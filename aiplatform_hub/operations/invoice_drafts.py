@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
 from uuid import uuid4
 
-from aiplatform_hub.domain.billing import Drafting, Tally, billed, currency_problem, drafted, lines_of, tallies
+from aiplatform_hub.domain.billing import Drafting, LineKey, Tally, billed, currency_problem, drafted, lines_of, tallies
 from aiplatform_hub.domain.catalog import Catalog, LegalEntity
-from aiplatform_hub.domain.charges import Charge
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, month_span, places_of
 from aiplatform_hub.domain.report_spans import months_before
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, Reason
+from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.ledger import LedgerVerifier, VerifiedLedger
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.invoices import InvoiceStore
@@ -21,13 +20,6 @@ from aiplatform_hub.storage.usage_sums import UsageSums
 
 EARLIER_MONTHS = 12
 """How many months back a difference to what was invoiced is looked for."""
-
-
-class ChargeSource(Protocol):
-    """Where charges come from."""
-
-    def charges(self, connection: Connection, start: datetime, end: datetime, *, filters: Mapping[str, Any] = ...) -> Iterator[Charge]:
-        """Yield what is charged in a span, clipped to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ class InvoiceDrafter:
         database: Database,
         catalog: Catalog,
         invoices: InvoiceStore,
-        charges: ChargeSource,
+        charges: ChargeReader,
         sums: UsageSums,
         verifier: LedgerVerifier,
         clock: Callable[[], datetime],
@@ -115,12 +107,12 @@ class InvoiceDrafter:
             )
 
     def _compute(self, connection: Connection, start: datetime, end: datetime, terms: _Terms) -> Drafts:
-        used = tallies(start, self._charges.charges(connection, start, end, filters={}))
+        used = tallies(start, self._charges.charges(connection, start, end))
         first = months_before(start, EARLIER_MONTHS)
         names = set(used) | set(self._catalog.cost_centres) if terms.cost_centre is None else {terms.cost_centre}
         demanded = {name: self._invoices.standing_lines(connection, name, start) for name in sorted(names)}
         months = sorted({month for found, _ in demanded.values() for month in found if month >= first})
-        earlier = {month: tallies(month, self._charges.charges(connection, month, month_span(f"{month:%Y-%m}")[1], filters={})) for month in months}
+        earlier = {month: tallies(month, self._charges.charges(connection, month, month_span(f"{month:%Y-%m}")[1])) for month in months}
         invoices: list[Invoice] = []
         left_out: list[LeftOut] = []
         for name, (standing, lines) in demanded.items():
@@ -176,7 +168,7 @@ class _Used:
     end: datetime
 
 
-def _of_months(lines: Iterable[InvoiceLine], months: set[datetime]) -> dict[datetime, Any]:
+def _of_months(lines: Iterable[InvoiceLine], months: set[datetime]) -> dict[datetime, dict[LineKey, int]]:
     return {month: units for month, units in billed(lines).items() if month in months}
 
 

@@ -147,7 +147,8 @@ class Invoices:
                 raise ConflictError(f"Somebody changed {draft.title} at this moment. Look at it again.")
             done = self._numbered(connection, found, by)
             self._invoices.move_on(connection, done)
-            self._told(connection, done, "issued", by, "issue_invoice")
+            self._tell(connection, done, "issued")
+            self._audit.record(connection, actor=by, action="issue_invoice", target=_target(done), outcome="done", detail=_detail(done))
         return done
 
     def pay(self, id_: UUID, *, reference: str, by: str, at: datetime | None = None) -> Invoice:
@@ -172,7 +173,8 @@ class Invoices:
             if done.paid_at and found.issued_at and not found.issued_at <= done.paid_at <= now:
                 raise _invalid("at", f"It was issued on {found.issued_at:%Y-%m-%d %H:%M} UTC; it can only be paid between then and now.")
             self._invoices.move_on(connection, done)
-            self._told(connection, done, "paid", by, "pay_invoice")
+            self._tell(connection, done, "paid")
+            self._audit.record(connection, actor=by, action="pay_invoice", target=_target(done), outcome="done", detail=_detail(done))
         return done
 
     def credit(self, id_: UUID, *, reason: str, by: str) -> Invoice:
@@ -195,7 +197,8 @@ class Invoices:
             note = self._numbered(connection, draft, by)
             self._invoices.move_on(connection, note)
             self._invoices.move_on(connection, void(found, credited_by=note.number or ""))
-            self._told(connection, note, "issued", by, "credit_invoice")
+            self._tell(connection, note, "issued")
+            self._audit.record(connection, actor=by, action="credit_invoice", target=_target(note), outcome="done", detail=_detail(note))
         return note
 
     def _numbered(self, connection: Connection, draft: Invoice, by: str) -> Invoice:
@@ -211,11 +214,10 @@ class Invoices:
             )
         return issued(draft, number=number_of(entity.number_prefix, now.year, sequence), at=now, by=by)
 
-    def _told(self, connection: Connection, invoice: Invoice, event: str, by: str, action: str) -> None:
-        message_id, at = uuid4(), self._clock()
+    def _tell(self, connection: Connection, invoice: Invoice, event: str) -> None:
+        message_id = uuid4()
         body = json.dumps({"id": str(message_id), "event": event, "invoice": invoice_values(invoice)}, ensure_ascii=False, sort_keys=True)
-        self._outbox.put(connection, HandOver(id=message_id, invoice_id=invoice.id, event=event, at=at, body=body))
-        self._audit.record(connection, actor=by, action=action, target=_target(invoice), outcome="done", detail=_detail(invoice))
+        self._outbox.put(connection, HandOver(id=message_id, invoice_id=invoice.id, event=event, at=self._clock(), body=body))
 
     def _find(self, connection: Connection, id_: UUID, *, is_locked: bool = False) -> Invoice:
         found = self._invoices.find(connection, id_, is_locked=is_locked)

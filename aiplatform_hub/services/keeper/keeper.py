@@ -16,6 +16,7 @@ from aiplatform_hub.services.keeper import state
 from aiplatform_hub.services.keeper.account import Account
 from aiplatform_hub.services.keeper.dispatch import LOOK_SECONDS, DispatchDuty
 from aiplatform_hub.services.keeper.grace import GraceDuty
+from aiplatform_hub.services.keeper.invoices import InvoiceDuty
 from aiplatform_hub.services.keeper.notices import NoticeDuty
 from aiplatform_hub.services.keeper.release import LOOK_SECONDS as RELEASE_SECONDS
 from aiplatform_hub.services.keeper.release import ReleaseDuty
@@ -80,6 +81,7 @@ class Keeper:
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
+            Tick("invoices", 10, InvoiceDuty(factory=factory).look),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
