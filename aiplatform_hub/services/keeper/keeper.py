@@ -74,6 +74,7 @@ class Keeper:
             *(() if self._release is None else (Tick("release", RELEASE_SECONDS, self._release.look),)),
             *(() if self._dispatch is None else (Tick("dispatch", LOOK_SECONDS, self._dispatch.look),)),
             Tick("notices", 1, NoticeDuty(factory=factory).look),
+            Tick("invoices", 10, InvoiceDuty(factory=factory).look),
             *(() if hub is None else (Tick("grace", 10, GraceDuty(factory=factory, hub=hub).look),)),
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
@@ -81,7 +82,6 @@ class Keeper:
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
-            Tick("invoices", 10, InvoiceDuty(factory=factory).look),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
