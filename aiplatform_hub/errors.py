@@ -113,6 +113,13 @@ class QuotaExceededError(ForbiddenError):
     title = "More than your limit allows"
 
 
+class BudgetExhaustedError(ForbiddenError):
+    """A budget that the session would be paid from has too little left."""
+
+    code = "budget_exhausted"
+    title = "The budget is spent"
+
+
 class NotFoundError(AIPlatformError):
     """There is no such thing, or the caller may not know of it."""
 

@@ -31,6 +31,8 @@ from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.budget_settler import BudgetSettler
+from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
@@ -139,6 +141,8 @@ class Factory(Stores):
             catalog=self.catalog,
             devices=self.devices,
             facts=self.facts,
+            budgets=self.budget_store,
+            cards=self.rate_cards,
             policy=self.policies.current,
             max_queued_per_user=self.settings.max_queued_per_user,
             is_kueue=self.settings.is_kueue,
@@ -167,6 +171,7 @@ class Factory(Stores):
             outlooks=self.queue_outlooks,
             history=DemandHistory(usage=self.usage_store, policy=self.policies.current),
             reader=self.decision_reader,
+            budgets=self.budget_store,
             releases=self.releases,
             memory=self.queue_memory,
             interest=self._interest_clock(),
@@ -273,6 +278,8 @@ class Factory(Stores):
             devices=self.devices,
             facts=self.facts,
             audit=self.audit,
+            budgets=self.budget_store,
+            cards=self.rate_cards,
             clock=self.clock,
             policy=self.policies.current,
             max_queued_per_user=self.settings.max_queued_per_user,
@@ -391,6 +398,24 @@ class Factory(Stores):
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
         return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """Sets and ends budgets."""
+        return Budgets(
+            database=self.database,
+            budgets=self.budget_store,
+            devices=self.devices,
+            catalog=self.catalog,
+            cards=self.rate_cards,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def budget_settler(self) -> BudgetSettler:
+        """Counts in budgets what sessions cost."""
+        return BudgetSettler(database=self.database, budgets=self.budget_store, devices=self.devices, charges=self.charge_reader, clock=self.clock)
 
     @cached_property
     def charge_reader(self) -> ChargeReader:

@@ -17,6 +17,7 @@ from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.clusters import ClusterStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
@@ -71,6 +72,11 @@ class Stores:
         for gpu_type in catalog.gpu_types:
             metrics.know_gpu_type(gpu_type)
         return catalog
+
+    @cached_property
+    def budget_store(self) -> BudgetStore:
+        """Budgets, and what sessions hold of them."""
+        return BudgetStore()
 
     def rate_cards(self) -> tuple[RateCard, ...]:
         """Return every rate card, in order of ``effective_from``."""

@@ -37,6 +37,7 @@ from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -61,14 +62,17 @@ class Chain:
 
     def __init__(self, database: Database, folder: Path) -> None:
         allocations, devices = AllocationStore(), DeviceStore()
+        catalog = load_catalog()
         self.enforcer = QuotaEnforcer(
             database=database,
-            catalog=load_catalog(),
+            catalog=catalog,
             allocations=allocations,
             decisions=DecisionStore(),
             devices=devices,
             facts=FactStore(),
             audit=AuditStore(),
+            budgets=BudgetStore(),
+            cards=lambda: catalog.rate_cards,
             clock=_now,
         )
         head = LedgerHead(folder / "ledger-head.json")

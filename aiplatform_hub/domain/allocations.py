@@ -90,6 +90,8 @@ class EndCause(StrEnum):
     """Started out of the queue, and its owner did not come in time."""
     NEVER_FITS = "never_fits"
     """Its owner's or project's limits were lowered below it."""
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    """A budget that it would be paid from has too little left."""
 
 
 @dataclass(frozen=True, slots=True)

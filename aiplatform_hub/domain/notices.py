@@ -281,6 +281,7 @@ _EXPIRIES: Mapping[str, str] = {
     EndCause.NOT_ALLOWED: "Its environment or project is not for you any more.",
     EndCause.OPTIONS_REFUSED: "So much, or this GPU type, is not offered any more.",
     EndCause.NEVER_FITS: "Your limit or your project's is below it now.",
+    EndCause.BUDGET_EXHAUSTED: "A budget that it would be paid from has too little left.",
 }
 _RELEASES: Mapping[str, str] = {
     EndCause.IDLE: "Its GPUs were idle, and somebody waited for them.",

@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from aiplatform_hub.domain.allocations import Allocation
+from aiplatform_hub.domain.budgets import Claim, budget_reasons
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
 from aiplatform_hub.domain.limits import (
     MACHINE,
@@ -29,7 +30,7 @@ from aiplatform_hub.domain.queue_reasons import behind, kueue_first, queue_full
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota_reasons import Situation, Violation, is_none_ready, reason_of
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
-from aiplatform_hub.errors import AIPlatformError, CapacityError, QueueFullError, QuotaExceededError, QuotaInUseError, Reason
+from aiplatform_hub.errors import AIPlatformError, BudgetExhaustedError, CapacityError, QueueFullError, QuotaExceededError, QuotaInUseError, Reason
 
 __all__ = [
     "MACHINE",
@@ -52,7 +53,7 @@ __all__ = [
 CAPACITY_RETRY_SECONDS = 30
 """What a refusal for want of capacity suggests to wait."""
 
-_REFUSALS: tuple[type[AIPlatformError], ...] = (QuotaExceededError, QueueFullError, QuotaInUseError, CapacityError)
+_REFUSALS: tuple[type[AIPlatformError], ...] = (QuotaExceededError, BudgetExhaustedError, QueueFullError, QuotaInUseError, CapacityError)
 """Errors of a denial; where a request hits several limits, the first of these that applies wins."""
 
 
@@ -89,7 +90,7 @@ class Decision:
         return self.outcome is Outcome.ADMIT
 
 
-def decide(  # noqa: PLR0913, PLR0917  a decision has seven inputs, all of them values
+def decide(  # noqa: PLR0913, PLR0917  a decision has eight inputs, all of them values
     request: LaunchRequest,
     caller: Caller,
     limits: Sequence[Limit],
@@ -97,6 +98,7 @@ def decide(  # noqa: PLR0913, PLR0917  a decision has seven inputs, all of them 
     capacity: Capacity,
     observed: Observed,
     standing: Standing | None = None,
+    claims: Sequence[Claim] = (),
 ) -> Decision:
     """Decide on a request against limits and the machine or cluster.
 
@@ -116,6 +118,8 @@ def decide(  # noqa: PLR0913, PLR0917  a decision has seven inputs, all of them 
         Storage and metered GPU-hours.
     standing
         How the request stands to the queue; None if nobody waits and nobody wants to.
+    claims
+        What it wants of each budget that it is paid from. One that does not fit is refused, though it might wait: waiting fills no budget.
     """
     standing = standing or Standing()
     usages = usage_against((*limits, *capacity.limits(request.gpu_type)), caller, open_allocations, observed)
@@ -123,12 +127,13 @@ def decide(  # noqa: PLR0913, PLR0917  a decision has seven inputs, all of them 
     too_large = {one.dimension: one for one in capacity.oversizes(request)}
     found = (_of_a_node(usage, too_large) or _violation(request, usage, capacity) for usage in usages)
     violations = [violation for violation in found if violation is not None]
-    if not violations:
+    unpaid = budget_reasons(claims)
+    if not violations and not unpaid:
         return _in_turn(request, capacity, standing)
     situation = Situation(request, caller, usages, capacity)
     reasons = tuple(reason_of(violation, situation) for violation in violations)
     if QuotaExceededError.code not in {reason.code for reason in reasons}:
-        return _not_now(reasons, standing)
+        return Decision(Outcome.DENY, BudgetExhaustedError.code, (*unpaid, *reasons)) if unpaid else _not_now(reasons, standing)
     never = (reason.message for violation, reason in zip(violations, reasons, strict=True) if capacity.is_cluster and _is_impossible(violation))
     return Decision(Outcome.DENY, QuotaExceededError.code, reasons, impossible_because=next(never, ""))
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, GpuDevice
+from aiplatform_hub.domain.budgets import Claim
 from aiplatform_hub.domain.node_shapes import shapes_of, values_of
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, Observed, decide
@@ -30,18 +31,22 @@ class DecisionInputs:
     observed: Observed
     standing: Standing | None = None
     """How the request stands to the queue; None if nobody waits and nobody wants to."""
+    claims: tuple[Claim, ...] = ()
+    """What it wants of each budget that it is paid from."""
 
     def decide(self) -> Decision:
         """Return the decision; the same inputs always give the same one."""
-        return decide(self.request, self.caller, self.limits, self.open_allocations, self.capacity, self.observed, self.standing)
+        return decide(self.request, self.caller, self.limits, self.open_allocations, self.capacity, self.observed, self.standing, self.claims)
 
 
 def to_json(inputs: DecisionInputs) -> dict[str, Any]:
     """Return the inputs as JSON values."""
     observed = inputs.observed
     standing = {} if inputs.standing is None else {"standing": standing_to_json(inputs.standing)}
+    claims = {"claims": [_claim(claim) for claim in inputs.claims]} if inputs.claims else {}
     return {
         **standing,
+        **claims,
         "request": _fields(inputs.request),
         "caller": {"user_id": inputs.caller.user_id, "user_name": inputs.caller.user_name, "groups": sorted(inputs.caller.groups)},
         "limits": [_without_none({**_fields(limit), "amount": str(limit.amount)}) for limit in inputs.limits],
@@ -65,7 +70,16 @@ def from_json(content: Mapping[str, Any]) -> DecisionInputs:
         capacity=_capacity_of(capacity),
         observed=Observed(storage_bytes=observed["storage_bytes"], gpu_hours=_gpu_hours(observed["gpu_hours"])),
         standing=standing_from_json(content["standing"]) if "standing" in content else None,  # decisions of earlier versions have none
+        claims=tuple(_claim_of(values) for values in content.get("claims", ())),
     )
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {**_fields(claim), "budget_id": str(claim.budget_id), "renews_at": None if claim.renews_at is None else isoformat(claim.renews_at)}
+
+
+def _claim_of(values: Mapping[str, Any]) -> Claim:
+    return Claim(**{**values, "budget_id": UUID(values["budget_id"]), "renews_at": _instant(values["renews_at"])})
 
 
 def _fields(value: Any) -> dict[str, Any]:

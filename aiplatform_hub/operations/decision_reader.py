@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
-from aiplatform_hub.domain.catalog import Catalog, Project
+from aiplatform_hub.domain.budgets import Claim, claim_of, planned_hours
+from aiplatform_hub.domain.catalog import Catalog, Project, RateCard
+from aiplatform_hub.domain.charges import hourly_price
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook, RequestMemory, Standing, View, line_id, line_of
 from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, Observed, limits_for, tier_of
-from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
 from aiplatform_hub.operations.queue_json import outlook_from_json
+from aiplatform_hub.storage.budgets import BudgetStore, Payer
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.devices import DeviceStore, Pool
 from aiplatform_hub.storage.facts import ALWAYS, Facts, FactsQuery, FactStore
@@ -41,17 +45,30 @@ class DecisionReader:
 
     Parameters
     ----------
+    cards
+        Gives every rate card.
     policy
         Gives the policy that counts now.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only
-        self, *, catalog: Catalog, devices: DeviceStore, facts: FactStore, policy: Callable[[], Policy], max_queued_per_user: int, is_kueue: bool = False
+        self,
+        *,
+        catalog: Catalog,
+        devices: DeviceStore,
+        facts: FactStore,
+        budgets: BudgetStore,
+        cards: Callable[[], tuple[RateCard, ...]],
+        policy: Callable[[], Policy],
+        max_queued_per_user: int,
+        is_kueue: bool = False,
     ) -> None:
         self.catalog = catalog
         self._policy = policy
         self._devices = devices
         self._facts = facts
+        self._budgets = budgets
+        self._cards = cards
         self._max_queued = max_queued_per_user
         self._is_kueue = is_kueue
         self._requests = RequestMemory()
@@ -83,7 +100,7 @@ class DecisionReader:
     def facts(  # noqa: PLR0913  two of them by keyword
         self, connection: Connection, caller: Caller, project: str | None, now: datetime, *, key: str | None = None, has_queue: bool = False
     ) -> Facts:
-        """Return what the database knows of a person and a project, in one statement."""
+        """Return what the database knows of a person and a project, in one statement; in another one the budgets, where there are any."""
         own = tier_of(caller, self.catalog, None)
         windows = dict.fromkeys(_windows(own.limits), ALWAYS)
         for tier in self.catalog.tiers.values():
@@ -100,7 +117,11 @@ class DecisionReader:
             idempotency_key=key,
             has_queue=has_queue,
         )
-        return self._facts.read(connection, query)
+        facts = self._facts.read(connection, query)
+        if not facts.has_budgets:
+            return facts
+        payer = Payer(caller.user_name, project or "", shared.cost_centre if shared else "")
+        return replace(facts, budgets=self._budgets.of(connection, payer, now))
 
     def limits(self, caller: Caller, project: str | None, facts: Facts) -> tuple[Limit, ...]:
         """Return the limits of a person and a project."""
@@ -145,7 +166,27 @@ class DecisionReader:
             capacity=capacity or self.capacity(scene.pool, scene.live.open),
             observed=self.observed(caller, project, facts),
             standing=standing,
+            claims=self._claims(caller, draft.request, facts, scene.now),
         )
+
+    def _claims(self, caller: Caller, request: LaunchRequest, facts: Facts, now: datetime) -> tuple[Claim, ...]:
+        """Return what a launch wants of each budget that it would be paid from. One without GPUs is counted as it runs, and holds nothing before."""
+        if not facts.budgets:
+            return ()
+        card, tier = card_at(self._cards(), now), tier_of(caller, self.catalog, facts.granted_tier).name
+        price = hourly_price(
+            gpus=request.gpus,
+            gpu_type=request.gpu_type,
+            cpu_cores=request.cpu_cores,
+            memory_bytes=request.memory_bytes,
+            project=request.project,
+            tier=tier,
+            card=card,
+            instant=now,
+        )
+        hours = planned_hours(request.max_hours) if request.gpus else 0
+        claims = (claim_of(each.budget, each.spending, each.limit_micros, price, card.currency, hours, now) for each in facts.budgets)
+        return tuple(claim for claim in claims if request.gpus or claim.fits)
 
     def outlook(self, facts: Facts) -> Outlook:
         """Return what the dispatcher knew in its last pass; the same value as long as the store gives the same JSON."""

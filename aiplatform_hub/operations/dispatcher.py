@@ -16,7 +16,7 @@ from aiplatform_hub.domain.queueing import Outlook, QueueEntry, RequestMemory, S
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.taking import promised_now, with_takeable
-from aiplatform_hub.errors import QuotaExceededError, QuotaInUseError, Reason
+from aiplatform_hub.errors import BudgetExhaustedError, QuotaExceededError, QuotaInUseError, Reason
 from aiplatform_hub.operations.decision_inputs import DecisionInputs, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of
 from aiplatform_hub.operations.demand_history import DemandHistory
@@ -26,6 +26,7 @@ from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.requeueing import is_due_again, put_back
 from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.decisions import DecisionStore, StoredDecision
 from aiplatform_hub.storage.grants import GrantStore
@@ -97,6 +98,7 @@ class Dispatcher:
         outlooks: QueueOutlookStore,
         history: DemandHistory,
         reader: DecisionReader,
+        budgets: BudgetStore,
         memory: QueueMemory,
         releases: Releases,
         interest: InterestClock,
@@ -109,6 +111,7 @@ class Dispatcher:
         self._outlooks = outlooks
         self._history = history
         self._reader = reader
+        self._budgets = budgets
         self._releases = releases
         self._memory = memory
         self._interest = interest
@@ -281,6 +284,7 @@ class Dispatcher:
             return self._refuse_for_good(connection, seen, decision, now)
         stored = StoredDecision(uuid4(), seen.id, now, ACTOR, decision.outcome.value, None, to_json(inputs), ())
         self._decisions.insert(connection, stored)
+        self._budgets.hold(connection, seen.id, inputs.claims, now)
         metrics.HOLDS.labels(seen.door).inc()
         return self._allocations.change(
             connection,
@@ -297,6 +301,9 @@ class Dispatcher:
 
     def _refuse_for_good(self, connection: Connection, seen: Allocation, decision: Decision, now: datetime) -> WaitReason | None:
         """End what its owner's or project's limits never allow; what only the place lacks may come back."""
+        if decision.error_code == BudgetExhaustedError.code:
+            self._expire(connection, seen, EndCause.BUDGET_EXHAUSTED, now)
+            return None
         if any(reason.code == QuotaExceededError.code and reason.scope != "machine" for reason in decision.reasons):
             self._expire(connection, seen, EndCause.NEVER_FITS, now)
             return None

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from aiplatform_hub import metrics
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause, GpuDevice, ServerKey
-from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.domain.queueing import DEFAULT_MAX_QUEUED
 from aiplatform_hub.domain.quota import Capacity, Decision, LimitUsage, Outcome, refusal, tier_of, usage_against
@@ -22,6 +22,7 @@ from aiplatform_hub.operations.decision_inputs import from_json, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of, next_place
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditEvent, AuditStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.decisions import DecisionStore, StoredDecision
 from aiplatform_hub.storage.devices import DeviceStore
@@ -69,6 +70,8 @@ class QuotaEnforcer:
         devices: DeviceStore,
         facts: FactStore,
         audit: AuditStore,
+        budgets: BudgetStore,
+        cards: Callable[[], tuple[RateCard, ...]],
         clock: Callable[[], datetime],
         policy: Callable[[], Policy] = lambda: SHIPPED,
         max_queued_per_user: int = DEFAULT_MAX_QUEUED,
@@ -80,8 +83,18 @@ class QuotaEnforcer:
         self._decisions = decisions
         self._devices = devices
         self._audit = audit
+        self._budgets = budgets
         self._clock = clock
-        self._reader = DecisionReader(catalog=catalog, devices=devices, facts=facts, policy=policy, max_queued_per_user=max_queued_per_user, is_kueue=is_kueue)
+        self._reader = DecisionReader(
+            catalog=catalog,
+            devices=devices,
+            facts=facts,
+            budgets=budgets,
+            cards=cards,
+            policy=policy,
+            max_queued_per_user=max_queued_per_user,
+            is_kueue=is_kueue,
+        )
 
     def register_devices(self, devices: Sequence[GpuDevice], memory_bytes: int, cpu_cores: int) -> None:
         """Store what the machine has; a device that vanished becomes unhealthy."""
@@ -268,6 +281,8 @@ class QuotaEnforcer:
         )
         self._decisions.insert(connection, stored)
         self._allocations.insert(connection, allocation, idempotency_key=start.idempotency_key)
+        if allocation.state is AllocationState.HELD:
+            self._budgets.hold(connection, allocation.id, inputs.claims, scene.now)
         if start.actor != allocation.user_name:
             self._audit_start_for_another(connection, allocation, scene.now)
         return allocation, decision
@@ -316,6 +331,7 @@ class QuotaEnforcer:
             end_cause=cause,
             stop_requested_by=actor,
         )
+        self._budgets.release(connection, waiting.id, now)
 
 
 def _is_same_server(allocation: Allocation, server: ServerKey) -> bool:

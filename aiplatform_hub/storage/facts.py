@@ -10,9 +10,11 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Select, Text, Uuid, bindparam, case, cast, func, null, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Select, Text, Uuid, bindparam, case, cast, exists, func, null, select, type_coerce
 
 from aiplatform_hub.domain.units import to_microseconds
+from aiplatform_hub.storage.budget_tables import budgets
+from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK
 from aiplatform_hub.storage.schema import allocations, grants, storage_usage
 from aiplatform_hub.storage.schema import usage_intervals as intervals
@@ -50,6 +52,10 @@ class Facts:
     """What the same idempotency key gave before."""
     outlook: Mapping[str, Any] | None = None
     """What the dispatcher knows, as JSON; None if nobody asked or it has made no pass."""
+    has_budgets: bool = False
+    """Whether there is any budget, whoever it is for."""
+    budgets: tuple[Standing, ...] = ()
+    """Those that a session in the project would be paid from."""
 
 
 class FactStore:
@@ -63,13 +69,14 @@ class FactStore:
         windows = tuple((days, tuple(sorted(tiers))) for days, tiers in sorted(query.user_windows.items()))
         statement, keys = _statement(windows, tuple(sorted(query.project_windows)), query.idempotency_key is not None, query.has_queue)
         row = connection.execute(statement, _values(query)).one()
-        sums = {key: int(value) for key, value in zip(keys, row[5:], strict=True) if value is not None}
+        sums = {key: int(value) for key, value in zip(keys, row[6:], strict=True) if value is not None}
         return Facts(
             granted_tier=row[0],
             grant_expires_at=row[1],
             storage_bytes=row[2],
             first_allocation_id=row[3],
             outlook=self._read_outlook(row[4]),
+            has_budgets=bool(row[5]),
             gpu_microseconds=sums,
         )
 
@@ -90,6 +97,9 @@ def _values(query: FactsQuery) -> dict[str, Any]:
     return values | begins | {"until": to_microseconds(query.now)}
 
 
+_HAS_BUDGETS = exists().where(budgets.c.ended_at.is_(None)).label("has_budgets")
+
+
 @lru_cache(maxsize=64)
 def _statement(
     user_windows: tuple[tuple[int, tuple[str, ...]], ...], project_windows: tuple[int, ...], has_key: bool, has_queue: bool
@@ -99,7 +109,14 @@ def _statement(
     The database computes a guarded sum only if the guard holds.
     """
     tier, expires_at = (_granted(column) for column in (grants.c.tier, grants.c.expires_at))
-    columns: list[ColumnElement[Any]] = [tier.label("granted_tier"), expires_at.label("grant_expires_at"), _storage(), _first(has_key), _outlook(has_queue)]
+    columns: list[ColumnElement[Any]] = [
+        tier.label("granted_tier"),
+        expires_at.label("grant_expires_at"),
+        _storage(),
+        _first(has_key),
+        _outlook(has_queue),
+        _HAS_BUDGETS,
+    ]
     keys: list[tuple[str, int]] = []
     for days, tiers in user_windows:
         column = _metered(intervals.c.user_id == bindparam("user_id"), days)

@@ -13,6 +13,7 @@ from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -50,6 +51,8 @@ def test_decision_waits_for_one_that_has_read_and_not_written(chain: Chain, data
         devices=DeviceStore(),
         facts=FactStore(),
         audit=AuditStore(),
+        budgets=BudgetStore(),
+        cards=lambda: chain.catalog.rate_cards,
         clock=chain.clock,
     )
     patient = Chain(Database(url=database_url, lock_timeout=PATIENCE), chain.head_file, chain.clock)

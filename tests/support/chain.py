@@ -34,6 +34,7 @@ from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -125,6 +126,8 @@ class Chain:
             devices=self.devices,
             facts=FactStore(),
             audit=AuditStore(),
+            budgets=BudgetStore(),
+            cards=lambda: self.catalog.rate_cards,
             clock=self.clock,
             policy=self.current_policy,
         )
@@ -154,7 +157,15 @@ class Chain:
         self.verifier = LedgerVerifier(self.database, self.head, self.usage)
 
     def _reader(self) -> DecisionReader:
-        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.current_policy, max_queued_per_user=10)
+        return DecisionReader(
+            catalog=self.catalog,
+            devices=self.devices,
+            facts=FactStore(),
+            budgets=BudgetStore(),
+            cards=lambda: self.catalog.rate_cards,
+            policy=self.current_policy,
+            max_queued_per_user=10,
+        )
 
     def current_policy(self) -> Policy:
         """Return the policy that counts now."""
@@ -169,6 +180,7 @@ class Chain:
             outlooks=QueueOutlookStore(),
             history=DemandHistory(usage=self.usage, policy=self.current_policy),
             reader=self._reader(),
+            budgets=BudgetStore(),
             releases=self.releases,
             memory=self.memory,
             interest=self.interest_clock(),

@@ -16,6 +16,7 @@ from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.kueue_dispatcher import KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
@@ -92,13 +93,24 @@ class KueueChain(Chain):
             devices=self.devices,
             facts=FactStore(),
             audit=AuditStore(),
+            budgets=BudgetStore(),
+            cards=lambda: self.catalog.rate_cards,
             clock=self.clock,
             policy=self.current_policy,
             is_kueue=True,
         )
 
     def _reader(self) -> DecisionReader:
-        return DecisionReader(catalog=self.catalog, devices=self.devices, facts=FactStore(), policy=self.current_policy, max_queued_per_user=10, is_kueue=True)
+        return DecisionReader(
+            catalog=self.catalog,
+            devices=self.devices,
+            facts=FactStore(),
+            budgets=BudgetStore(),
+            cards=lambda: self.catalog.rate_cards,
+            policy=self.current_policy,
+            max_queued_per_user=10,
+            is_kueue=True,
+        )
 
     def _dispatcher(self) -> Dispatcher:
         return KueueDispatcher(
@@ -111,6 +123,7 @@ class KueueChain(Chain):
             outlooks=QueueOutlookStore(),
             history=DemandHistory(usage=self.usage, policy=self.current_policy),
             reader=self._reader(),
+            budgets=BudgetStore(),
             releases=self.releases,
             memory=self.memory,
             interest=self.interest_clock(),

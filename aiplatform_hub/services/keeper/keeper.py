@@ -28,6 +28,8 @@ ESTIMATE_SECONDS = 3.0
 """Time between two looks whether estimates of waits are to be made anew."""
 LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
+BUDGET_SECONDS = 5.0
+"""Time between two looks at what sessions have cost."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Keeper:
             Tick("notices", 1, NoticeDuty(factory=factory).look),
             Tick("invoices", 10, InvoiceDuty(factory=factory).look),
             *(() if hub is None else (Tick("grace", 10, GraceDuty(factory=factory, hub=hub).look),)),
+            Tick("budgets", BUDGET_SECONDS, self._settle),
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
@@ -146,6 +149,9 @@ class Keeper:
         """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
         await asyncio.to_thread(self._factory.queue_memory.store)
         await asyncio.to_thread(self._factory.wait_forecaster.refresh)
+
+    async def _settle(self) -> None:
+        await asyncio.to_thread(self._factory.budget_settler.settle)
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))

@@ -40,6 +40,7 @@ END_CAUSES: dict[EndCause, str] = {
     EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began",
     EndCause.NOT_OPENED: "Its turn came, and nobody opened it in time",
     EndCause.NEVER_FITS: "It left the queue, because your limit or your project's is below it now",
+    EndCause.BUDGET_EXHAUSTED: "A budget that it is paid from is spent",
 }
 """Why an environment ended, for its owner."""
 

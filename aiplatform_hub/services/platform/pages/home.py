@@ -19,7 +19,9 @@ from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.storage.allocations import AllocationFilter
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.web.view_models.announcements import maintenance_lines
+from aiplatform_hub.web.view_models.budgets import budget_bar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources, warned_first
+from aiplatform_hub.web.view_models.formats import Bar
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.release import Notice
@@ -77,7 +79,7 @@ def home_page(factory: Factory, caller: Caller, paths: Paths, hidden_id: str = "
         last=cards[last.id] if last else None,
         last_summary=_summary(factory, last) if last else "",
         tier=factory.catalog.tiers[tier].display_name,
-        bars=tuple(quota_bar(usage, factory.catalog) for usage in limits),
+        bars=(*(quota_bar(usage, factory.catalog) for usage in limits), *budget_bars(factory, caller)),
         gpu_rows=gpu_rows(factory),
         place=factory.settings.place.value,
         home_folder=format_bytes(own.home_bytes) if own.home_bytes is not None and not has_storage_bar else "",
@@ -134,6 +136,13 @@ def _hidden(factory: Factory, connection: Connection, caller: Caller, text: str)
 def _summary(factory: Factory, last: Allocation) -> str:
     uses = resources(last.request, factory.catalog).split(", ", 1)[0]
     return f"{template_label(factory.catalog, last.request.environment_template)} again ({uses[0].lower() + uses[1:] if last.request.gpus == 0 else uses})"
+
+
+def budget_bars(factory: Factory, caller: Caller) -> tuple[Bar, ...]:
+    """Return the budgets that a person's sessions are paid from."""
+    projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups))
+    now = factory.clock()
+    return tuple(budget_bar(each.budget, each.spending, each.limit_micros, now) for each in factory.budgets.of(caller, projects))
 
 
 def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:

@@ -1,0 +1,200 @@
+"""Budgets: what may be spent on what in which period, and whether a launch still fits. Pure; money is whole millionths of the currency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from aiplatform_hub.errors import BudgetExhaustedError, Reason
+
+MICROS = 1_000_000
+"""Parts of one unit of a currency in which budgets are kept."""
+
+UNPLANNED_HOURS = 4
+"""For how long a launch without a planned length is held; a session that runs for longer is held for longer as it runs."""
+
+MOST_MICROS = 10**15
+"""Largest amount of a budget: a thousand million."""
+
+
+class Scope(StrEnum):
+    """Whose spending a budget bounds."""
+
+    COST_CENTRE = "cost_centre"
+    PROJECT = "project"
+    PERSON = "person"
+
+
+class Period(StrEnum):
+    """When a budget begins anew."""
+
+    MONTH = "month"
+    """Each calendar month in UTC."""
+    TERM = "term"
+    """Once, from one instant until another."""
+    ONCE = "once"
+    """Once, without an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A bound on spending. Instants are aware UTC."""
+
+    id: UUID
+    scope: Scope
+    name: str
+    """Of the cost centre, project or person."""
+    amount_micros: int
+    """Hard limit of each period."""
+    currency: str
+    period: Period
+    starts_at: datetime
+    ends_at: datetime | None
+    """Exclusive; None for ever."""
+    reason: str
+    created_by: str
+    created_at: datetime
+    ended_at: datetime | None = None
+    """When an admin ended it."""
+
+    def span_at(self, instant: datetime) -> tuple[datetime, datetime | None] | None:
+        """Return the half-open period that an instant is in; None when the budget does not count then."""
+        if instant < self.starts_at or (self.ends_at is not None and instant >= self.ends_at):
+            return None
+        if self.period is not Period.MONTH:
+            return self.starts_at, self.ends_at
+        first = instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+        return max(first, self.starts_at), after if self.ends_at is None else min(after, self.ends_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What became of a budget in one period."""
+
+    committed_micros: int = 0
+    """What was used and counted."""
+    held_micros: int = 0
+    """What open sessions may still cost."""
+    overdraft_micros: int = 0
+    """The part of what was committed that went beyond the limit."""
+
+    @property
+    def taken_micros(self) -> int:
+        """What nobody else can have: it never exceeds the limit by more than the overdraft."""
+        return self.committed_micros + self.held_micros
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a launch wants of one budget, with how that budget stands: an input of the decision."""
+
+    budget_id: UUID
+    scope: str
+    name: str
+    limit_micros: int
+    committed_micros: int
+    held_micros: int
+    wanted_micros: int
+    """Price × planned length, rounded up."""
+    hourly_micros: int
+    currency: str
+    price_currency: str
+    renews_at: datetime | None
+    """When it begins anew; None if it does not."""
+
+    @property
+    def left_micros(self) -> int:
+        """What can still be held; never negative."""
+        return max(0, self.limit_micros - self.committed_micros - self.held_micros)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the launch fits. A price in another currency never does: nobody can tell."""
+        return self.currency == self.price_currency and self.wanted_micros <= self.left_micros
+
+
+def claim_of(  # noqa: PLR0913, PLR0917  what a claim says
+    budget: Budget, spending: Spending, limit_micros: int, price_per_hour: Decimal, price_currency: str, hours: int, now: datetime
+) -> Claim:
+    """Return what a launch at this price wants of a budget, held for so many hours."""
+    span = budget.span_at(now)
+    return Claim(
+        budget_id=budget.id,
+        scope=budget.scope.value,
+        name=budget.name,
+        limit_micros=limit_micros,
+        committed_micros=spending.committed_micros,
+        held_micros=spending.held_micros,
+        wanted_micros=to_micros(price_per_hour * hours),
+        hourly_micros=to_micros(price_per_hour),
+        currency=budget.currency,
+        price_currency=price_currency,
+        renews_at=span[1] if span and budget.period is Period.MONTH else None,
+    )
+
+
+def planned_hours(max_hours: int | None) -> int:
+    """Return for how many hours a launch is held."""
+    return UNPLANNED_HOURS if max_hours is None else max_hours
+
+
+def to_micros(amount: Decimal) -> int:
+    """Return an amount in whole millionths, rounded up: what is held is never less than what it may cost."""
+    return int((amount * MICROS).to_integral_value(ROUND_CEILING))
+
+
+def from_micros(micros: int) -> Decimal:
+    """Return millionths as an amount."""
+    return Decimal(micros) / MICROS
+
+
+def budget_reasons(claims: Iterable[Claim]) -> tuple[Reason, ...]:
+    """Return why a launch does not fit the budgets that it is paid from; empty if it does."""
+    return tuple(_reason(claim) for claim in claims if not claim.fits)
+
+
+def _reason(claim: Claim) -> Reason:
+    whose = {"cost_centre": f"the cost centre “{claim.name}”", "project": f"the project “{claim.name}”", "person": "you"}[claim.scope]
+    if claim.currency != claim.price_currency:
+        message = f"The budget of {whose} is in {claim.currency}, and prices are in {claim.price_currency} now: nothing can be held of it."
+        return _as_reason(claim, message, ("Ask an admin to set the budget anew.",))
+    message = (
+        f"The budget of {whose} has {_money(claim.left_micros, claim.currency)} left of {_money(claim.limit_micros, claim.currency)}"
+        f" ({_money(claim.committed_micros, claim.currency)} used, {_money(claim.held_micros, claim.currency)} held by open sessions);"
+        f" this launch needs {_money(claim.wanted_micros, claim.currency)}."
+    )
+    return _as_reason(claim, message, tuple(_remedies(claim)))
+
+
+def _remedies(claim: Claim) -> Iterable[str]:
+    hours = claim.left_micros // claim.hourly_micros if claim.hourly_micros else 0
+    if hours:
+        yield f"Plan for at most {hours} {'hour' if hours == 1 else 'hours'}, or choose fewer GPUs."
+    if claim.held_micros:
+        yield "Stop a session that is paid from it: what it does not use comes back."
+    if claim.renews_at is not None:
+        yield f"Wait until it begins anew on {claim.renews_at:%Y-%m-%d} (UTC)."
+    yield "Ask an admin for more."
+
+
+def _as_reason(claim: Claim, message: str, remedies: tuple[str, ...]) -> Reason:
+    return Reason(
+        code=BudgetExhaustedError.code,
+        message=message,
+        dimension="budget",
+        scope=f"{claim.scope}:{claim.name}",
+        limit=str(from_micros(claim.limit_micros)),
+        used=str(from_micros(claim.committed_micros + claim.held_micros)),
+        requested=str(from_micros(claim.wanted_micros)),
+        remedies=remedies,
+    )
+
+
+def _money(micros: int, currency: str) -> str:
+    """Return an amount to two places, rounded down: what is said to be left is there."""
+    return f"{(Decimal(micros) / MICROS).quantize(Decimal('0.01'), ROUND_FLOOR)} {currency}"

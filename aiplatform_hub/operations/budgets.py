@@ -1,0 +1,178 @@
+"""Budgets, as admins set and end them and as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from aiplatform_hub.domain.budgets import MICROS, MOST_MICROS, Budget, Period, Scope
+from aiplatform_hub.domain.catalog import Catalog, RateCard
+from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.units import isoformat
+from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
+from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.storage.budgets import BudgetStore, Standing
+from aiplatform_hub.storage.database import Database, TakenError
+from aiplatform_hub.storage.devices import DeviceStore
+
+MOST_REASON = 500
+"""Longest reason, in characters."""
+LONGEST_NAME = 255
+E = TypeVar("E", Scope, Period)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetDraft:
+    """A budget as it is asked for."""
+
+    scope: str
+    name: str
+    amount: Decimal
+    currency: str
+    period: str
+    reason: str
+    starts_at: datetime | None = None
+    """Aware UTC; None is now, or for a monthly budget the first of this month."""
+    ends_at: datetime | None = None
+
+
+class Budgets:
+    """Sets and ends budgets; each act leaves its audit row in the same transaction."""
+
+    def __init__(  # noqa: PLR0913  keyword-only
+        self,
+        *,
+        database: Database,
+        budgets: BudgetStore,
+        devices: DeviceStore,
+        catalog: Catalog,
+        cards: Callable[[], tuple[RateCard, ...]],
+        audit_trail: AuditTrail,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._budgets = budgets
+        self._devices = devices
+        self._catalog = catalog
+        self._cards = cards
+        self._audit = audit_trail
+        self._clock = clock
+
+    def set(self, draft: BudgetDraft, actor: str) -> Budget:
+        """Set a budget. What open sessions have cost in its first period counts in it from the keeper's next look on.
+
+        Raises
+        ------
+        InvalidOptionError
+            With the field that is wrong, and what would be right.
+        ConflictError
+            If this cost centre, project or person has a budget: end it first.
+        """
+        budget = self._checked(draft, actor)
+        detail = {"amount": str(draft.amount), "currency": budget.currency, "period": budget.period.value}
+        detail |= {"starts_at": isoformat(budget.starts_at), "ends_at": isoformat(budget.ends_at) if budget.ends_at else "", "reason": budget.reason}
+        try:
+            with self._database.write() as connection:
+                self._devices.lock(connection)
+                self._budgets.insert(connection, budget)
+                self._audit.record(connection, actor=actor, action="set_budget", target=_target(budget), outcome="done", detail=detail)
+        except TakenError as error:
+            raise ConflictError(f"The {_words(budget.scope)} “{budget.name}” has a budget already; end it first, then set the new one.") from error
+        return budget
+
+    def end(self, budget_id: UUID, actor: str) -> Budget:
+        """End a budget: nothing is refused or held by it any more. What it was and what was spent of it stays on record.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such budget.
+        ConflictError
+            If it has ended.
+        """
+        with self._database.write() as connection:
+            self._devices.lock(connection)
+            budget = self._budgets.find(connection, budget_id)
+            if budget is None:
+                raise NotFoundError("There is no such budget.")
+            if not self._budgets.end(connection, budget_id, self._clock()):
+                raise ConflictError("This budget has ended already.")
+            self._audit.record(connection, actor=actor, action="end_budget", target=_target(budget), outcome="done", detail={"budget": str(budget_id)})
+        return budget
+
+    def all(self) -> tuple[Standing, ...]:
+        """Return every budget that counts now, with how it stands."""
+        with self._database.read() as connection:
+            return self._budgets.standing(connection, self._clock())
+
+    def of(self, caller: Caller, projects: tuple[str, ...]) -> tuple[Standing, ...]:
+        """Return the budgets that a person's sessions in some projects are paid from, each once."""
+        centres = {project.cost_centre for name in projects if (project := self._catalog.projects.get(name))}
+        with self._database.read() as connection:
+            return self._budgets.of_any(connection, caller.user_name, projects, centres, self._clock())
+
+    def _checked(self, draft: BudgetDraft, actor: str) -> Budget:
+        now = self._clock()
+        scope, period = _one_of(Scope, "scope", draft.scope), _one_of(Period, "period", draft.period)
+        self._check_name(scope, draft.name)
+        self._check_money(draft, now)
+        if not draft.reason.strip() or len(draft.reason) > MOST_REASON:
+            raise _invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in the audit trail.")
+        starts_at = draft.starts_at or (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) if period is Period.MONTH else now)
+        if period is Period.TERM and draft.ends_at is None:
+            raise _invalid("ends_at", "A budget for a term needs its end; take the period “once” for one without an end.")
+        if draft.ends_at is not None and draft.ends_at <= max(starts_at, now):
+            raise _invalid("ends_at", "The end is not after the start, or is in the past.")
+        return Budget(
+            id=uuid4(),
+            scope=scope,
+            name=draft.name,
+            amount_micros=int(draft.amount * MICROS),
+            currency=draft.currency,
+            period=period,
+            starts_at=starts_at,
+            ends_at=draft.ends_at,
+            reason=draft.reason.strip(),
+            created_by=actor,
+            created_at=now,
+        )
+
+    def _check_name(self, scope: Scope, name: str) -> None:
+        known = {Scope.COST_CENTRE: self._catalog.cost_centres, Scope.PROJECT: self._catalog.projects}.get(scope)
+        if known is not None and name not in known:
+            raise _invalid("name", f"There is no {_words(scope)} “{name}”.", tuple(sorted(known)))
+        if not name or len(name) > LONGEST_NAME:
+            raise _invalid("name", f"Name the person in 1 to {LONGEST_NAME} characters.")
+
+    def _check_money(self, draft: BudgetDraft, now: datetime) -> None:
+        currency = card_at(self._cards(), now).currency
+        if draft.currency != currency:
+            raise _invalid("currency", f"Prices are in {currency}; a budget in {draft.currency} could not be compared with them.", (currency,))
+        micros = draft.amount * MICROS if draft.amount.is_finite() else Decimal(0)
+        if not 0 < micros <= MOST_MICROS or micros != micros.to_integral_value():
+            raise _invalid("amount", f"The amount is more than 0 and at most {MOST_MICROS // MICROS}, with at most 6 decimal places.")
+
+
+def _one_of(kind: type[E], field: str, value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = tuple(each.value for each in kind)
+        raise _invalid(field, f"There is no {field} “{value}”; it is one of {', '.join(allowed)}.", allowed) from None
+
+
+def _words(scope: Scope) -> str:
+    return scope.value.replace("_", " ")
+
+
+def _target(budget: Budget) -> str:
+    return f"{budget.scope.value}:{budget.name}"
+
+
+def _invalid(field: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
+    return InvalidOptionError(message, (Reason("invalid_option", message, field=field, allowed=allowed),))

@@ -1,0 +1,194 @@
+"""Budgets: what a caller's sessions are paid from, for everybody; all of them, and their changes, for admins."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from aiplatform_hub.domain.budgets import from_micros
+from aiplatform_hub.errors import NotFoundError
+from aiplatform_hub.operations.budgets import BudgetDraft
+from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.base import ApiHandler, insufficient_scope
+from aiplatform_hub.services.platform.bodies import instant, invalid, read_change
+from aiplatform_hub.services.platform.routes import Reply, Resource, Route
+from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
+from aiplatform_hub.storage.budgets import Standing
+
+WRITE = "admin:servers"
+"""What an admin's token has and nobody else's; the owner must be an admin too."""
+
+
+class BudgetOut(Output):
+    """A budget, with how its present period stands."""
+
+    id: UUID
+    scope: str = Field(description="`cost_centre`, `project` or `person`")
+    name: str
+    amount: Money = Field(description="Hard limit of the present period")
+    committed: Money = Field(description="What was used and counted")
+    held: Money = Field(description="What open sessions may still cost")
+    left: Money = Field(description="What a launch can still hold")
+    overdraft: Money = Field(description="What was committed and held beyond the limit by sessions that ran on")
+    currency: str
+    period: str = Field(description="`month`, `term` or `once`")
+    period_starts_at: Instant
+    period_ends_at: Instant | None = Field(description="Exclusive")
+    reason: str
+
+
+class BudgetList(Output):
+    """Budgets."""
+
+    items: tuple[BudgetOut, ...]
+
+
+class BudgetBody(Input):
+    """A budget to set."""
+
+    scope: Literal["cost_centre", "project", "person"]
+    name: str = Field(description="Of the cost centre, project or person")
+    amount: str = Field(description="Hard limit of each period, as a decimal string")
+    currency: str
+    period: Literal["month", "term", "once"] = "month"
+    reason: str
+    starts_at: str | None = Field(None, description="A UTC instant; null for now, or for a monthly budget the first of this month")
+    ends_at: str | None = Field(None, description="A UTC instant, exclusive; needed for a term")
+
+
+class BudgetsHandler(ApiHandler):
+    """``GET`` and ``POST budgets``."""
+
+    async def get(self) -> None:
+        """Answer with the caller's budgets; who sees everybody sees all."""
+        factory = self.platform.factory
+        if self.principal.sees_everybody:
+            found = await self.platform.run(factory.budgets.all)
+        else:
+            caller = await self.platform.sessions.caller(self.principal.name)
+            projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups))
+            found = await self.platform.run(factory.budgets.of, caller, projects)
+        self.reply(BudgetList(items=tuple(self.body_of(each) for each in found)))
+
+    async def post(self) -> None:
+        """Set a budget, or refuse it by the field that is wrong."""
+        check_admin(self)
+        body = read_change(BudgetBody, self.body_object())
+        draft = BudgetDraft(
+            scope=body.scope,
+            name=body.name,
+            amount=_amount(body.amount),
+            currency=body.currency,
+            period=body.period,
+            reason=body.reason,
+            starts_at=None if body.starts_at is None else instant(body.starts_at, "starts_at"),
+            ends_at=None if body.ends_at is None else instant(body.ends_at, "ends_at"),
+        )
+        factory = self.platform.factory
+        budget = await self.platform.run(factory.budgets.set, draft, self.principal.name)
+        found = await self.platform.run(factory.budgets.all)
+        standing = next((each for each in found if each.budget.id == budget.id), Standing.new(budget))
+        self.reply(self.body_of(standing), 201)
+
+    def body_of(self, standing: Standing) -> BudgetOut:
+        """Return a budget as the REST API shows it."""
+        budget, spending = standing.budget, standing.spending
+        start, end = budget.span_at(self.platform.factory.clock()) or (budget.starts_at, budget.ends_at)
+        return BudgetOut(
+            id=budget.id,
+            scope=budget.scope.value,
+            name=budget.name,
+            amount=from_micros(standing.limit_micros),
+            committed=from_micros(spending.committed_micros),
+            held=from_micros(spending.held_micros),
+            left=from_micros(max(0, standing.limit_micros - spending.taken_micros)),
+            overdraft=from_micros(spending.overdraft_micros),
+            currency=budget.currency,
+            period=budget.period.value,
+            period_starts_at=start,
+            period_ends_at=end,
+            reason=budget.reason,
+        )
+
+
+class BudgetHandler(ApiHandler):
+    """``DELETE budgets/{id}``."""
+
+    async def delete(self, budget_id: str) -> None:
+        """End a budget."""
+        check_admin(self)
+        await self.platform.run(self.platform.factory.budgets.end, _id(budget_id), self.principal.name)
+        self.reply(None, 204)
+
+
+def check_admin(handler: ApiHandler) -> None:
+    """Refuse everybody but admins.
+
+    Raises
+    ------
+    InsufficientScopeError
+        If it is somebody else.
+    """
+    if not (handler.principal.is_admin and handler.principal.holds(WRITE)):
+        raise insufficient_scope(WRITE)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise invalid("amount", 'Write the amount as a decimal string, for example "250.00".') from None
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFoundError("There is no such budget.") from None
+
+
+RESOURCES = (
+    Resource(
+        BudgetsHandler,
+        (
+            Route(
+                method="GET",
+                path="api/v1/budgets",
+                summary="The budgets that the caller's sessions are paid from, and how they stand",
+                description="Who may read everybody's servers sees all of them.",
+                scope=READ,
+                replies={200: Reply("Budgets", BudgetList)},
+            ),
+            Route(
+                method="POST",
+                path="api/v1/budgets",
+                summary="Set a budget for a cost centre, project or person",
+                description=(
+                    "For admins. One at a time: end the one before first. Sessions that run already count in it with what they cost in its first period. "
+                    "When it is spent, new sessions with GPUs are refused; those that run go on, and what they cost then is overdraft."
+                ),
+                scope=WRITE,
+                body=BudgetBody,
+                replies={201: Reply("The budget", BudgetOut)},
+                errors=(400, 409),
+            ),
+        ),
+    ),
+    Resource(
+        BudgetHandler,
+        (
+            Route(
+                method="DELETE",
+                path="api/v1/budgets/{id}",
+                summary="End a budget",
+                description="For admins. Nothing is refused or held by it any more; what was spent of it stays on record.",
+                scope=WRITE,
+                replies={204: Reply("It has ended", None)},
+                errors=(404, 409),
+            ),
+        ),
+    ),
+)
