@@ -294,8 +294,25 @@ def notifier_secret(notifier: str, secret_file: str) -> str:
 
 
 def notifier_secrets_from_environment() -> dict[str, str]:
-    """Return the environment variables that hold notifiers' secrets, for a service that the hub starts."""
-    return {name: value for name, value in os.environ.items() if name.startswith("AIPLATFORM_NOTIFIER_") and name.endswith("_SECRET")}
+    """Return the environment variables that hold secrets of notifiers and accountings, for a service that the hub starts."""
+    kinds = ("AIPLATFORM_NOTIFIER_", "AIPLATFORM_ACCOUNTING_")
+    return {name: value for name, value in os.environ.items() if name.startswith(kinds) and name.endswith("_SECRET")}
+
+
+def accounting_secret(legal_entity: str, secrets_dir: Path) -> str:
+    """Read what messages to the accounting of a legal entity are signed with: from its environment variable, else its file; empty if neither is there.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file is there and cannot be read.
+    """
+    name = f"AIPLATFORM_ACCOUNTING_{re.sub('[^A-Z0-9]', '_', legal_entity.upper())}_SECRET"
+    file = secrets_dir / f"accounting-{legal_entity}"
+    try:
+        return os.environ.get(name, "") or (file.read_text().strip() if file.is_file() else "")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The secret of the accounting of {legal_entity} cannot be read: {error}.") from error
 
 
 def database_url_from_environment() -> str:

@@ -21,8 +21,10 @@ from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.clients.notifiers.webpush import WebPushNotifier
 from aiplatform_hub.clients.notifiers.webpush import options_of as web_push_options
 from aiplatform_hub.clients.session_use import SessionProcesses
+from aiplatform_hub.clients.signed_post import SHORTEST_SECRET, SignedPost
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
-from aiplatform_hub.config import Place, Settings, notifier_secret, notifier_secret_name
+from aiplatform_hub.config import Place, Settings, accounting_secret, notifier_secret, notifier_secret_name
+from aiplatform_hub.domain.catalog import LegalEntity
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
@@ -47,6 +49,9 @@ from aiplatform_hub.operations.health import HealthReader
 from aiplatform_hub.operations.home_list import HomeList
 from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
+from aiplatform_hub.operations.invoice_drafts import InvoiceDrafter
+from aiplatform_hub.operations.invoice_hand_over import InvoiceHandOver
+from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
@@ -79,6 +84,8 @@ from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
+from aiplatform_hub.storage.invoices import InvoiceStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
@@ -637,6 +644,50 @@ class Factory(Stores):
             raise ConfigurationError(f"c.AIPlatform.grant_grace_minutes is {self.settings.grant_grace_minutes}; it is a number of minutes, or 0 for ever.")
         if self.settings.public_url and not self.settings.public_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"c.AIPlatform.public_url is {self.settings.public_url!r}; it begins with https://, as in a browser.")
-        _ = self.notifiers
+        _ = self.notifiers, self.invoice_hand_over
         if self.has_push and self.settings.place is Place.CLUSTER:
             _ = self.vapid_key
+
+    @cached_property
+    def invoices(self) -> Invoices:
+        """Drafts, issues and takes back invoices."""
+        invoices = InvoiceStore()
+        drafter = InvoiceDrafter(
+            database=self.database,
+            catalog=self.catalog,
+            invoices=invoices,
+            charges=self.charge_reader,
+            sums=self.usage_sums,
+            verifier=self.verifier,
+            clock=self.clock,
+        )
+        return Invoices(
+            database=self.database,
+            catalog=self.catalog,
+            invoices=invoices,
+            outbox=InvoiceOutbox(),
+            drafter=drafter,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def invoice_hand_over(self) -> InvoiceHandOver:
+        """Tells accountings of invoices.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no secret to sign with.
+        """
+        posts = {entity.name: self._accounting_of(entity) for entity in self.catalog.legal_entities.values() if entity.accounting_url}
+        return InvoiceHandOver(database=self.database, outbox=InvoiceOutbox(), posts=posts, clock=self.clock)
+
+    def _accounting_of(self, entity: LegalEntity) -> SignedPost:
+        secret = accounting_secret(entity.name, self.settings.secrets_dir)
+        if len(secret) < SHORTEST_SECRET:
+            raise ConfigurationError(
+                f"The legal entity {entity.name} has an accounting_url, but no secret of at least {SHORTEST_SECRET} characters to sign with: "
+                f"put one into secrets/accounting-{entity.name} in the data directory."
+            )
+        return SignedPost(entity.accounting_url, secret)

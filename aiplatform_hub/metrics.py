@@ -68,6 +68,7 @@ TICKS = (
     "estimates",
     "prune",
     "ledger",
+    "invoices",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

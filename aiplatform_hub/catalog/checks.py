@@ -46,6 +46,7 @@ def check_references(entries: Entries, removals: Mapping[str, Sequence[Entry]]) 
             yield from _check_limits(entry, entries["gpu_types"])
     yield from _check_rates(entries)
     yield from _check_node_pools(entries)
+    yield from _check_legal_entities(entries)
     yield from _check_required(entries, removals)
 
 
@@ -107,6 +108,19 @@ def _check_node_pools(entries: Entries) -> Iterator[Problem]:
         if selector in seen:
             yield entry.problem(("node_selector",), f"{seen[selector]} has the same labels; each node must be of one pool")
         seen.setdefault(selector, entry.name)
+
+
+def _check_legal_entities(entries: Entries) -> Iterator[Problem]:
+    known = entries["legal_entities"]
+    for entry in _valid(entries["cost_centres"]):
+        if entry.model.legal_entity is not None and entry.model.legal_entity not in known:
+            yield entry.problem(("legal_entity",), unknown("legal entity", entry.model.legal_entity, known))
+    seen: dict[str, str] = {}
+    for entry in _valid(known):
+        prefix = entry.model.number_prefix
+        if prefix in seen:
+            yield entry.problem(("number_prefix",), f"{seen[prefix]} has the same prefix {prefix}; two invoices would have one number")
+        seen.setdefault(prefix, entry.name)
 
 
 def _check_required(entries: Entries, removals: Mapping[str, Sequence[Entry]]) -> Iterator[Problem]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from aiplatform_hub.catalog.billing_models import CostCentreModel, LegalEntityModel
 from aiplatform_hub.catalog.checks import Entry, check_references
 from aiplatform_hub.catalog.documents import Document, KeyPath, read_document
-from aiplatform_hub.catalog.models import CostCentreModel, EnvironmentTemplateModel, GpuTypeModel, NodePoolModel, ProjectModel, RateCardModel, TierModel
+from aiplatform_hub.catalog.models import EnvironmentTemplateModel, GpuTypeModel, NodePoolModel, ProjectModel, RateCardModel, TierModel
 from aiplatform_hub.catalog.problems import Problem, repeated, unknown, wording
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import CatalogError, Reason
@@ -31,6 +32,7 @@ KINDS: dict[str, Any] = {
     "cost_centres": CostCentreModel,
     "rates": RateCardModel,
     "node_pools": NodePoolModel,
+    "legal_entities": LegalEntityModel,
 }
 """The files of a catalogue folder, without ``.yaml``, and the model of their entries."""
 
@@ -172,4 +174,5 @@ def _catalog(entries: dict[str, dict[str, Entry]]) -> Catalog:
         cost_centres=values["cost_centres"],
         rate_cards=tuple(cards),
         node_pools=values["node_pools"],
+        legal_entities=values["legal_entities"],
     )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from aiplatform_hub.catalog.problems import repeated, unknown
-from aiplatform_hub.domain.catalog import DEFAULT_LOGO, LOGOS, CostCentre, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, RateCard, Tier
+from aiplatform_hub.domain.catalog import DEFAULT_LOGO, LOGOS, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, RateCard, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
 from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
 from aiplatform_hub.domain.units import parse_bytes
@@ -288,16 +288,6 @@ class NodePoolModel(_Entry):
             memory_gib=self.memory_gib,
             cpu_cores=self.cpu_cores,
         )
-
-
-class CostCentreModel(_Entry):
-    """An entry of ``cost_centres.yaml``."""
-
-    display_name: Text
-
-    def to_domain(self, name: str) -> CostCentre:
-        """Return the domain's cost centre."""
-        return CostCentre(name=name, display_name=self.display_name)
 
 
 class ProjectModel(_Entry):

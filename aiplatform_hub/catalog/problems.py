@@ -31,6 +31,9 @@ _PATTERNS = {
     "image": "must be the name of a folder under images/: lower-case letters, digits and hyphens",
     "match": "must be in lower case",
     "currency": "must be three capital letters (EUR), or credits",
+    "country": "must be two capital letters (DE), as in ISO 3166-1",
+    "accounting_url": "must be an address without a name or password in it, for example https://books.example.org/invoices",
+    "number_prefix": "must be 1 to 16 capital letters, digits and hyphens, and begin with a letter",
 }
 """What to say when a text does not fit the pattern of its field."""
 

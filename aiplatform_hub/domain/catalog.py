@@ -158,6 +158,43 @@ class CostCentre:
 
     name: str
     display_name: str
+    legal_entity: str | None = None
+    """Which :class:`LegalEntity` sends its invoices; None means that it gets none."""
+    code: str = ""
+    """What it is called in the books; on invoices."""
+    address: tuple[str, ...] = ()
+    """Lines of its postal address, without the country; on invoices."""
+    country: str = ""
+    """ISO 3166-1 alpha-2 code."""
+    tax_id: str = ""
+    """Its number for value added tax."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegalEntity:
+    """Who sends invoices."""
+
+    name: str
+    display_name: str
+    """Its full legal name."""
+    address: tuple[str, ...]
+    """Lines of its postal address, without the country."""
+    country: str
+    """ISO 3166-1 alpha-2 code."""
+    number_prefix: str
+    """What its invoice numbers begin with; no two entities have the same."""
+    currency: str
+    """ISO 4217 code, or ``credits``."""
+    tax_id: str = ""
+    """Its number for value added tax."""
+    tax_percent: Decimal | None = None
+    """Tax on its invoices; None means that it charges none."""
+    payment_days: int = 30
+    """Days from the issue until an invoice is due."""
+    payment_account: str = ""
+    """Where to pay, for example an IBAN."""
+    accounting_url: str = ""
+    """Where its accounting takes what becomes of invoices; empty where it takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +251,7 @@ class Catalog:
     """In order of ``effective_from``; never empty."""
     default_tier: str = DEFAULT_TIER
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
+    legal_entities: Mapping[str, LegalEntity] = field(default_factory=dict)
 
     def projects_of(self, groups: frozenset[str]) -> tuple[Project, ...]:
         """Return the projects a person with these groups may charge, the personal one last."""

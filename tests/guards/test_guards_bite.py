@@ -64,7 +64,7 @@ GUARDS = (
     Guard("unknown is not unopened", "aiplatform_hub/domain/grace.py", "    if active_at is None or active_at < allocation.started_at:\n", "    if active_at is None:\n", "tests/operations/test_grant_grace.py -k unknown"),
     Guard("no release before it was told", "aiplatform_hub/domain/grace.py", "if until is not None and now >= until else", "if until is None or now >= until else", "tests/operations/test_grant_grace.py -k before_they_were_told"),
     Guard("own notices only", "aiplatform_hub/operations/notices.py", "if found is None or found.user_name != by:", "if found is None:", "tests/operations/test_notices.py -k only_the_person"),
-    Guard("no redirect of a webhook", "aiplatform_hub/clients/notifiers/webhook.py", "allow_redirects=False", "allow_redirects=True", "tests/clients/test_webhook_notifier.py -k redirect"),
+    Guard("no redirect of a webhook", "aiplatform_hub/clients/signed_post.py", "allow_redirects=False", "allow_redirects=True", "tests/clients/test_webhook_notifier.py -k redirect"),
     Guard("time that nobody saw pass does not count", "aiplatform_hub/operations/dispatcher.py", "        self._interest.tick()\n", "", "tests/operations/test_queue_interest.py -k sqlite"),
     Guard("wrong policy is not stored", "aiplatform_hub/operations/policies.py", '        if reading.problems:\n            raise configuration_error("The policy", reading.problems)\n', "", "tests/operations/test_policies_in_force.py -k anything_wrong"),
     Guard("use recounted by another half-life", "aiplatform_hub/operations/demand_history.py", "if _weighing(before) != _weighing(self._policy):", "if False:", "tests/operations/test_policies_in_force.py -k half_life"),

@@ -16,6 +16,7 @@ from aiplatform_hub.services.keeper import state
 from aiplatform_hub.services.keeper.account import Account
 from aiplatform_hub.services.keeper.dispatch import LOOK_SECONDS, DispatchDuty
 from aiplatform_hub.services.keeper.grace import GraceDuty
+from aiplatform_hub.services.keeper.invoices import InvoiceDuty
 from aiplatform_hub.services.keeper.notices import NoticeDuty
 from aiplatform_hub.services.keeper.release import LOOK_SECONDS as RELEASE_SECONDS
 from aiplatform_hub.services.keeper.release import ReleaseDuty
@@ -75,6 +76,7 @@ class Keeper:
             *(() if self._release is None else (Tick("release", RELEASE_SECONDS, self._release.look),)),
             *(() if self._dispatch is None else (Tick("dispatch", LOOK_SECONDS, self._dispatch.look),)),
             Tick("notices", 1, NoticeDuty(factory=factory).look),
+            Tick("invoices", 10, InvoiceDuty(factory=factory).look),
             *(() if hub is None else (Tick("grace", 10, GraceDuty(factory=factory, hub=hub).look),)),
             Tick("budgets", BUDGET_SECONDS, self._settle),
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),

@@ -16,6 +16,7 @@ from aiplatform_hub.services.platform.api import (
     events,
     health,
     hidden,
+    invoices,
     notifications,
     people,
     policy,
@@ -101,6 +102,7 @@ RESOURCES: tuple[Resource, ...] = (
     *projects.RESOURCES,
     *efficiency.RESOURCES,
     *health.RESOURCES,
+    *invoices.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

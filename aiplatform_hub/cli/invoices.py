@@ -1,0 +1,197 @@
+"""Draft, issue and take back invoices."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, settings_of
+from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
+from aiplatform_hub.domain.invoice_json import invoice_values
+from aiplatform_hub.domain.invoices import Invoice, State, month_span
+from aiplatform_hub.errors import InvalidOptionError, NotFoundError
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.invoices import Invoices
+from aiplatform_hub.reports.invoice_csv import invoice_csv
+from aiplatform_hub.storage.migrate import check_current
+
+MOST_LISTED = 10_000
+R = TypeVar("R")
+month_option = click.option("--month", required=True, help="The month (UTC), for example 2026-11.")
+centre_option = click.option("--cost-centre", help="Only this cost centre's.")
+
+
+@click.group()
+def invoices() -> None:
+    """Draft a month's invoices, issue them, and take them back by credit notes; every act is audited."""
+
+
+def _of_installation(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the invoices of the installation that its options name, and turn errors into lines."""
+
+    @data_dir_option
+    @config_option
+    @database_option
+    @json_option
+    @guarded
+    @wraps(command)
+    def run(*args: Any, data_dir: Path, config_file: Path | None, database_url: str, **kwargs: Any) -> R:
+        factory = Factory(settings_of(data_dir, config_file, database_url))
+        check_current(factory.database)
+        return command(factory.invoices, *args, **kwargs)
+
+    return run
+
+
+@invoices.command()
+@month_option
+@centre_option
+@_of_installation
+def draft(office: Invoices, month: str, cost_centre: str | None, as_json: bool) -> None:
+    """Write the drafts of a month that is over, in place of those that are there."""
+    drafts = office.draft(month, by=getpass.getuser(), cost_centre=cost_centre)
+    if as_json:
+        left_out = [{"cost_centre": each.cost_centre, "reason": each.reason} for each in drafts.left_out]
+        print_json({"drafts": [invoice_values(each) for each in drafts.invoices], "left_out": left_out})
+        return
+    _print_list(drafts.invoices, "No drafts.")
+    for each in drafts.left_out:
+        say(each.reason)
+
+
+@invoices.command("list")
+@click.option("--month", help="Only of this month, for example 2026-11.")
+@centre_option
+@click.option("--state", type=click.Choice([state.value for state in State]), help="Only in this state.")
+@_of_installation
+def list_(office: Invoices, month: str | None, cost_centre: str | None, state: str | None, as_json: bool) -> None:
+    """List invoices, credit notes and drafts, the newest month first."""
+    found = office.latest(_filters(month, cost_centre, state), limit=MOST_LISTED)
+    if as_json:
+        print_json([invoice_values(each) for each in found])
+    else:
+        _print_list(found, "No invoices.")
+
+
+@invoices.command()
+@click.argument("invoice")
+@_of_installation
+def show(office: Invoices, invoice: str, as_json: bool) -> None:
+    """Show an INVOICE, by its number or id, with its lines."""
+    found = _find(office, invoice)
+    if as_json:
+        print_json(invoice_values(found))
+        return
+    say(f"{found.title[0].upper()}{found.title[1:]}: {found.state.value}, from {found.seller.name} to {found.buyer.name}")
+    lines = invoice_values(found)["lines"]
+    columns = {"position": "", "project": "project", "sku": "sku", "gpu_type": "GPU", "month": "month", "is_correction": "correction"}
+    print_table(lines, {**columns, "quantity": "quantity", "price": "unit price", "amount": found.currency})
+    tax = "" if found.tax_percent is None else f" + {found.tax} tax ({found.tax_percent} %)"
+    say(f"{found.net}{tax} = {found.total} {found.currency}")
+    for message in office.hand_overs(found.id):
+        state = f"taken {message.delivered_at:%Y-%m-%d %H:%M} UTC" if message.delivered_at else message.error or "waits"
+        say(f"Accounting: {message.event}, {state} ({message.id})")
+
+
+@invoices.command()
+@click.argument("invoice", nargs=-1)
+@click.option("--month", help="Every draft of this month instead.")
+@_of_installation
+def issue(office: Invoices, invoice: tuple[str, ...], month: str | None, as_json: bool) -> None:
+    """Give drafts their numbers: each INVOICE by its id, or a whole month's. What is issued never changes."""
+    if bool(invoice) == bool(month):
+        raise click.UsageError("Name drafts by their ids, or a --month.")
+    chosen = [_find(office, word) for word in invoice] if invoice else office.latest(_filters(month, None, State.DRAFT.value), limit=MOST_LISTED)
+    done = office.issue([each.id for each in chosen], by=getpass.getuser())
+    if as_json:
+        print_json([invoice_values(each) for each in done])
+    else:
+        _print_list(done, "No drafts.")
+
+
+@invoices.command()
+@click.argument("invoice")
+@click.option("--reference", default="", help="What the payment is booked as.")
+@_of_installation
+def pay(office: Invoices, invoice: str, reference: str, as_json: bool) -> None:
+    """Note that an issued INVOICE was paid."""
+    _print_one(office.pay(_find(office, invoice).id, reference=reference, by=getpass.getuser()), as_json=as_json)
+
+
+@invoices.command()
+@click.argument("invoice")
+@click.option("--reason", required=True, help="Why; it stands on the credit note.")
+@_of_installation
+def credit(office: Invoices, invoice: str, reason: str, as_json: bool) -> None:
+    """Take a whole INVOICE back by a credit note; its month can be drafted anew then."""
+    _print_one(office.credit(_find(office, invoice).id, reason=reason, by=getpass.getuser()), as_json=as_json)
+
+
+@invoices.command()
+@click.argument("invoice")
+@_of_installation
+def drop(office: Invoices, invoice: str, as_json: bool) -> None:
+    """Delete a draft, the INVOICE of this id."""
+    found = _find(office, invoice)
+    office.drop(found.id, by=getpass.getuser())
+    if as_json:
+        print_json({"dropped": str(found.id)})
+    else:
+        say(f"Dropped {found.title}.")
+
+
+@invoices.command()
+@month_option
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file; default: standard output.")
+@_of_installation
+def export(office: Invoices, month: str, output: Path | None, as_json: bool) -> None:
+    """Export what was issued for a month: CSV for import, a row for each line, or with --json everything."""
+    found = tuple(each for each in office.latest(_filters(month, None, None), limit=MOST_LISTED) if each.number)
+    if as_json:
+        print_json([invoice_values(each) for each in found])
+        return
+    text = "".join(invoice_csv(found))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_bytes(text.encode())
+    say(f"{len(found)} documents in {output}.")
+
+
+def _filters(month: str | None, cost_centre: str | None, state: str | None) -> dict[str, Any]:
+    try:
+        start = None if month is None else month_span(month)[0]
+    except ValueError as error:
+        raise InvalidOptionError(str(error)) from error
+    known = {"period_start": start, "cost_centre": cost_centre, "state": state}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _find(office: Invoices, word: str) -> Invoice:
+    try:
+        return office.find(UUID(word))
+    except ValueError:
+        pass
+    try:
+        return office.find_number(word)
+    except NotFoundError as error:
+        raise NotFoundError(f"There is no invoice {word}. Give a number, or the id of a draft; see: aiplatform invoices list") from error
+
+
+def _print_one(invoice: Invoice, *, as_json: bool) -> None:
+    if as_json:
+        print_json(invoice_values(invoice))
+    else:
+        _print_list((invoice,), "")
+
+
+def _print_list(found: tuple[Invoice, ...], empty: str) -> None:
+    rows = [{**invoice_values(each), "invoice": each.number or str(each.id), "what": each.kind.value.replace("_", " ")} for each in found]
+    columns = {"invoice": "invoice", "what": "what", "state": "state", "cost_centre": "cost centre", "month": "month"}
+    print_table(rows, {**columns, "net": "net", "tax": "tax", "total": "total", "currency": ""}, empty=empty)
