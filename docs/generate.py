@@ -49,6 +49,8 @@ AUDIT_ACTIONS = {
     "revoke": "An admin took a granted tier back.",
     "restore_grant": "An admin took back that a grant was ended. `detail` holds the grant, its tier and its end.",
     "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
+    "set_budget": "A budget was set for a cost centre, project or person",
+    "end_budget": "A budget was ended",
     "announce": "An admin told everybody something. `detail` holds level, text and span.",
     "withdraw_announcement": "An admin took an announcement back.",
     "restore_announcement": "An admin let a withdrawn announcement count again.",
