@@ -23,6 +23,7 @@ from aiplatform_hub.clients.notifiers.webpush import options_of as web_push_opti
 from aiplatform_hub.clients.session_use import SessionProcesses
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, notifier_secret, notifier_secret_name
+from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
@@ -61,6 +62,7 @@ from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.queue_moves import QueueMoves
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
+from aiplatform_hub.operations.rate_cards import RateCards
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
@@ -79,6 +81,7 @@ from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
+from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.retention import RetentionStore
 from aiplatform_hub.stores import Stores
 
@@ -112,6 +115,15 @@ class Factory(Stores):
     def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
         return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def price_list(self) -> RateCards:
+        """Rate cards: recorded, changed, withdrawn."""
+        return RateCards(database=self.database, rate_cards=RateCardStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+
+    def rate_cards(self) -> tuple[RateCard, ...]:
+        """Return every rate card that counts now or later, in order of ``effective_from``. May ask the database."""
+        return self.price_list.current()
 
     @cached_property
     def announcements(self) -> Announcements:

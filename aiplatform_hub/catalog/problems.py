@@ -30,7 +30,6 @@ _PATTERNS = {
     "default_url": "must begin with a slash",
     "image": "must be the name of a folder under images/: lower-case letters, digits and hyphens",
     "match": "must be in lower case",
-    "currency": "must be three capital letters (EUR), or credits",
 }
 """What to say when a text does not fit the pattern of its field."""
 

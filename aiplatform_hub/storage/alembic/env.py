@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from aiplatform_hub.storage import rate_card_tables  # noqa: F401  its table belongs to the metadata
 from aiplatform_hub.storage.migrate import VERSION_TABLE
 from aiplatform_hub.storage.schema import metadata
 
