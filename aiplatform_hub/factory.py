@@ -31,6 +31,7 @@ from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.catalog_files import CatalogFiles
+from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
@@ -77,6 +78,7 @@ from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
+from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
@@ -394,6 +396,11 @@ class Factory(Stores):
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
         return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
+
+    @cached_property
+    def charge_reader(self) -> ChargeReader:
+        """Reads what was used as charges."""
+        return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
 
     @cached_property
     def trace_exporter(self) -> TraceExporter:
