@@ -69,6 +69,7 @@ from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
+from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
@@ -126,6 +127,11 @@ class Factory(Stores):
     def rate_cards(self) -> tuple[RateCard, ...]:
         """Return every rate card that counts now or later, in order of ``effective_from``. May ask the database."""
         return self.price_list.current()
+
+    @cached_property
+    def session_prices(self) -> SessionPrices:
+        """What an hour of a session would cost somebody now."""
+        return SessionPrices(cards=self.rate_cards, tier_of=self.enforcer.tier_name, clock=self.clock)
 
     @cached_property
     def announcements(self) -> Announcements:
@@ -395,7 +401,7 @@ class Factory(Stores):
     @cached_property
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
-        return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
+        return CostReporter(database=self.database, cards=self.rate_cards, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
 
     @cached_property
     def charge_reader(self) -> ChargeReader:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "confirm": "aiplatform_hub.cli.queue:confirm",
     "notifications": "aiplatform_hub.cli.notifications:notifications",
     "announcements": "aiplatform_hub.cli.announcements:announcements",
+    "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",

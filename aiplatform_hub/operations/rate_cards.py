@@ -106,6 +106,8 @@ class RateCards:
         card, why = self._read(document, version), plain_line(reason, field="reason", needs=WHY)
         try:
             with self._database.write() as connection:
+                if not self._store.standing(connection):
+                    self._record(connection)  # or this card alone would price the past, too
                 _refuse(faults_of_new(card, self._standing(connection), self._clock()))
                 return self._insert(connection, card, why, by, "add_rate_card")
         except TakenError as error:

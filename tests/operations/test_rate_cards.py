@@ -100,7 +100,10 @@ def test_cards_of_the_files_are_recorded_once_whoever_starts(place: Place) -> No
 
 
 def test_before_anything_is_recorded_the_files_count(database: Database) -> None:
-    assert Place(database).versions() == ["2026-01"]
+    place = Place(database)
+    assert place.versions() == ["2026-01"]
+    place.cards.add(TEXT, version="2027-01", reason="x", by="ada")
+    assert place.versions() == ["2026-01", "2027-01"], "a card that is to come never prices what was before"
 
 
 def test_changed_past_card_stops_the_start_and_changes_nothing(place: Place) -> None:

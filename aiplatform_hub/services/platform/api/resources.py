@@ -23,6 +23,7 @@ from aiplatform_hub.services.platform.api import (
     push,
     queue,
     quota,
+    rate_cards,
     releases,
     series,
     usage,
@@ -99,6 +100,7 @@ RESOURCES: tuple[Resource, ...] = (
     *projects.RESOURCES,
     *efficiency.RESOURCES,
     *health.RESOURCES,
+    *rate_cards.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""
