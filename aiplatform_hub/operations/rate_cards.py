@@ -109,7 +109,7 @@ class RateCards:
                 if not self._store.standing(connection):
                     self._record(connection)  # or this card alone would price the past, too
                 _refuse(faults_of_new(card, self._standing(connection), self._clock()))
-                return self._insert(connection, card, why, by, "add_rate_card")
+                return self._insert(connection, card, why, by, action="add_rate_card")
         except TakenError as error:
             raise ConflictError(_FASTER) from error
         finally:
@@ -132,7 +132,7 @@ class RateCards:
                 before = self._open(standing, version)
                 _refuse(faults_of_new(card, [each for each in standing if each.id != before.id], self._clock()))
                 self._take(connection, before)
-                return self._insert(connection, card, why, by, "change_rate_card")
+                return self._insert(connection, card, why, by, action="change_rate_card")
         except TakenError as error:
             raise ConflictError(_FASTER) from error
         finally:
@@ -189,7 +189,7 @@ class RateCards:
                 connection, version=card.version, effective_from=card.effective_from, document=rate_card_text(card), at=now, by=None, reason=CATALOGUE_REASON
             )
 
-    def _insert(self, connection: Connection, card: RateCard, reason: str, by: str, action: str) -> RecordedCard:
+    def _insert(self, connection: Connection, card: RateCard, reason: str, by: str, *, action: str) -> RecordedCard:
         now, document = self._clock(), rate_card_text(card)
         id_ = self._store.insert(connection, version=card.version, effective_from=card.effective_from, document=document, at=now, by=by, reason=reason)
         detail = {"effective_from": isoformat(card.effective_from), "reason": reason, "document": document}
