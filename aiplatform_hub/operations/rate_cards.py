@@ -109,7 +109,9 @@ class RateCards:
                 if not self._store.standing(connection):
                     self._record(connection)  # or this card alone would price the past, too
                 _refuse(faults_of_new(card, self._standing(connection), self._clock()))
-                return self._insert(connection, card, why, by, action="add_rate_card")
+                recorded = self._insert(connection, card, why, by)
+                self._audit.record(connection, actor=by, action="add_rate_card", target=_target(version), outcome="done", detail=_detail(recorded))
+                return recorded
         except TakenError as error:
             raise ConflictError(_FASTER) from error
         finally:
@@ -132,7 +134,9 @@ class RateCards:
                 before = self._open(standing, version)
                 _refuse(faults_of_new(card, [each for each in standing if each.id != before.id], self._clock()))
                 self._take(connection, before)
-                return self._insert(connection, card, why, by, action="change_rate_card")
+                recorded = self._insert(connection, card, why, by)
+                self._audit.record(connection, actor=by, action="change_rate_card", target=_target(version), outcome="done", detail=_detail(recorded))
+                return recorded
         except TakenError as error:
             raise ConflictError(_FASTER) from error
         finally:
@@ -189,11 +193,9 @@ class RateCards:
                 connection, version=card.version, effective_from=card.effective_from, document=rate_card_text(card), at=now, by=None, reason=CATALOGUE_REASON
             )
 
-    def _insert(self, connection: Connection, card: RateCard, reason: str, by: str, *, action: str) -> RecordedCard:
+    def _insert(self, connection: Connection, card: RateCard, reason: str, by: str) -> RecordedCard:
         now, document = self._clock(), rate_card_text(card)
         id_ = self._store.insert(connection, version=card.version, effective_from=card.effective_from, document=document, at=now, by=by, reason=reason)
-        detail = {"effective_from": isoformat(card.effective_from), "reason": reason, "document": document}
-        self._audit.record(connection, actor=by, action=action, target=_target(card.version), outcome="done", detail=detail)
         return RecordedCard(id_, card, now, by, reason)
 
     def _take(self, connection: Connection, before: RecordedCard) -> None:
@@ -265,3 +267,8 @@ def _invalid(field: str, message: str) -> InvalidOptionError:
 
 def _target(version: str) -> str:
     return f"rate_card:{version}"
+
+
+def _detail(recorded: RecordedCard) -> dict[str, str]:
+    """Return what the audit trail keeps of a card."""
+    return {"effective_from": isoformat(recorded.card.effective_from), "reason": recorded.reason, "document": rate_card_text(recorded.card)}
