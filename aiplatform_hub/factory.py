@@ -24,7 +24,7 @@ from aiplatform_hub.clients.session_use import SessionProcesses
 from aiplatform_hub.clients.signed_post import SHORTEST_SECRET, SignedPost
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, accounting_secret, notifier_secret, notifier_secret_name
-from aiplatform_hub.domain.catalog import LegalEntity
+from aiplatform_hub.domain.catalog import LegalEntity, RateCard
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
@@ -69,11 +69,13 @@ from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.queue_moves import QueueMoves
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
+from aiplatform_hub.operations.rate_cards import RateCards
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
+from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
@@ -90,6 +92,7 @@ from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
+from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.retention import RetentionStore
 from aiplatform_hub.stores import Stores
 
@@ -123,6 +126,20 @@ class Factory(Stores):
     def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
         return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+
+    @cached_property
+    def price_list(self) -> RateCards:
+        """Rate cards: recorded, changed, withdrawn."""
+        return RateCards(database=self.database, rate_cards=RateCardStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+
+    def rate_cards(self) -> tuple[RateCard, ...]:
+        """Return every rate card that counts now or later, in order of ``effective_from``. May ask the database."""
+        return self.price_list.current()
+
+    @cached_property
+    def session_prices(self) -> SessionPrices:
+        """What an hour of a session would cost somebody now."""
+        return SessionPrices(cards=self.rate_cards, tier_of=self.enforcer.tier_name, clock=self.clock)
 
     @cached_property
     def announcements(self) -> Announcements:
@@ -397,7 +414,7 @@ class Factory(Stores):
     @cached_property
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
-        return CostReporter(database=self.database, catalog=self.catalog, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
+        return CostReporter(database=self.database, cards=self.rate_cards, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
 
     @cached_property
     def budgets(self) -> Budgets:

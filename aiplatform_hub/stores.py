@@ -13,7 +13,7 @@ from aiplatform_hub import metrics
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.config import Settings
-from aiplatform_hub.domain.catalog import Catalog, RateCard
+from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
@@ -77,10 +77,6 @@ class Stores:
     def budget_store(self) -> BudgetStore:
         """Budgets, and what sessions hold of them."""
         return BudgetStore()
-
-    def rate_cards(self) -> tuple[RateCard, ...]:
-        """Return every rate card, in order of ``effective_from``."""
-        return self.catalog.rate_cards
 
     @cached_property
     def ledger_head(self) -> LedgerHead:

@@ -73,7 +73,9 @@ def _interval(owner: uuid.UUID, number: int, chance: random.Random) -> dict[str,
 
 def compare(database: Database, name: str, turns: int) -> str:
     end = MONTH + timedelta(days=31)
-    reporter = CostReporter(database=database, catalog=load_catalog(), sums=UsageSums(), activity=ActivitySums(), clock=lambda: datetime.now(UTC))
+    reporter = CostReporter(
+        database=database, cards=lambda: load_catalog().rate_cards, sums=UsageSums(), activity=ActivitySums(), clock=lambda: datetime.now(UTC)
+    )
     query = UsageQuery(MONTH, end, ("project",))
     bounds = {"low": to_microseconds(MONTH), "high": to_microseconds(end)}
 

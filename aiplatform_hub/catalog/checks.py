@@ -9,7 +9,8 @@ from typing import Any
 
 from aiplatform_hub.catalog.documents import Document, KeyPath
 from aiplatform_hub.catalog.problems import Problem, repeated, unknown
-from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, DEFAULT_TIER, OTHER_GPU_TYPE, SIMULATED_GPU_TYPE
+from aiplatform_hub.catalog.rate_card_model import faults_of_names
+from aiplatform_hub.domain.catalog import DEFAULT_TIER, OTHER_GPU_TYPE, SIMULATED_GPU_TYPE
 
 Entries = Mapping[str, Mapping[str, "Entry"]]
 """Entries by kind and name."""
@@ -84,15 +85,10 @@ def _check_limits(entry: Entry, gpu_types: Iterable[str]) -> Iterator[Problem]:
 
 
 def _check_rates(entries: Entries) -> Iterator[Problem]:
-    gpu_types, cards = entries["gpu_types"], _valid(entries["rates"])
+    cards = _valid(entries["rates"])
     for entry in cards:
-        prices = entry.model.gpu_hour
-        for name in prices:
-            if name not in gpu_types and name != ANY_GPU_TYPE:
-                yield entry.problem(("gpu_hour", name), unknown("GPU type", name, gpu_types))
-        unpriced = [name for name in gpu_types if name not in prices]
-        if unpriced and ANY_GPU_TYPE not in prices:
-            yield entry.problem(("gpu_hour",), f'no price for {", ".join(unpriced)}; add them, or "*" for every other type')
+        for path, text in faults_of_names(entry.model, entries["gpu_types"], entries["tiers"], entries["projects"]):
+            yield entry.problem(path, text)
     starts = Counter(entry.model.effective_from for entry in cards)
     for entry in cards:
         if starts[entry.model.effective_from] > 1:

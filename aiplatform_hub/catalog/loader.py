@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from aiplatform_hub.catalog.billing_models import CostCentreModel, LegalEntityModel
 from aiplatform_hub.catalog.checks import Entry, check_references
 from aiplatform_hub.catalog.documents import Document, KeyPath, read_document
-from aiplatform_hub.catalog.models import EnvironmentTemplateModel, GpuTypeModel, NodePoolModel, ProjectModel, RateCardModel, TierModel
+from aiplatform_hub.catalog.models import EnvironmentTemplateModel, GpuTypeModel, NodePoolModel, ProjectModel, TierModel
 from aiplatform_hub.catalog.problems import Problem, repeated, unknown, wording
+from aiplatform_hub.catalog.rate_card_model import RateCardModel
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import CatalogError, Reason
 
@@ -36,7 +37,8 @@ KINDS: dict[str, Any] = {
 }
 """The files of a catalogue folder, without ``.yaml``, and the model of their entries."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What an entry can be called."""
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -137,7 +139,7 @@ class _Loading:
 
 def _entry(document: Document, kind: str, name: str, value: object) -> Entry:
     """Validate one entry; a wrong one stays known by its name, without a model."""
-    pattern = _SLUG if kind in {"environment_templates", "gpu_types", "node_pools"} else _NAME
+    pattern = _SLUG if kind in {"environment_templates", "gpu_types", "node_pools"} else NAME
     if not pattern.fullmatch(name):
         letters = "lower-case letters, digits and hyphens" if pattern is _SLUG else "letters, digits, dots, hyphens and underscores"
         document.add_problem((name,), f"the name {repeated(name)} must be 1 to 64 {letters}")
@@ -147,11 +149,11 @@ def _entry(document: Document, kind: str, name: str, value: object) -> Entry:
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False):
             path = (name, *item["loc"])
-            document.add_problem(path, f"{repeated(name)}: {wording(item, _keys_at(KINDS[kind], item['loc'][:-1]))}")
+            document.add_problem(path, f"{repeated(name)}: {wording(item, keys_at(KINDS[kind], item['loc'][:-1]))}")
     return Entry(document, name, model)
 
 
-def _keys_at(model: Any, location: KeyPath) -> tuple[str, ...]:
+def keys_at(model: Any, location: KeyPath) -> tuple[str, ...]:
     """Return the keys that are right in the mapping at a location inside an entry."""
     for part in location:
         if isinstance(part, int):

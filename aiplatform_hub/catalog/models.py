@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from aiplatform_hub.catalog.problems import repeated, unknown
-from aiplatform_hub.domain.catalog import DEFAULT_LOGO, LOGOS, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, RateCard, Tier
+from aiplatform_hub.domain.catalog import DEFAULT_LOGO, LOGOS, EnvironmentTemplate, GpuType, LimitAmount, NodePool, Project, Range, Tier
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
 from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
 from aiplatform_hub.domain.units import parse_bytes
@@ -311,12 +311,6 @@ class ProjectModel(_Entry):
         )
 
 
-def _price(value: object) -> Decimal:
-    if type(value) is not str or not _DECIMAL.fullmatch(value):
-        raise ValueError('write a price as a quoted decimal with at most 6 places, for example "2.50", so that nothing is rounded')
-    return Decimal(value)
-
-
 def _instant(value: object) -> datetime:
     try:
         instant = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -327,25 +321,5 @@ def _instant(value: object) -> datetime:
     raise ValueError("write an instant with its time zone, for example 2026-01-01T00:00:00Z")
 
 
-Price = Annotated[Decimal, BeforeValidator(_price)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 """Aware, in UTC."""
-
-
-class RateCardModel(_Entry):
-    """An entry of ``rates.yaml``."""
-
-    effective_from: Instant
-    currency: Annotated[str, Field(pattern=r"^([A-Z]{3}|credits)$")]
-    gpu_hour: dict[str, Price]
-    cpu_only_hour: Price
-
-    def to_domain(self, name: str) -> RateCard:
-        """Return the domain's rate card."""
-        return RateCard(
-            version=name,
-            effective_from=self.effective_from,
-            currency=self.currency,
-            gpu_hour=dict(self.gpu_hour),
-            cpu_only_hour=self.cpu_only_hour,
-        )

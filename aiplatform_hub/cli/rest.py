@@ -68,6 +68,10 @@ class RestClient:
         """Return the answer to a change."""
         return self._call("PATCH", self._hub_url + API_PATH + path, json=dict(body))
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the answer to what takes something's place."""
+        return self._call("PUT", self._hub_url + API_PATH + path, json=dict(body))
+
     def delete(self, path: str) -> Any:
         """Return the answer, or None where there is nothing to say."""
         return self._call("DELETE", self._hub_url + API_PATH + path)

@@ -157,6 +157,8 @@ class Allocation:
     """When an admin moved it to the front of the queue; None if nobody did, or it was undone."""
     stop_message: str | None = None
     """What whoever stopped it told its owner."""
+    tier: str | None = None
+    """Tier of its owner when it was decided on; None for what was decided on before tiers were stored."""
 
     @property
     def is_queued(self) -> bool:

@@ -132,6 +132,38 @@ def charges(interval: UsageInterval, cards: Sequence[RateCard], until: datetime,
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class HourlyLine:
+    """What one SKU of a session costs for an hour."""
+
+    sku: Sku
+    units: int
+    list_price: Decimal
+    """Of one unit for one hour, as the card has it."""
+    price: Decimal
+    """The same after all discounts."""
+
+    @property
+    def per_hour(self) -> Decimal:
+        """What all units cost for one hour, exact."""
+        return self.price * self.units
+
+
+def hourly_lines(  # noqa: PLR0913  what a price depends on
+    *, gpus: int, gpu_type: str | None, cpu_cores: int, memory_bytes: int, project: str, tier: str | None, card: RateCard, instant: datetime
+) -> tuple[HourlyLine, ...]:
+    """Return what one hour of a session costs by a card at an instant, SKU by SKU, while its GPUs are used.
+
+    Raises
+    ------
+    ConfigurationError
+        If the card prices neither the GPU type nor every other type.
+    """
+    is_off_peak = card.off_peak is not None and bool(spans(card.off_peak, instant, from_microseconds(to_microseconds(instant) + 1)))
+    factor = _discount_factor(card, project, tier, is_off_peak=is_off_peak)
+    return tuple(HourlyLine(sku, units, price, price * factor) for sku, units, price in _priced(card, gpus, gpu_type, cpu_cores, memory_bytes))
+
+
 def hourly_price(  # noqa: PLR0913  what a price depends on
     *, gpus: int, gpu_type: str | None, cpu_cores: int, memory_bytes: int, project: str, tier: str | None, card: RateCard, instant: datetime
 ) -> Decimal:
@@ -142,9 +174,8 @@ def hourly_price(  # noqa: PLR0913  what a price depends on
     ConfigurationError
         If the card prices neither the GPU type nor every other type.
     """
-    is_off_peak = card.off_peak is not None and bool(spans(card.off_peak, instant, from_microseconds(to_microseconds(instant) + 1)))
-    factor = _discount_factor(card, project, tier, is_off_peak=is_off_peak)
-    return sum((price * units for _, units, price in _priced(card, gpus, gpu_type, cpu_cores, memory_bytes)), Decimal(0)) * factor
+    lines = hourly_lines(gpus=gpus, gpu_type=gpu_type, cpu_cores=cpu_cores, memory_bytes=memory_bytes, project=project, tier=tier, card=card, instant=instant)
+    return sum((line.per_hour for line in lines), Decimal(0))
 
 
 def total(found: Iterable[Charge]) -> dict[str, Fraction]:

@@ -41,7 +41,8 @@ class ChargeReader:
         """
         cards = self._cards()
         has_idle = any(card.idle_gpu_hour for card in cards)
-        for use in self._uses.stream(connection, start, end, filters or {}, has_idle=has_idle):
+        has_tiers = any(card.tier_discount_percent for card in cards)
+        for use in self._uses.stream(connection, start, end, filters or {}, has_idle=has_idle, has_tiers=has_tiers):
             yield from _charges(use, cards, start, end)
 
 
@@ -49,4 +50,4 @@ def _charges(use: ChargedUse, cards: tuple[RateCard, ...], start: datetime, end:
     interval = use.interval
     until = end if interval.ended_at is not None else min(end, interval.last_seen_at or interval.started_at)
     clipped = replace(interval, started_at=max(interval.started_at, start))
-    yield from charges(clipped, cards, until, idle=use.idle)
+    yield from charges(clipped, cards, until, tier=use.tier, idle=use.idle)

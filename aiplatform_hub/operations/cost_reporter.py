@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from aiplatform_hub.domain.activity import Activity
-from aiplatform_hub.domain.catalog import Catalog, RateCard
+from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.costs import price_of_time, round_amount
 from aiplatform_hub.domain.rates import boundaries, card_at, split
 from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
@@ -101,9 +101,11 @@ _Key = tuple[tuple[tuple[str, Any], ...], str | None]
 class CostReporter:
     """Answers *who used what, and what does it cost*. Reads only."""
 
-    def __init__(self, *, database: Database, catalog: Catalog, sums: UsageSums, activity: ActivitySums, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, database: Database, cards: Callable[[], Sequence[RateCard]], sums: UsageSums, activity: ActivitySums, clock: Callable[[], datetime]
+    ) -> None:
         self._database = database
-        self._catalog = catalog
+        self._cards = cards
         self._sums = sums
         self._activity = activity
         self._clock = clock
@@ -138,9 +140,10 @@ class CostReporter:
         _check(query)
         groups: dict[_Key, _Group] = {}
         cards: dict[str, RateCard] = {}
+        known = self._cards()
         with self._database.read() as connection:
-            for start, end in self._segments(query):
-                card = card_at(self._catalog.rate_cards, start)
+            for start, end in split(query.start, query.end, boundaries(known, query.start, query.end)):
+                card = card_at(known, start)
                 cards[card.version] = card
                 segment = replace(query, start=start, end=end)
                 for one in self._sums.sums(connection, _sum_query(segment, is_priced=True)):
@@ -153,10 +156,6 @@ class CostReporter:
     def _add_activity(self, connection: Connection, query: UsageQuery, currency: str | None, groups: dict[_Key, _Group]) -> None:
         for one in self._activity.sums(connection, _sum_query(query, is_priced=False)):
             groups.setdefault((_keys(query, one), currency), _Group()).add_activity(one)
-
-    def _segments(self, query: UsageQuery) -> list[tuple[datetime, datetime]]:
-        edges = boundaries(self._catalog.rate_cards, query.start, query.end)
-        return list(split(query.start, query.end, edges))
 
 
 def _check(query: UsageQuery) -> None:

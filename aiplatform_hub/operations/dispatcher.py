@@ -13,7 +13,7 @@ from aiplatform_hub.domain.dispatching import Survey
 from aiplatform_hub.domain.eligibility import Around, Eligibility, Eligible
 from aiplatform_hub.domain.planner import plan
 from aiplatform_hub.domain.queueing import Outlook, QueueEntry, RequestMemory, Standing, View, WaitCode, WaitReason, line_id, line_of
-from aiplatform_hub.domain.quota import Decision, Outcome
+from aiplatform_hub.domain.quota import Decision, Outcome, tier_of
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.taking import promised_now, with_takeable
 from aiplatform_hub.errors import BudgetExhaustedError, QuotaExceededError, QuotaInUseError, Reason
@@ -263,7 +263,8 @@ class Dispatcher:
                     return None
                 facts = self._reader.facts(connection, eligible.caller, seen.request.project, scene.now)
                 inputs = self._reader.inputs_with(eligible.caller, seen, self._around(seen, scene), facts, self._standing(seen, survey))
-                return self._decide(connection, seen, eligible, inputs, scene.now)
+                tier = tier_of(eligible.caller, self._reader.catalog, facts.granted_tier).name
+                return self._decide(connection, replace(seen, tier=tier), eligible, inputs, scene.now)
         except TakenError:
             return None  # another one of the same server, or the same GPUs, was faster: the next pass sees it
 
@@ -297,6 +298,7 @@ class Dispatcher:
             held_at=now,
             must_end_at=must_end_of(decision),
             request=eligible.request,
+            tier=seen.tier,
         )
 
     def _refuse_for_good(self, connection: Connection, seen: Allocation, decision: Decision, now: datetime) -> WaitReason | None:

@@ -268,6 +268,7 @@ class QuotaEnforcer:
             raise _server_exists(start.server.server_name, is_queued=any(_is_same_server(a, start.server) for a in scene.live.queued))
         inputs = self._reader.inputs(caller, draft, scene, facts, may_wait=start.may_wait)
         decision = inputs.decide()
+        draft = replace(draft, tier=tier_of(caller, self._catalog, facts.granted_tier).name)
         allocation = _decided(draft, decision, start, scene.now)
         stored = StoredDecision(
             id=uuid4(),

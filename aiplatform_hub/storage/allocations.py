@@ -103,6 +103,7 @@ def allocation_of(row: Mapping[str, Any] | RowMapping) -> Allocation:
         opened_at=row["opened_at"],
         moved_up_at=row["moved_up_at"],
         stop_message=row["stop_message"],
+        tier=row["tier"],
     )
 
 
@@ -151,6 +152,7 @@ def _values(allocation: Allocation) -> dict[str, Any]:
         "requeued": allocation.requeued,
         "succeeds": allocation.succeeds,
         "must_end_at": allocation.must_end_at,
+        "tier": allocation.tier,
     }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.domain.usage import UsageInterval
-from aiplatform_hub.storage.schema import activity_intervals
+from aiplatform_hub.storage.schema import activity_intervals, allocations
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 from aiplatform_hub.storage.usage import interval_of
 
@@ -41,18 +41,24 @@ class ChargedUse:
     interval: UsageInterval
     idle: tuple[tuple[datetime, datetime], ...] = ()
     """Half-open spans in aware UTC, in order."""
+    tier: str | None = None
+    """By which its allocation was decided on; None where that is not known or nobody asked."""
 
 
 class ChargedUseStore:
     """Reads what charges are made of."""
 
-    def stream(self, connection: Connection, start: datetime, end: datetime, filters: Mapping[str, Any], *, has_idle: bool) -> Iterator[ChargedUse]:
+    def stream(  # noqa: PLR0913  two of them by keyword
+        self, connection: Connection, start: datetime, end: datetime, filters: Mapping[str, Any], *, has_idle: bool, has_tiers: bool = False
+    ) -> Iterator[ChargedUse]:
         """Stream the intervals that reach into ``[start, end)``, open ones too, in order of cost centre, project, person, start and id.
 
         Parameters
         ----------
         has_idle
             Whether idle time matters; without it nobody looks for it.
+        has_tiers
+            The same of tiers.
         """
         is_inside = and_(intervals.c.started_at < end, or_(intervals.c.ended_at.is_(None), intervals.c.ended_at > start))
         statement = select(intervals).where(is_inside)
@@ -61,8 +67,9 @@ class ChargedUseStore:
         rows = connection.execution_options(yield_per=BATCH).execute(statement.order_by(*_ORDER)).mappings()
         for batch in _batches(interval_of(row) for row in rows):
             idle = _idle(connection, [each.allocation_id for each in batch if each.gpus]) if has_idle else {}
+            tiers = _tiers(connection, [each.allocation_id for each in batch]) if has_tiers else {}
             for interval in batch:
-                yield ChargedUse(interval, tuple(idle.get(interval.allocation_id, ())))
+                yield ChargedUse(interval, tuple(idle.get(interval.allocation_id, ())), tiers.get(interval.allocation_id))
 
 
 def _batches(found: Iterator[UsageInterval]) -> Iterator[tuple[UsageInterval, ...]]:
@@ -79,3 +86,8 @@ def _idle(connection: Connection, ids: Collection[UUID]) -> Mapping[UUID, list[t
     for row in connection.execute(statement.order_by(columns.allocation_id, columns.started_at)) if ids else ():
         spans[row.allocation_id].append((row.started_at, row.ends_at))
     return spans
+
+
+def _tiers(connection: Connection, ids: Collection[UUID]) -> dict[UUID, str | None]:
+    """Return by which tiers some allocations were decided on."""
+    return {row.id: row.tier for row in connection.execute(select(allocations.c.id, allocations.c.tier).where(allocations.c.id.in_(ids)))}

@@ -135,6 +135,7 @@ allocations = Table(
     Column("opened_at", Instant),
     Column("moved_up_at", Instant),
     Column("stop_message", Text),
+    Column("tier", String(64)),
     CheckConstraint("gpus >= 0", name="gpus_not_negative"),
     CheckConstraint("ended_at IS NULL OR held_at IS NULL OR ended_at >= held_at", name="no_negative_hold"),
     Index("uq_allocations_live_server", "user_id", "server_name", unique=True, **_partial("state IN ('queued', 'held', 'active')")),

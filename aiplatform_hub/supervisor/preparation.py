@@ -108,6 +108,7 @@ def _catalog_dirs(options: RunOptions, operator: OperatorConfig) -> tuple[Path, 
 def _prepare_database(settings: Settings, devices: tuple[GpuDevice, ...]) -> None:
     factory = Factory(settings)
     upgrade(settings.resolved_database_url)
+    factory.price_list.record_catalogue()
     memory_bytes, cpu_cores = machine_capacity()
     factory.enforcer.register_devices(devices, memory_bytes=memory_bytes, cpu_cores=cpu_cores)
     factory.database.close()

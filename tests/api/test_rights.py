@@ -65,6 +65,11 @@ TABLE = {
     ("POST", "api/v1/budgets"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
     ("DELETE", "api/v1/budgets/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/policy"): READ_ALL,
+    ("GET", "api/v1/rate-cards"): READ_ALL,
+    **{
+        (method, f"api/v1/rate-cards{path}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400}
+        for method, path in (("POST", ""), ("POST", "/check"), ("PUT", "/{version}"), ("DELETE", "/{version}"))
+    },
     ("PUT", "api/v1/policy"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403)},
     ("GET", "api/v1/allocations/{id}/decision"): READ_ONE,
     ("GET", "api/v1/allocations/{id}/alternatives"): READ_ONE,
@@ -244,7 +249,20 @@ def test_the_api_never_redirects_to_a_login(place):
     assert "/hub/api/oauth2/authorize" in page.headers["Location"]
 
 
-@pytest.mark.parametrize("path", ["admin/stop", "admin/extend", "admin/move", "admin/move/undo", "admin/drain", "admin/drain/undo", "admin/announcements"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "admin/stop",
+        "admin/extend",
+        "admin/move",
+        "admin/move/undo",
+        "admin/drain",
+        "admin/drain/undo",
+        "admin/announcements",
+        "admin/prices",
+        "admin/prices/withdraw",
+    ],
+)
 def test_a_token_of_an_admin_that_reads_does_nothing_on_their_pages(place, path):
     """Pages take tokens as the REST API does; each act asks for the scope to stop servers, and leaves a row where it is refused."""
     read_only = place.token(ADMIN, "list:users", "read:users", "read:servers", "access:services!service=platform")

@@ -72,6 +72,16 @@ def project(old="", new=""):
     return "projects.yaml", PROJECT.replace(old, new) if old else PROJECT + new
 
 
+OFF_PEAK = """  off_peak:
+    time_zone: {zone}
+    discount_percent: "30"
+    windows:
+      - weekdays: [{day}]
+        start: "20:00"
+        end: "{end}"
+"""
+
+
 def card(old="", new=""):
     assert old in CARD
     return "rates.yaml", CARD.replace(old, new) if old else CARD + new
@@ -213,14 +223,32 @@ CASES = {
     "price as a fraction": (card('"0.05"', "0.05"), 4, "2027-01: cpu_only_hour: write a price as a quoted decimal"),
     "price as a number": (card('"1.00"', "1"), 6, "2027-01: gpu_hour.*: write a price as a quoted decimal"),
     "price that is no number": (card('"1.00"', "free"), 6, "2027-01: gpu_hour.*: write a price as a quoted decimal"),
-    "price below zero": (card('"1.00"', '"-1.00"'), 6, "2027-01: gpu_hour.*: write a price as a quoted decimal"),
+    "price below zero": (card('"1.00"', '"-1.00"'), 6, "2027-01: gpu_hour.*: -1.00 is negative; write a price as a quoted decimal"),
     "price in scientific notation": (card('"1.00"', '"1e3"'), 6, "2027-01: gpu_hour.*: write a price as a quoted decimal"),
     "price of an unknown type": (card('"*": "1.00"', '"*": "1.00"\n    h10: "2.00"'), 7, "2027-01: unknown GPU type h10; did you mean"),
     "unpriced types": (card('"*"', "h100"), 5, "2027-01: no price for h200, gh200"),
     "day instead of instant": (card("2027-01-01T00:00:00Z", "2027-01-01"), 2, "2027-01: effective_from: write an instant with its time zone"),
     "instant without zone": (card("00:00Z", "00:00"), 2, "2027-01: effective_from: write an instant with its time zone"),
     "no instant": (card("2027-01-01T00:00:00Z", "soon"), 2, "2027-01: effective_from: write an instant with its time zone"),
-    "currency": (card("EUR", "euro"), 3, "2027-01: currency must be three capital letters"),
+    "currency": (card("EUR", "euro"), 3, "2027-01: currency: euro is no currency; it must be three capital letters"),
+    "unknown currency": (card("EUR", "EUX"), 3, "2027-01: currency: unknown currency EUX; did you mean"),
+    "unknown SKU": (card("", "  gpu_hours: {}\n"), 7, "2027-01: unknown key gpu_hours; did you mean gpu_hour?"),
+    "idle price of an unknown type": (card("", "  idle_gpu_hour: {h10: '1'}\n"), 7, "2027-01: unknown GPU type h10; did you mean"),
+    "negative memory": (card("", "  memory_gib_hour: '-0.1'\n"), 7, "2027-01: memory_gib_hour: -0.1 is negative"),
+    "discount of more than all": (card("", "  tier_discount_percent: {default: '101'}\n"), 7, "2027-01: tier_discount_percent.default: write a discount"),
+    "discount of an unknown tier": (card("", "  tier_discount_percent: {defualt: '1'}\n"), 7, "2027-01: unknown tier defualt; did you mean default?"),
+    "discount of an unknown project": (card("", "  project_discount_percent: {nowhere: '1'}\n"), 7, "2027-01: unknown project nowhere"),
+    "unknown time zone": (
+        card("", OFF_PEAK.format(zone="Europe/Berlinn", day="mon", end="06:00")),
+        8,
+        "2027-01: off_peak.time_zone: unknown time zone Europe/Berlinn; did you mean Europe/Berlin?",
+    ),
+    "unknown weekday": (
+        card("", OFF_PEAK.format(zone="UTC", day="monday", end="06:00")),
+        11,
+        "2027-01: off_peak.windows.0.weekdays.0: unknown weekday monday; did you mean mon?",
+    ),
+    "hour that no day has": (card("", OFF_PEAK.format(zone="UTC", day="mon", end="24:30")), 13, "2027-01: off_peak.windows.0.end: write a local time"),
     "two cards at once": (card("2027-01-01T", "2026-01-01T"), 2, "2027-01: another rate card begins at the same instant"),
     # YAML itself
     "YAML syntax": (

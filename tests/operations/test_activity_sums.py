@@ -147,5 +147,5 @@ def test_parts_never_exceed_the_whole_that_was_read_before(database: Database) -
     store(database, [one])
     half = FROM + timedelta(minutes=30)
     store_pieces(database, [(one, "idle", FROM, half, False), (one, "used", half, FROM + timedelta(hours=1), False)])
-    made = CostReporter(database=database, catalog=load_catalog(), sums=UsageSums(), activity=Ahead(), clock=lambda: TO)
+    made = CostReporter(database=database, cards=lambda: load_catalog().rate_cards, sums=UsageSums(), activity=Ahead(), clock=lambda: TO)
     check_whole(made.usage(UsageQuery(FROM, TO)).totals[0])

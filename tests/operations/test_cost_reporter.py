@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert
 
-from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.costs import cost_lines, round_amount
@@ -59,7 +58,7 @@ def store(database: Database, rows: list[UsageInterval]) -> None:
 
 
 def reporter(database: Database) -> CostReporter:
-    return CostReporter(database=database, catalog=replace(load_catalog(), rate_cards=CARDS), sums=UsageSums(), activity=ActivitySums(), clock=lambda: NOW)
+    return CostReporter(database=database, cards=lambda: CARDS, sums=UsageSums(), activity=ActivitySums(), clock=lambda: NOW)
 
 
 def expected(rows: list[UsageInterval], key: str) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
+from aiplatform_hub.storage import rate_card_tables  # noqa: F401  its table belongs to the metadata
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore, Pool
@@ -99,6 +100,16 @@ def test_announcements_come_and_go_with_their_version(database: Database) -> Non
     upgrade(database.url)
     check_current(database)
     assert {"announcements", "hidden_allocations"} <= tables(database)
+
+
+def test_rate_cards_and_tiers_come_and_go_with_their_version(database: Database) -> None:
+    downgrade(database.url, "0013")
+    assert "rate_cards" not in tables(database)
+    assert "tier" not in {column["name"] for column in inspect(database.engine).get_columns("allocations")}
+    upgrade(database.url)
+    check_current(database)
+    assert "rate_cards" in tables(database)
+    assert "tier" in {column["name"] for column in inspect(database.engine).get_columns("allocations")}
 
 
 LIVE = (

@@ -49,6 +49,7 @@ from tests.web import now_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.now_samples import now_page
+from tests.web.price_samples import admin_prices
 from tests.web.release_samples import policy, warned_home, warned_session
 from tests.web.samples import CATALOG, ENDED, HOSTILE, HOSTILE_ONE, INTEREST, NOW, PATHS, QUEUED, RUNNING, STARTING, STOPPING, frame
 from tests.web.series_samples import SERIES, SPANS, WARNING, WASTEFUL
@@ -266,6 +267,7 @@ PAGES = {
     "policy": policy,
     "admin": admin_page,
     "admin_announcements": admin_announcements,
+    "admin-prices": admin_prices,
     **now_samples.PAGES,
     "stop": stop,
     "withdraw": withdraw,

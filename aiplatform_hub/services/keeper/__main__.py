@@ -121,12 +121,12 @@ async def _database_is_ready(factory: Factory, stop: asyncio.Event) -> bool:
     Raises
     ------
     ConfigurationError
-        If its tables are not those of this version.
+        If its tables are not those of this version, or a rate card that has begun was changed in the catalogue.
     """
     is_told = False
     while not stop.is_set():
         try:
-            await asyncio.to_thread(check_current, factory.database)
+            await asyncio.to_thread(_check_database, factory)
         except ServiceUnavailableError as error:
             if not is_told:
                 _LOG.warning("The database does not answer; trying again until it does: %s", error.__cause__ or error)
@@ -135,6 +135,11 @@ async def _database_is_ready(factory: Factory, stop: asyncio.Event) -> bool:
         else:
             return True
     return False
+
+
+def _check_database(factory: Factory) -> None:
+    check_current(factory.database)
+    factory.price_list.record_catalogue()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ TABS = (
     ("catalogue", "Catalogue", "admin/catalogue"),
     ("audit", "Audit", "admin/audit"),
     ("announcements", "Announcements", "admin/announcements"),
+    ("prices", "Prices", "admin/prices"),
 )
 """Name, label and address below the platform's of each page."""
 

@@ -39,7 +39,7 @@ class CatalogHandler(ApiHandler):
         """Answer with templates, tiers, GPU types with prices, and the caller's projects; for admins those of anybody."""
         factory = self.platform.factory
         groups = await self._groups()
-        card = card_at(factory.catalog.rate_cards, factory.clock())
+        card = card_at(await self.platform.run(factory.rate_cards), factory.clock())
         here = [entry.name for entry in await self.platform.run(factory.enforcer.capacity)]
         catalog = CatalogOut(
             environment_templates=tuple(await self.platform.run(self._templates, here, groups)),

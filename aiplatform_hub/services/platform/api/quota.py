@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from aiplatform_hub.domain.announcements import planned_end
-from aiplatform_hub.domain.catalog import RateCard
+from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.limits import LimitUsage
 from aiplatform_hub.domain.options import options_of
-from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.session_terms import planned_cost
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.decision_reader import must_end_of
+from aiplatform_hub.operations.session_prices import HourlyPrice
 from aiplatform_hub.services.platform.alternatives import alternative_out
 from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
@@ -68,9 +66,9 @@ class DecisionsHandler(ApiHandler):
         request, preview = await self.platform.sessions.decide(options_in(body), user_name, may_wait=body.if_full == "queue")
         factory, decision = self.platform.factory, preview.decision
         others = await self.platform.sessions.alternatives(request, user_name) if body.alternatives else ()
-        price = price_out(request, card_at(factory.catalog.rate_cards, factory.clock()))
-        caller = None if request.gpus else await self.platform.sessions.caller(user_name)
-        terms = await self.platform.run(terms_of_launch, factory, caller, request)
+        caller = await self.platform.sessions.caller(user_name)
+        price = price_out(request, await self.platform.run(factory.session_prices.of, caller, request))
+        terms = await self.platform.run(terms_of_launch, factory, None if request.gpus else caller, request)
         self.reply(
             DecisionOut(
                 outcome=decision.outcome.value,
@@ -95,13 +93,21 @@ def maintenance_of(factory: Factory, request: LaunchRequest) -> tuple[Maintenanc
     return tuple(MaintenanceOut(announcement_id=one.id, starts_at=one.starts_at, ends_at=one.ends_at, text=one.text) for one in windows)
 
 
-def price_out(request: LaunchRequest, card: RateCard) -> PriceOut:
-    """Return what an hour of a request costs by a rate card."""
-    per_hour = price_per_hour(request.gpus, request.gpu_type, card)
-    quantity = request.gpus or 1
-    label = f"{request.gpu_type} GPU" if request.gpus else "environment without GPUs"
-    line = PriceLine(label=label, quantity=quantity, unit_price=per_hour / Decimal(quantity), per_hour=per_hour)
-    return PriceOut(currency=card.currency, per_hour=per_hour, lines=(line,), rate_card=card.version)
+_LABELS = {
+    Sku.IDLE_GPU_HOUR: "idle GPU",
+    Sku.CPU_ONLY_HOUR: "environment without GPUs",
+    Sku.CPU_CORE_HOUR: "CPU core",
+    Sku.MEMORY_GIB_HOUR: "GiB of memory",
+}
+
+
+def price_out(request: LaunchRequest, found: HourlyPrice) -> PriceOut:
+    """Return what an hour of a request costs as it is sent."""
+    lines = tuple(
+        PriceLine(label=_LABELS.get(line.sku, f"{request.gpu_type} GPU"), quantity=line.units, unit_price=line.price, per_hour=line.per_hour)
+        for line in found.lines
+    )
+    return PriceOut(currency=found.card.currency, per_hour=found.per_hour, lines=lines, rate_card=found.card.version)
 
 
 RESOURCES = (

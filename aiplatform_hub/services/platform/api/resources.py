@@ -25,6 +25,7 @@ from aiplatform_hub.services.platform.api import (
     push,
     queue,
     quota,
+    rate_cards,
     releases,
     series,
     usage,
@@ -103,6 +104,7 @@ RESOURCES: tuple[Resource, ...] = (
     *efficiency.RESOURCES,
     *health.RESOURCES,
     *invoices.RESOURCES,
+    *rate_cards.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

@@ -28,6 +28,7 @@ from aiplatform_hub.services.platform.pages.now import (
 from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveGrantHandler, PeopleHandler, PersonHandler, RestoreGrantHandler
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
+from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
 from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
@@ -99,4 +100,6 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
+        (f"{prefix}admin/prices", AdminPricesHandler, {}),
+        (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
     ]

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.options import options_of, resolve
-from aiplatform_hub.domain.rates import card_at, price_per_hour
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.factory import Factory
@@ -33,8 +32,7 @@ def again_notes(factory: Factory, caller: Caller, ended: Sequence[Allocation]) -
         except AIPlatformError as error:
             notes[allocation.id] = cannot_again(error.message)
     prospects = factory.prospects.of_each(caller, set(requests.values())) if requests else {}
-    card = card_at(factory.catalog.rate_cards, factory.clock())
-    for id_, request in requests.items():
-        per_hour = price_per_hour(request.gpus, request.gpu_type, card)
-        notes[id_] = again_note(request.gpus, prospects[request], per_hour, card.currency, factory.catalog.node_pools)
+    prices = factory.session_prices.of_each(caller, tuple(requests.values()))
+    for (id_, request), price in zip(requests.items(), prices, strict=True):
+        notes[id_] = again_note(request.gpus, prospects[request], price.per_hour, price.card.currency, factory.catalog.node_pools)
     return notes

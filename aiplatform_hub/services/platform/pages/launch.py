@@ -11,8 +11,8 @@ from aiplatform_hub.domain.announcements import planned_end
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.presets import Preset
 from aiplatform_hub.domain.quota import Decision, Outcome
-from aiplatform_hub.domain.rates import card_at, price_per_hour
-from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.availability import inside_of_templates, templates_for_others, unavailable_templates
@@ -129,15 +129,27 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=offer.gpu_types, projects=offer.projects, startable=startable)
     now = factory.clock()
-    card = card_at(catalog.rate_cards, now)
-    per_hour = price_per_hour(choices.gpus, choices.gpu_type if choices.gpus else None, card)
+    price = factory.session_prices.of(caller, _request_of(choices))
     decisions, prospects = _decisions(factory, caller, choices, offer.gpu_types)
     before = {count: prospect.before for count, prospect in prospects.items() if prospect.before is not None}
     waits = {count: prospect.wait for count, prospect in prospects.items() if prospect.wait is not None}
     ends = class_ends(factory.policies, decisions, choices.project)
     terms = launch_terms(factory, caller, environment_template=choices.environment_template, project=choices.project, gpus=choices.gpus)
-    quote = Quote(decisions, per_hour, card.currency, before, ends, waits, terms, now)
+    quote = Quote(decisions, price.per_hour, price.card.currency, before, ends, waits, terms, now)
     return launch_form(choices, offer, quote, problem), choices
+
+
+def _request_of(choices: Choices) -> LaunchRequest:
+    """Return what is chosen, whether it can be had or not, for its price."""
+    return LaunchRequest(
+        environment_template=choices.environment_template,
+        gpus=choices.gpus,
+        gpu_type=choices.gpu_type,
+        memory_bytes=choices.memory_gib * GIB,
+        cpu_cores=choices.cpu_cores,
+        project=choices.project,
+        cost_centre="",
+    )
 
 
 def _decisions(factory: Factory, caller: Caller, choices: Choices, gpu_types: tuple[str, ...]) -> tuple[dict[int, Decision], dict[int, Prospect]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 from aiplatform_hub.config import Place
 from aiplatform_hub.domain.allocations import Allocation
-from aiplatform_hub.domain.costs import CostLine, cost_lines
+from aiplatform_hub.domain.charges import Charge, total
+from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.errors import AIPlatformError, ForbiddenError, InsufficientScopeError, NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import UsageQuery
@@ -20,15 +22,18 @@ from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.environments import class_facts, environment_card, wait_facts
-from aiplatform_hub.web.view_models.formats import gpus, hours, money, price, stamp
+from aiplatform_hub.web.view_models.formats import hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.prices import charged_what
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, steps_with_idleness, why
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view, smaller_url
 from aiplatform_hub.web.view_models.timeline import idle_lines, timeline
 
+MONEY_PLACES = 6
+"""Decimal places of an amount before a page shows it to the cent."""
 LOG_BYTES = 16_384
 """So much of the end of a log is shown."""
 
@@ -188,10 +193,9 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
     now, catalog = factory.clock(), factory.catalog
     series = factory.session_series.read(allocation)
     with factory.database.read() as connection:
-        intervals = factory.usage_store.of_allocation(connection, allocation.id)
         decision = factory.decisions.of_allocation(connection, allocation.id)
         release = notices_of(factory, connection, [allocation], now).get(allocation.id)
-    lines = [line for interval in intervals for line in cost_lines(interval, catalog.rate_cards, now)]
+    lines = _charges(factory, allocation, now)
     cost = costs_of(factory, [allocation]).get(allocation.id)
     verdict, reasons = why(decision.outcome, decision.reasons) if decision else ("The decision is not stored.", ())
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
@@ -205,7 +209,7 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         verdict=verdict,
         reasons=reasons,
         costs=tuple(_cost_row(line, factory) for line in lines),
-        total=str(cost) if cost else "–",
+        total=", ".join(money(rounded(amount, MONEY_PLACES), currency) for currency, amount in total(lines).items()) or "–",
         log=log,
         log_note="Nothing was written yet." if may_read_log else "Only its owner and admins may read it.",
         activity=_activity(factory, allocation, now),
@@ -224,15 +228,24 @@ def _activity(factory: Factory, allocation: Allocation, now: datetime) -> Activi
     return activity_bar(factory.reporter.usage(UsageQuery(allocation.started_at, end, (), {"allocation": allocation.id})).totals)
 
 
-def _cost_row(line: CostLine, factory: Factory) -> CostRow:
-    seconds = (line.end - line.start).total_seconds()
+def _charges(factory: Factory, allocation: Allocation, now: datetime) -> list[Charge]:
+    """Return what a session costs, as reports have it."""
+    if allocation.started_at is None:
+        return []
+    with factory.database.read() as connection:
+        found = factory.charge_reader.charges(connection, allocation.started_at, max(now, allocation.started_at), filters={"allocation": allocation.id})
+        return sorted(found, key=lambda charge: (charge.start, charge.sku))
+
+
+def _cost_row(charge: Charge, factory: Factory) -> CostRow:
+    seconds = (charge.end - charge.start).total_seconds()
     return CostRow(
-        start=stamp(line.start),
-        end=stamp(line.end),
-        what=gpus(line.gpus, gpu_label(factory.catalog, line.gpu_type)),
-        hours=hours(type(line.amount)(seconds)),
-        price=price(line.price_per_hour, line.currency).removesuffix(" per hour"),
-        amount=money(line.amount, line.currency),
+        start=stamp(charge.start),
+        end=stamp(charge.end),
+        what=charged_what(charge.sku, charge.units, gpu_label(factory.catalog, charge.gpu_type), is_off_peak=charge.is_off_peak),
+        hours=hours(Decimal(seconds)),
+        price=price(charge.price * charge.units, charge.currency).removesuffix(" per hour"),
+        amount=money(rounded(charge.amount, MONEY_PLACES), charge.currency),
     )
 
 

@@ -121,7 +121,7 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
     today = _costs(factory, question, *view.span_of("today", now))
     month = report if question.period == "month" else _costs(factory, question, *view.span_of("month", now))
     by_time = report if question.size == question.group else reporter.costs(question.query(question.size))
-    currency = card_at(factory.catalog.rate_cards, now).currency
+    currency = card_at(factory.rate_cards(), now).currency
     first, last = question.days
     earlier = None if question.group in TIMES else costs_before(before, question.group)
     rows = [view.row(row, question.group, factory.catalog, earlier) for row in view.shown(report.rows, question.group)]
