@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "replay": "aiplatform_hub.cli.replay:replay",
     "simulate": "aiplatform_hub.cli.simulate:simulate",
     "export-trace": "aiplatform_hub.cli.export_trace:export_trace",
+    "report": "aiplatform_hub.cli.report:report",
     "completion": "aiplatform_hub.cli.completion:completion",
 }
 """Where each command is. A module is loaded when its command is used: a user's command does not wait for the hub's code."""

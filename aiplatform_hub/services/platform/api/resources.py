@@ -24,6 +24,7 @@ from aiplatform_hub.services.platform.api import (
     queue,
     quota,
     releases,
+    reports,
     series,
     usage,
 )
@@ -99,6 +100,7 @@ RESOURCES: tuple[Resource, ...] = (
     *projects.RESOURCES,
     *efficiency.RESOURCES,
     *health.RESOURCES,
+    *reports.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""
