@@ -39,6 +39,7 @@ class ReportsHandler(ReportHandler):
 
 _TEXT = {"type": "string"}
 _INSTANT = {"type": "string", "format": "date-time"}
+_FILES = tuple(dict.fromkeys(each.media_type.partition(";")[0] for name, each in FORMATS.items() if name != "json"))
 RESOURCES = (
     Resource(
         ReportsHandler,
@@ -58,7 +59,7 @@ RESOURCES = (
                     Parameter("group_by", "Comma-separated or given several times", {"type": "array", "items": {"enum": list(KEYS)}}),
                     *(Parameter(name, f"Only this {name.replace('_', ' ')}", _TEXT) for name in COLUMNS if name != "allocation"),
                 ),
-                replies={200: Reply("The file", media_type="application/octet-stream")},
+                replies={200: Reply("The file, in the format asked for", is_object=True, other_media_types=_FILES)},
                 errors=(400, 404),
             ),
         ),
