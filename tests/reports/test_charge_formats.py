@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import zipfile
@@ -170,3 +171,19 @@ def test_an_empty_month_is_a_file_too() -> None:
         else:
             format_.write_charges(iter(()), END, stream)
         assert stream.getvalue(), name
+
+
+@pytest.mark.parametrize("name", ["csv", "focus"])
+def test_charges_are_let_go_as_they_are_written(name: str) -> None:
+    alive = []
+
+    def many():
+        for number in range(500):
+            yield replace(CHARGES[0], interval_id=UUID(int=number))
+        alive.append(sum(isinstance(each, Charge) for each in gc.get_objects()) - len(CHARGES))
+
+    if name == "focus":
+        FORMATS[name].write_charges(many(), END, io.BytesIO())
+    else:
+        FORMATS[name].write(report("user", charges=many()), io.BytesIO())
+    assert alive[0] < 10
