@@ -35,6 +35,7 @@ from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.charge_reporter import ChargeReporter
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
@@ -438,6 +439,18 @@ class Factory(Stores):
     def charge_reader(self) -> ChargeReader:
         """Reads what was used as charges."""
         return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
+
+    @cached_property
+    def charge_reporter(self) -> ChargeReporter:
+        """Writes reports of what was charged."""
+        return ChargeReporter(
+            database=self.database,
+            charges=self.charge_reader,
+            sums=self.usage_sums,
+            activity=ActivitySums(),
+            cards=self.rate_cards,
+            clock=self.clock,
+        )
 
     @cached_property
     def trace_exporter(self) -> TraceExporter:

@@ -41,6 +41,7 @@ OPERATORS = (
     "verify-ledger",
     "simulate",
     "export-trace",
+    "report",
     "completion",
 )
 """Commands that do not talk REST."""

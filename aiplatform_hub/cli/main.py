@@ -44,6 +44,7 @@ COMMANDS: dict[str, str] = {
     "simulate": "aiplatform_hub.cli.simulate:simulate",
     "export-trace": "aiplatform_hub.cli.export_trace:export_trace",
     "invoices": "aiplatform_hub.cli.invoices:invoices",
+    "report": "aiplatform_hub.cli.report:report",
     "completion": "aiplatform_hub.cli.completion:completion",
 }
 """Where each command is. A module is loaded when its command is used: a user's command does not wait for the hub's code."""

@@ -14,7 +14,7 @@ ADDRESSES = (
     ("GET", PREFIX, 302),
     ("GET", f"{PREFIX}home", 200),
     ("GET", f"{PREFIX}launch", 200),
-    ("GET", f"{PREFIX}usage.csv", 200),
+    ("GET", f"{PREFIX}usage/report", 200),
     ("GET", f"{PREFIX}admin", 404),
     ("GET", f"{PREFIX}sessions/00000000-0000-0000-0000-000000000000", 404),
     ("POST", f"{PREFIX}launch", 403),

@@ -141,7 +141,7 @@ def usage_page() -> str:
         complete_until=usage.report_stamp(DAYS),
         first_day="2026-11-10",
         last_day="2026-11-13",
-        csv_url="/services/platform/usage.csv?group_by=day",
+        downloads=(usage.Link("CSV", "/services/platform/usage/report?format=csv&group_by=day", is_current=False),),
         activity=activity_bar(DAYS.totals),
     )
     return render("usage.html", frame("usage"), page=page, is_everybody=False, can_see_everybody=False)

@@ -132,14 +132,6 @@ def test_estimated_time_is_marked() -> None:
     assert view.row(line({"day": "x"}, 1, "3", estimated=5), "day", CATALOG).has_estimate
 
 
-def test_csv_is_exact_and_no_cell_is_a_formula() -> None:
-    report = Report(at(1), at(2), NOW, (line({"user": "=cmd()"}, 1, "3.123456"),), ())
-    assert view.csv_rows(report, "user") == [
-        ("user", "gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency", "used_gpu_hours", "idle_gpu_hours", "unknown_gpu_hours"),
-        ("'=cmd()", "2.000000", "1.000000", "0.000000", "1", "3.123456", "EUR", "1.000000", "0.500000", "0.500000"),
-    ]
-
-
 def test_figures_name_running_today_and_month() -> None:
     figures = view.figures(DAYS, DAYS, {"EUR": Decimal("0.5")})
     assert [(f.label, f.value) for f in figures] == [("Running now", "0.50 EUR"), ("Today", "9.00 EUR"), ("This month", "9.00 EUR")]

@@ -109,6 +109,8 @@ def _reply(reply: Reply) -> dict[str, Any]:
         answer["content"] = {reply.media_type: {"schema": _schema(reply.model)}}
     elif reply.is_object or reply.media_type != "application/json":
         answer["content"] = {reply.media_type: {"schema": {"type": "object" if reply.is_object else "string"}}}
+    if reply.other_media_types:
+        answer["content"] |= {name: {"schema": {"type": "string"}} for name in reply.other_media_types}
     if reply.headers:
         answer["headers"] = {name: {"schema": {"type": "string"}} for name in reply.headers}
     return answer

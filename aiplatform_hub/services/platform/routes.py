@@ -30,6 +30,8 @@ class Reply:
     headers: tuple[str, ...] = ()
     is_object: bool = False
     """True for a JSON object without a model."""
+    other_media_types: tuple[str, ...] = ()
+    """Of the same answer as a file in other formats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,8 +37,6 @@ PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last
 MOST_ROWS = 100
 """So many rows the table has; a place may have thousands of people."""
 
-CSV_HEADER = ("gpu_hours", "hours", "estimated_hours", "sessions", "cost", "currency", "used_gpu_hours", "idle_gpu_hours", "unknown_gpu_hours")
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -94,11 +92,12 @@ class UsagePage:
     complete_until: Stamp | None
     first_day: str
     last_day: str
-    csv_url: str
+    downloads: tuple[Link, ...]
+    """The same as a file, in each format."""
     activity: ActivityBar | None = None
     """Of all rows together; None without GPU time."""
     left_out: int = 0
-    """So many rows are in the CSV alone."""
+    """So many rows are in the files alone."""
 
 
 def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:
@@ -191,28 +190,6 @@ def key_label(group: str, key: object, catalog: Catalog) -> str:
         return gpu_label(catalog, text) or text
     project = catalog.projects.get(text) if group == "project" else None
     return project.display_name if project else text
-
-
-def csv_rows(report: Report, group: str) -> list[tuple[str, ...]]:
-    """Return the report as lines of a CSV file, header first, exact to the last digit."""
-    lines: list[tuple[str, ...]] = [(group, *CSV_HEADER)]
-    for one in report.rows:
-        times = _cells(one.gpu_seconds, one.session_seconds, one.estimated_seconds)
-        parts = _cells(one.used_gpu_seconds, one.idle_gpu_seconds, one.unknown_gpu_seconds)
-        key = one.keys.get(group)
-        name = safe_cell("" if key is None else str(key))
-        lines.append((name, *times, str(one.intervals), f"{one.amount or 0:f}", one.currency or "", *parts))
-    return lines
-
-
-def _cells(*seconds: Decimal) -> tuple[str, ...]:
-    """Return times in hours."""
-    return tuple(f"{value / 3600:.6f}" for value in seconds)
-
-
-def safe_cell(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def report_stamp(report: Report) -> Stamp | None:

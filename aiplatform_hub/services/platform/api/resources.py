@@ -27,6 +27,7 @@ from aiplatform_hub.services.platform.api import (
     quota,
     rate_cards,
     releases,
+    reports,
     series,
     usage,
 )
@@ -105,6 +106,7 @@ RESOURCES: tuple[Resource, ...] = (
     *health.RESOURCES,
     *invoices.RESOURCES,
     *rate_cards.RESOURCES,
+    *reports.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

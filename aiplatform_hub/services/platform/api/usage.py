@@ -15,7 +15,10 @@ from aiplatform_hub.storage.usage_sums import COLUMNS
 
 
 class ReportHandler(ApiHandler):
-    """What ``usage`` and ``costs`` share."""
+    """What ``usage``, ``costs`` and ``reports`` share."""
+
+    groups: tuple[str, ...] = GROUPS
+    """What can be grouped by."""
 
     async def query(self) -> UsageQuery:
         """Return the question; a caller who does not see everybody asks about themselves.
@@ -31,10 +34,10 @@ class ReportHandler(ApiHandler):
         elif not self.principal.sees_everybody:
             await self.require(READ, self.principal.name)
             filters["user"] = self.principal.name
-        start, end = self._span()
+        start, end = self.span()
         return UsageQuery(start, end, group_by=self._groups(), filters=filters)
 
-    def _span(self) -> tuple[datetime, datetime]:
+    def span(self) -> tuple[datetime, datetime]:
         """Return the span asked for; this month until now by default."""
         now = self.platform.factory.clock()
         month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -44,8 +47,8 @@ class ReportHandler(ApiHandler):
     def _groups(self) -> tuple[str, ...]:
         words = tuple(word for text in self.get_query_arguments("group_by") for word in text.split(",") if word)
         for word in words:
-            if word not in GROUPS:
-                raise invalid("group_by", f"group_by must be among {', '.join(GROUPS)}.", GROUPS)
+            if word not in self.groups:
+                raise invalid("group_by", f"group_by must be among {', '.join(self.groups)}.", self.groups)
         return tuple(dict.fromkeys(words))
 
     def answer(self, report: Report) -> None:

@@ -33,7 +33,7 @@ from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
 from aiplatform_hub.services.platform.pages.showcase import ShowcaseHandler
-from aiplatform_hub.services.platform.pages.usage import UsageCsvHandler, UsageHandler
+from aiplatform_hub.services.platform.pages.usage import UsageHandler, UsageReportHandler
 from aiplatform_hub.web.rendering import APP_DIR, STATIC_DIR
 
 __all__ = ["page_handlers"]
@@ -61,7 +61,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}launch/presets/{_ID}/restore", RestorePresetHandler, {}),
         (f"{prefix}usage", UsageHandler, {}),
         (f"{prefix}policy", PolicyHandler, {}),
-        (f"{prefix}usage\\.csv", UsageCsvHandler, {}),
+        (f"{prefix}usage/report", UsageReportHandler, {}),
         (f"{prefix}sessions/{_ID}", SessionHandler, {}),
         (f"{prefix}sessions/{_ID}/stop", StopHandler, {}),
         (f"{prefix}sessions/{_ID}/hide", HideHandler, {}),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,8 +11,11 @@ from urllib.parse import urlencode
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.report_spans import BucketSize, Span, bucket_size, span_before
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.operations.cost_reporter import Report, UsageQuery
+from aiplatform_hub.reports.formats import FORMATS
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
+from aiplatform_hub.services.platform.report_files import send_report
 from aiplatform_hub.web.view_models import usage as view
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.paths import Paths
@@ -99,18 +100,20 @@ class UsageHandler(_Asking):
         self.show("usage.html", page=page, is_everybody=question.user_name is None, can_see_everybody=self.principal.sees_everybody)
 
 
-class UsageCsvHandler(_Asking):
-    """``GET usage.csv``: the same report for a spreadsheet."""
+class UsageReportHandler(_Asking):
+    """``GET usage/report``: the same span and groups as a file."""
 
     async def get(self) -> None:
         question = await self.question()
-        report = await self.platform.run(self.factory.reporter.costs, question.query(question.group))
-        text = io.StringIO()
-        csv.writer(text).writerows(view.csv_rows(report, question.group))
-        first, last = question.days
-        self.set_header("Content-Type", "text/csv; charset=utf-8")
-        self.set_header("Content-Disposition", f'attachment; filename="usage-{first}-{last}-by-{question.group}.csv"')
-        self.finish(text.getvalue())
+        name = self.fields().get("format", "csv")
+        await send_report(self, report_query(question, name))
+
+
+def report_query(question: Question, name: str) -> ReportQuery:
+    """Return the report that has what the page shows, in the groups that a format can have."""
+    format_ = FORMATS.get(name)
+    is_grouped = format_ is not None and format_.write is not None and question.group not in format_.forbidden_groups
+    return ReportQuery(question.start, question.end, name, (question.group,) if is_grouped else (), question.filters)
 
 
 def usage_page(factory: Factory, question: Question, paths: Paths) -> view.UsagePage:
@@ -143,7 +146,7 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         complete_until=view.report_stamp(report),
         first_day=first,
         last_day=last,
-        csv_url=_href(question, paths, page="usage.csv"),
+        downloads=tuple(view.Link(each.label, _href(question, paths, page="usage/report", format=name), is_current=False) for name, each in FORMATS.items()),
         activity=activity_bar(report.totals),
         left_out=len(report.rows) - len(rows),
     )

@@ -1,0 +1,140 @@
+"""Reports of what was charged, in every format: read from the ledger as a stream, written as a file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from aiplatform_hub.domain.activity import Activity as GpuActivity
+from aiplatform_hub.domain.catalog import RateCard
+from aiplatform_hub.domain.charge_report import KEYS, Activity, Keys, charge_report
+from aiplatform_hub.domain.rates import boundaries, card_at, split
+from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
+from aiplatform_hub.errors import InvalidOptionError, Reason
+from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.reports.formats import FORMATS, Format
+from aiplatform_hub.storage.activity_sums import ACTIVITY, ActivitySums
+from aiplatform_hub.storage.database import Connection, Database
+from aiplatform_hub.storage.usage_sums import SumQuery, UsageSums
+
+_TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportQuery:
+    """A report's question: a half-open span ``[start, end)`` in aware UTC, a format, grouping and filters."""
+
+    start: datetime
+    end: datetime
+    format: str
+    group_by: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file: the span, the groups and the format."""
+        by = f"-by-{'-'.join(self.group_by)}" if self.group_by else ""
+        return f"charges-{self.start:%Y%m%d}-{self.end:%Y%m%d}{by}.{FORMATS[self.format].ending}"
+
+
+class ChargeReporter:
+    """Writes reports. Reads only; what is closed gives the same bytes from any process, at any time."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, by name
+        self,
+        *,
+        database: Database,
+        charges: ChargeReader,
+        sums: UsageSums,
+        activity: ActivitySums,
+        cards: Callable[[], tuple[RateCard, ...]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._charges = charges
+        self._sums = sums
+        self._activity = activity
+        self._cards = cards
+        self._clock = clock
+
+    def write(self, query: ReportQuery, stream: BinaryIO) -> None:
+        """Write a report; memory does not grow with what was used, only with the groups.
+
+        Raises
+        ------
+        InvalidOptionError
+            If the question is wrong; nothing is written then.
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        check(query, self._clock())
+        format_ = FORMATS[query.format]
+        with self._database.read() as connection:
+            complete_until = min(self._sums.complete_until(connection, self._clock()), query.end)
+            found = self._charges.charges(connection, query.start, query.end, filters=query.filters)
+            if format_.write_charges is not None:
+                format_.write_charges(found, complete_until, stream)
+            elif format_.write is not None:
+                activity = self._gpu_activity(connection, query)
+                span = {"start": query.start, "end": query.end, "complete_until": complete_until}
+                format_.write(charge_report(found, activity, group_by=query.group_by, **span), stream)
+
+    def _gpu_activity(self, connection: Connection, query: ReportQuery) -> Iterator[Activity]:
+        """Yield what is known of GPUs' use, in the groups of the query and in the currency of each card's time."""
+        cards = self._cards()
+        groups: dict[tuple[Keys, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for start, end in split(query.start, query.end, boundaries(cards, query.start, query.end)):
+            currency = card_at(cards, start).currency
+            for one in self._activity.sums(connection, replace(_sums_of(query), start=start, end=end)):
+                keys = tuple(_key(name, one.keys) for name in query.group_by)
+                groups[keys, currency][one.keys[ACTIVITY]] += one.gpu_microseconds
+        for (keys, currency), known in groups.items():
+            yield Activity(keys, currency, known[GpuActivity.USED.value], known[GpuActivity.IDLE.value])
+
+
+def check(query: ReportQuery, now: datetime) -> None:
+    """Refuse a question that has no answer.
+
+    Raises
+    ------
+    InvalidOptionError
+        Saying what would be right.
+    """
+    format_ = FORMATS.get(query.format)
+    if format_ is None:
+        raise _invalid("format", f"There is no format {query.format!r}; use one of {', '.join(FORMATS)}.", tuple(FORMATS))
+    if query.start >= query.end:
+        raise _invalid("from", f"The span is empty: it begins at {query.start:%Y-%m-%dT%H:%M:%SZ} and ends at {query.end:%Y-%m-%dT%H:%M:%SZ}.")
+    if query.start > now:
+        raise _invalid("from", f"Nothing is charged yet: the span begins at {query.start:%Y-%m-%dT%H:%M:%SZ}, and it is {now:%Y-%m-%dT%H:%M:%SZ}.")
+    _check_groups(query, format_)
+
+
+def _check_groups(query: ReportQuery, format_: Format) -> None:
+    for name in query.group_by:
+        if name not in KEYS:
+            raise _invalid("group_by", f"There is no group {name!r}; use one of {', '.join(KEYS)}.", tuple(KEYS))
+        if name in format_.forbidden_groups:
+            raise _invalid("group_by", f"{format_.label} is not grouped by {name}: people's names are no labels. Take another format.")
+    if query.group_by and format_.write is None:
+        raise _invalid("group_by", f"{format_.label} has one line for each charge. Leave group_by out, or take another format.")
+
+
+def _invalid(option: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
+    return InvalidOptionError(message, (Reason("invalid_option", message, field=option, allowed=allowed),))
+
+
+def _sums_of(query: ReportQuery) -> SumQuery:
+    columns = tuple(name for name in query.group_by if name not in _TIMES)
+    return SumQuery(query.start, query.end, columns, query.filters, any(name in _TIMES for name in query.group_by))
+
+
+def _key(name: str, keys: Mapping[str, Any]) -> str | None:
+    size = _TIMES.get(name)
+    if size is not None:
+        return bucket_key(keys["day"].date(), size)
+    value: str | None = keys[name]
+    return value
