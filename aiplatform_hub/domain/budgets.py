@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.errors import BudgetExhaustedError, Reason
 
 MICROS = 1_000_000
@@ -68,7 +69,7 @@ class Budget:
         if self.period is not Period.MONTH:
             return self.starts_at, self.ends_at
         first = instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+        after = next_month(first)
         return max(first, self.starts_at), after if self.ends_at is None else min(after, self.ends_at)
 
 

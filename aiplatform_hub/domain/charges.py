@@ -13,7 +13,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, RateCard
 from aiplatform_hub.domain.off_peak import spans
-from aiplatform_hub.domain.rates import boundaries, card_at, midnights, split, unit_price
+from aiplatform_hub.domain.rates import boundaries, card_at, midnights, next_month, split, unit_price
 from aiplatform_hub.domain.units import GIB, from_microseconds, to_microseconds
 from aiplatform_hub.domain.usage import UsageInterval
 
@@ -91,8 +91,7 @@ def period_microseconds(sku: Sku, instant: datetime) -> int:
     if sku is not Sku.STORAGE_GIB_MONTH:
         return MICROSECONDS_PER_HOUR
     month = instant.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    after = month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
-    return to_microseconds(after) - to_microseconds(month)
+    return to_microseconds(next_month(month)) - to_microseconds(month)
 
 
 def charges(interval: UsageInterval, cards: Sequence[RateCard], until: datetime, *, tier: str | None = None, idle: Spans = ()) -> tuple[Charge, ...]:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from aiplatform_hub.domain.charges import Sku, period_microseconds
+from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.errors import ConflictError
 
@@ -273,7 +274,7 @@ def month_span(text: str) -> tuple[datetime, datetime]:
         raise ValueError(f"“{text}” is not a month; write for example 2026-11.")
     try:
         start = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
-        return start, start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+        return start, next_month(start)
     except ValueError as error:
         raise ValueError(f"“{text}” is not a month; write for example 2026-11.") from error
 

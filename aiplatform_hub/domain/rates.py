@@ -40,6 +40,12 @@ def midnights(start: datetime, end: datetime) -> Iterator[datetime]:
         day += _DAY
 
 
+def next_month(instant: datetime) -> datetime:
+    """Return when the calendar month (UTC) after that of an instant begins."""
+    first = instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+
+
 def split(start: datetime, end: datetime, edges: Iterable[datetime]) -> tuple[tuple[datetime, datetime], ...]:
     """Cut ``[start, end)`` at the edges inside it; the pieces touch and together are the whole. Empty if the span is."""
     if start >= end:

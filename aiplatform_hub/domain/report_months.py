@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.domain.report_spans import Span
 from aiplatform_hub.errors import InvalidOptionError, Reason
 
@@ -25,4 +26,5 @@ def span_of_month(text: str) -> Span:
         message = f"{text!r} is no month; write it as 2026-11."
         raise InvalidOptionError(message, (Reason("invalid_option", message, field="month"),))
     year, month = int(found[1]), int(found[2])
-    return Span(datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
+    start = datetime(year, month, 1, tzinfo=UTC)
+    return Span(start, next_month(start))

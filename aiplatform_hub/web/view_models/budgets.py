@@ -8,7 +8,7 @@ from decimal import Decimal
 from aiplatform_hub.domain.budgets import Budget, Scope, Spending, from_micros
 from aiplatform_hub.web.view_models.formats import Bar, money, percent
 
-_WHOSE = {Scope.COST_CENTRE: "Budget of cost centre {}", Scope.PROJECT: "Budget of {}", Scope.PERSON: "Your budget"}
+_WHOSE = {Scope.COST_CENTRE: "Budget of cost centre {}", Scope.PROJECT: "Budget of project {}", Scope.PERSON: "Your budget"}
 
 
 def budget_bar(budget: Budget, spending: Spending, limit_micros: int, now: datetime) -> Bar:

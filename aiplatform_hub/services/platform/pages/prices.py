@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiplatform_hub.catalog.rate_cards import rate_card_text
 from aiplatform_hub.domain.rate_cards import RecordedCard, in_force
-from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.domain.rates import card_at, next_month
 from aiplatform_hub.domain.sample_prices import sample_prices
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.factory import Factory
@@ -85,9 +86,10 @@ def read_page(factory: Factory, fields: Mapping[str, str], paths: Paths, preview
 
 
 def _document(factory: Factory, recorded: tuple[RecordedCard, ...], change: str) -> str:
-    """Return what the form begins with: the card that is to be changed, else the one in force."""
+    """Return what the form begins with: the card that is to be changed, else the one in force, from next month on."""
     found = next((each.card for each in recorded if each.stands and each.card.version == change), None)
-    return rate_card_text(found or card_at(factory.rate_cards(), factory.clock()))
+    now = factory.clock()
+    return rate_card_text(found or replace(card_at(factory.rate_cards(), now), effective_from=next_month(now)))
 
 
 def _preview(factory: Factory, document: str, version: str) -> PriceCard:
