@@ -24,6 +24,7 @@ from aiplatform_hub.domain.charges import Charge, Sku
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.reports.formats import FORMATS
 from tests.support import focus
+from tests.support.workbook import cells
 
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -96,7 +97,7 @@ def test_every_format_says_the_same() -> None:
     rows = list(csv.DictReader(io.StringIO(written("csv", "project", "user").decode())))
     as_json = json.loads(written("json", "project", "user"))
     table = pq.read_table(io.BytesIO(written("parquet", "project", "user"))).to_pylist()
-    cells = sheet(written("xlsx", "project", "user"))
+    cells = cells(written("xlsx", "project", "user"))
     metrics = {family.name: family for family in text_string_to_metric_families(written("prometheus", "project").decode())}
     for name in NUMBERS:
         numbers = [row[name] for row in rows]
@@ -111,16 +112,6 @@ def test_every_format_says_the_same() -> None:
     assert {row["complete_until"] for row in rows} == {"2026-12-01T00:00:00.000000Z"}, "what is over cannot become more complete"
     assert table[0]["complete_until"] == END
     assert as_json["rate_cards"] == ["2026-01", "2026-11"]
-
-
-def sheet(data: bytes) -> list[list[str]]:
-    """Cells of the one worksheet; numbers and texts as they are stored."""
-    from xml.etree import ElementTree as ET
-
-    with zipfile.ZipFile(io.BytesIO(data)) as book:
-        root = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314
-    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-    return [["".join(cell.itertext()) for cell in row] for row in root.iter(f"{space}row")]
 
 
 def test_the_workbook_has_numbers_and_dates_and_no_formula() -> None:

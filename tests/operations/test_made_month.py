@@ -1,0 +1,164 @@
+"""A month that was computed by hand is the same, to the cent, in every report and on the invoices."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import insert
+
+from aiplatform_hub.domain.allocations import EndCause
+from aiplatform_hub.domain.catalog import CostCentre, RateCard
+from aiplatform_hub.domain.ledger import chained
+from aiplatform_hub.domain.off_peak import OffPeak, Window
+from aiplatform_hub.domain.rounding import rounded
+from aiplatform_hub.domain.usage import UsageInterval
+from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.schema import activity_intervals, allocations
+from aiplatform_hub.storage.usage_sums import UsageSums
+from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, Office
+from tests.support.workbook import cells
+
+FOLDER = Path(__file__).parents[1] / "data" / "made-month"
+NIGHTS = OffPeak("Europe/Berlin", Decimal(50), (Window(frozenset(range(1, 8)), time(22), time(6)),))
+CARDS = (
+    RateCard("first", datetime(2026, 1, 1, tzinfo=UTC), "EUR", {"h100": Decimal("3.20"), "l4": Decimal("0.70")}, Decimal("0.04")),
+    RateCard(
+        "second",
+        datetime(2026, 11, 15, tzinfo=UTC),
+        "EUR",
+        {"h100": Decimal("3.60"), "l4": Decimal("0.80")},
+        Decimal("0.05"),
+        idle_gpu_hour={"h100": Decimal("4.00")},
+        off_peak=NIGHTS,
+        project_discount_percent={"vision": Decimal(10)},
+    ),
+)
+CENTRES = {name: CostCentre(name, name.title(), legal_entity="university") for name in ("lab", "teaching")}
+MADE = replace(CATALOG, rate_cards=CARDS, cost_centres=CENTRES)
+
+
+def table(name: str) -> list[dict[str, str]]:
+    with (FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def exact(line: dict[str, str]) -> Fraction:
+    """Compute a line of the spreadsheet once more, from its own numbers."""
+    discount = Fraction(line["discount"].removesuffix(" %") or 0)
+    return Fraction(line["hours"]) * int(line["units"]) * Fraction(line["list_price"]) * (100 - discount) / 100
+
+
+def by(key: str) -> dict[str, Fraction]:
+    sums: dict[str, Fraction] = {}
+    for line in table("lines"):
+        sums[line[key]] = sums.get(line[key], Fraction(0)) + exact(line)
+    return sums
+
+
+@pytest.fixture
+def month(database: Database, tmp_path: Path) -> Office:
+    office = Office(database, tmp_path, catalog=MADE, now=DECEMBER.replace(day=3))
+    for row in table("sessions"):
+        meter(office, row)
+    return office
+
+
+def meter(office: Office, row: dict[str, str]) -> None:
+    whose = {"user_id": int(row["session"]), "user_name": row["user"], "project": row["project"], "cost_centre": row["cost_centre"]}
+    shared = {**whose, "environment_template": "pytorch", "gpus": int(row["gpus"]), "gpu_type": row["gpu_type"] or None, "memory_bytes": 1, "cpu_cores": 1}
+    ids = {"id": UUID(int=int(row["session"])), "allocation_id": UUID(int=100 + int(row["session"]))}
+    one = UsageInterval(**ids, started_at=datetime.fromisoformat(row["started_at"]), **shared)
+    ended = replace(one, ended_at=datetime.fromisoformat(row["ended_at"]), end_cause=EndCause(row["end_cause"]), estimated=row["estimated"] == "yes")
+    with office.database.write() as connection:
+        around = {"server_name": row["session"], "state": "ended", "devices": [], "door": "rest", "actor": row["user"], "requested_at": one.started_at}
+        connection.execute(insert(allocations).values(id=one.allocation_id, **around, **shared))
+        office.usage.open(connection, one)
+        head = office.usage.head(connection)
+        office.usage.close(connection, chained(ended, sequence=head.sequence + 1, previous_hash=head.hash))
+        if row["idle_from"]:
+            start, end = (datetime.fromisoformat(row[name]) for name in ("idle_from", "idle_until"))
+            idle = {"started_at": start, "ended_at": end, "last_seen_at": end, "activity": "idle", "samples": 1}
+            connection.execute(insert(activity_intervals).values(allocation_id=one.allocation_id, **idle))
+
+
+def report(office: Office, name: str, *groups: str, now: datetime | None = None) -> bytes:
+    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
+    made = ChargeReporter(
+        database=office.database, charges=reader, sums=UsageSums(), activity=ActivitySums(), cards=lambda: CARDS, clock=lambda: now or office.clock()
+    )
+    stream = io.BytesIO()
+    made.write(ReportQuery(NOVEMBER, DECEMBER, name, groups), stream)
+    return stream.getvalue()
+
+
+def test_the_spreadsheet_agrees_with_itself() -> None:
+    for line in table("lines"):
+        assert rounded(exact(line), 6) == Decimal(line["amount"]), line
+        hours = Fraction((datetime.fromisoformat(line["until"]) - datetime.fromisoformat(line["from"])).total_seconds()) / 3600
+        assert abs(hours - Fraction(line["hours"])) < Fraction(1, 10**9)
+    assert {name: rounded(amount, 4) for name, amount in by("cost_centre").items()} == {"lab": Decimal("67.8400"), "teaching": Decimal("1.0867")}
+
+
+def test_every_piece_is_the_one_of_the_spreadsheet(month: Office) -> None:
+    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
+    with month.database.read() as connection:
+        found = [(c.interval_id.int, c.start, c.end, c.units, c.amount) for c in reader.charges(connection, NOVEMBER, DECEMBER)]
+    wanted = [
+        (int(line["session"]), datetime.fromisoformat(line["from"]), datetime.fromisoformat(line["until"]), int(line["units"]), exact(line))
+        for line in table("lines")
+    ]
+    assert sorted(found) == sorted(wanted)
+
+
+def test_every_format_says_the_same_to_the_cent(month: Office) -> None:
+    wanted = {name: rounded(amount, 6) for name, amount in by("project").items()}
+    found = {
+        "csv": {row["project"]: Decimal(row["cost"]) for row in csv.DictReader(io.StringIO(report(month, "csv", "project").decode()))},
+        "json": {row["keys"]["project"]: Decimal(row["cost"]) for row in json.loads(report(month, "json", "project"))["rows"]},
+        "parquet": {row["project"]: row["cost"] for row in pq.read_table(io.BytesIO(report(month, "parquet", "project"))).to_pylist()},
+        "xlsx": {row["project"]: Decimal(row["cost"]) for row in sheet(report(month, "xlsx", "project"))},
+        "focus": focus_costs(report(month, "focus")),
+    }
+    for name, costs in found.items():
+        assert {project: rounded(Fraction(cost), 6) for project, cost in costs.items()} == wanted, name
+    (whole,) = json.loads(report(month, "json"))["totals"]
+    assert (whole["cost"], whole["estimated_seconds"]) == ("68.926667", "3600.000000")
+
+
+def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
+    for name in ("csv", "xlsx", "json", "parquet", "focus", "prometheus"):
+        assert report(month, name) == report(month, name, now=datetime(2027, 5, 1, tzinfo=UTC)), name
+
+
+def test_invoices_are_its_cost_centres(month: Office) -> None:
+    drafts = month.invoices.draft("2026-11", by="bea").invoices
+    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("67.84"), "Teaching": Decimal("1.09")}
+    for each in drafts:
+        assert sum((line.amount for line in each.lines), Decimal(0)) == each.net
+
+
+def focus_costs(content: bytes) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for row in csv.DictReader(io.StringIO(content.decode())):
+        sums[row["SubAccountId"]] = sums.get(row["SubAccountId"], Decimal(0)) + Decimal(row["BilledCost"])
+    return sums
+
+
+def sheet(content: bytes) -> list[dict[str, str]]:
+    """Return the rows of a workbook by the names in its first row; a row without a project is the total."""
+    names, *rows = cells(content)
+    return [found for row in rows if (found := dict(zip(names, row, strict=False))).get("project")]
