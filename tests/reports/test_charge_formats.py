@@ -97,13 +97,13 @@ def test_every_format_says_the_same() -> None:
     rows = list(csv.DictReader(io.StringIO(written("csv", "project", "user").decode())))
     as_json = json.loads(written("json", "project", "user"))
     table = pq.read_table(io.BytesIO(written("parquet", "project", "user"))).to_pylist()
-    cells = cells(written("xlsx", "project", "user"))
+    found = cells(written("xlsx", "project", "user"))
     metrics = {family.name: family for family in text_string_to_metric_families(written("prometheus", "project").decode())}
     for name in NUMBERS:
         numbers = [row[name] for row in rows]
         assert [row[name] for row in as_json["rows"]] == numbers
         assert [str(row[name]) for row in table] == numbers
-        assert [Decimal(line[cells[0].index(name)]).quantize(Decimal("1E-6")) for line in cells[1:]] == [Decimal(number) for number in numbers]
+        assert [Decimal(line[found[0].index(name)]).quantize(Decimal("1E-6")) for line in found[1:]] == [Decimal(number) for number in numbers]
         assert round(sum(sample.value for sample in metrics[f"aiplatform_report_{name}"].samples), 6) == pytest.approx(float(sum(map(Decimal, numbers))))
     costs = sum(Decimal(row["cost"]) for row in rows)
     assert costs == expected() == Decimal(as_json["totals"][0]["cost"])
