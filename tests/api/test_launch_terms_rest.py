@@ -43,8 +43,8 @@ def test_usage_in_weeks_and_months_sums_to_the_whole(place, group):
     assert sum(Decimal(row["gpu_seconds"]) for row in report["rows"]) == Decimal(report["totals"][0]["gpu_seconds"]) > 0
     assert all(("-W" in row["keys"][group]) == (group == "week") for row in report["rows"])
     visitor, usage = Visitor(place, "user4"), f"{place.hub.url}{PREFIX}usage"
-    header, *lines = visitor.session.get(f"{usage}.csv", params={"group_by": group}, timeout=30).text.splitlines()
-    assert header.startswith(f"{group},gpu_hours,")
+    header, *lines = visitor.session.get(f"{usage}/report", params={"group_by": group, "format": "csv"}, timeout=30).text.splitlines()
+    assert header.startswith(f"{group},currency,gpu_hours,"), header
     assert [line.partition(",")[0] for line in lines] == [row["keys"][group] for row in report["rows"]]
     page = visitor.session.get(usage, params={"group_by": group, "period": "year"}, timeout=30).text
     assert "Compared with" in page
