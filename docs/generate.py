@@ -52,6 +52,8 @@ AUDIT_ACTIONS = {
     "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
     "set_budget": "A budget was set for a cost centre, project or person",
     "end_budget": "A budget was ended",
+    "grant_credit": "An admin gave a person, project or cost centre a credit. `detail` holds its id, amount, priority, span and reason.",
+    "end_credit": "An admin ended a credit. `detail` holds its id.",
     "announce": "An admin told everybody something. `detail` holds level, text and span.",
     "withdraw_announcement": "An admin took an announcement back.",
     "restore_announcement": "An admin let a withdrawn announcement count again.",

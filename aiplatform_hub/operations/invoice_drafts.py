@@ -10,9 +10,11 @@ from uuid import uuid4
 from aiplatform_hub.domain.billing import Drafting, LineKey, Tally, billed, currency_problem, drafted, lines_of, tallies
 from aiplatform_hub.domain.catalog import Catalog, LegalEntity
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, month_span, places_of
+from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.domain.report_spans import months_before
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.ledger import LedgerVerifier, VerifiedLedger
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.invoices import InvoiceStore
@@ -49,6 +51,7 @@ class InvoiceDrafter:
         catalog: Catalog,
         invoices: InvoiceStore,
         charges: ChargeReader,
+        credits_: CreditReader,
         sums: UsageSums,
         verifier: LedgerVerifier,
         clock: Callable[[], datetime],
@@ -57,6 +60,7 @@ class InvoiceDrafter:
         self._catalog = catalog
         self._invoices = invoices
         self._charges = charges
+        self._credits = credits_
         self._sums = sums
         self._verifier = verifier
         self._clock = clock
@@ -107,12 +111,12 @@ class InvoiceDrafter:
             )
 
     def _compute(self, connection: Connection, start: datetime, end: datetime, terms: _Terms) -> Drafts:
-        used = tallies(start, self._charges.charges(connection, start, end))
+        used = self._tallies(connection, start, end)
         first = months_before(start, EARLIER_MONTHS)
         names = set(used) | set(self._catalog.cost_centres) if terms.cost_centre is None else {terms.cost_centre}
         demanded = {name: self._invoices.standing_lines(connection, name, start) for name in sorted(names)}
         months = sorted({month for found, _ in demanded.values() for month in found if month >= first})
-        earlier = {month: tallies(month, self._charges.charges(connection, month, month_span(f"{month:%Y-%m}")[1])) for month in months}
+        earlier = {month: self._tallies(connection, month, next_month(month)) for month in months}
         invoices: list[Invoice] = []
         left_out: list[LeftOut] = []
         for name, (standing, lines) in demanded.items():
@@ -123,6 +127,10 @@ class InvoiceDrafter:
             elif found is not None:
                 left_out.append(LeftOut(name, found))
         return Drafts(tuple(invoices), tuple(left_out))
+
+    def _tallies(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Tally]:
+        charges = self._charges.charges(connection, start, end)
+        return tallies(start, charges, self._credits.payments(connection, start, end))
 
     def _draft_of(self, connection: Connection, name: str, used: _Used, terms: _Terms) -> Invoice | str | None:
         """Return the draft of one cost centre, or why there is none; None where nobody would expect one."""

@@ -31,6 +31,7 @@ from aiplatform_hub.services.platform.api import (
     series,
     usage,
 )
+from aiplatform_hub.services.platform.api import credits as credits_
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -96,6 +97,7 @@ RESOURCES: tuple[Resource, ...] = (
     *notifications.RESOURCES,
     *announcements.RESOURCES,
     *budgets.RESOURCES,
+    *credits_.RESOURCES,
     *push.RESOURCES,
     *policy.RESOURCES,
     *usage.RESOURCES,
