@@ -88,7 +88,7 @@ def _credit_key(credit: Credit) -> LineKey:
 _TIME_ITSELF = frozenset({Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR, Sku.CPU_ONLY_HOUR})
 
 
-def tallies(month: datetime, charges: Iterable[Charge], payments: Iterable[Payment] = ()) -> dict[str, Tally]:
+def tallies(month: datetime, charges: Iterable[Charge]) -> dict[str, Tally]:
     """Return what each cost centre used in a month, by name.
 
     Parameters
@@ -97,15 +97,19 @@ def tallies(month: datetime, charges: Iterable[Charge], payments: Iterable[Payme
         Its begin, aware UTC.
     charges
         Every charge of the month, in any order.
-    payments
-        What credits paid of them.
     """
     found: dict[str, Tally] = {}
     for charge in charges:
         found.setdefault(charge.cost_centre, Tally(month)).add(charge)
-    for payment in payments:
-        found.setdefault(payment.charge.cost_centre, Tally(month)).pay(payment)
     return found
+
+
+def count_payments(found: Mapping[datetime, Mapping[str, Tally]], payments: Iterable[Payment]) -> None:
+    """Count in the tallies of some months what credits paid then; payments of other months are passed over."""
+    for payment in payments:
+        of_month = found.get(payment.start.replace(day=1, hour=0, minute=0, second=0, microsecond=0), {})
+        if payment.charge.cost_centre in of_month:
+            of_month[payment.charge.cost_centre].pay(payment)
 
 
 def billed(lines: Iterable[InvoiceLine]) -> dict[datetime, dict[LineKey, int]]:

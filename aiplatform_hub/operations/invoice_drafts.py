@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from aiplatform_hub.domain.billing import Drafting, LineKey, Tally, billed, currency_problem, drafted, lines_of, tallies
+from aiplatform_hub.domain.billing import Drafting, LineKey, Tally, billed, count_payments, currency_problem, drafted, lines_of, tallies
 from aiplatform_hub.domain.catalog import Catalog, LegalEntity
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, month_span, places_of
 from aiplatform_hub.domain.rates import next_month
@@ -111,12 +111,13 @@ class InvoiceDrafter:
             )
 
     def _compute(self, connection: Connection, start: datetime, end: datetime, terms: _Terms) -> Drafts:
-        used = self._tallies(connection, start, end)
         first = months_before(start, EARLIER_MONTHS)
+        used = tallies(start, self._charges.charges(connection, start, end))
         names = set(used) | set(self._catalog.cost_centres) if terms.cost_centre is None else {terms.cost_centre}
         demanded = {name: self._invoices.standing_lines(connection, name, start) for name in sorted(names)}
         months = sorted({month for found, _ in demanded.values() for month in found if month >= first})
-        earlier = {month: self._tallies(connection, month, next_month(month)) for month in months}
+        earlier = {month: tallies(month, self._charges.charges(connection, month, next_month(month))) for month in months}
+        count_payments({**earlier, start: used}, self._credits.payments(connection, min((*months, start)), end))
         invoices: list[Invoice] = []
         left_out: list[LeftOut] = []
         for name, (standing, lines) in demanded.items():
@@ -127,10 +128,6 @@ class InvoiceDrafter:
             elif found is not None:
                 left_out.append(LeftOut(name, found))
         return Drafts(tuple(invoices), tuple(left_out))
-
-    def _tallies(self, connection: Connection, start: datetime, end: datetime) -> dict[str, Tally]:
-        charges = self._charges.charges(connection, start, end)
-        return tallies(start, charges, self._credits.payments(connection, start, end))
 
     def _draft_of(self, connection: Connection, name: str, used: _Used, terms: _Terms) -> Invoice | str | None:
         """Return the draft of one cost centre, or why there is none; None where nobody would expect one."""

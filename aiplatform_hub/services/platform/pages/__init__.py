@@ -9,6 +9,7 @@ from tornado.web import RedirectHandler, StaticFileHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.credits import AdminCreditsHandler, EndCreditHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
 from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
@@ -100,6 +101,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
+        (f"{prefix}admin/credits", AdminCreditsHandler, {}),
+        (f"{prefix}admin/credits/{_ID}/end", EndCreditHandler, {}),
         (f"{prefix}admin/prices", AdminPricesHandler, {}),
         (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
     ]
