@@ -121,7 +121,7 @@ def concerning(credits_: Iterable[Credit], start: datetime, end: datetime) -> tu
     first = start
     while met := [each for each in rest if each.overlaps(first, end)]:
         found += met
-        rest = [each for each in rest if each not in met]
+        rest = [each for each in rest if not each.overlaps(first, end)]
         first = min(first, *(each.starts_at for each in met))
     return tuple(sorted(found, key=lambda each: each.order))
 

@@ -68,8 +68,8 @@ class CreditReader:
         scopes = {each.scope for each in credits_}
         only = {_FILTERS[scope]: frozenset(each.name for each in credits_) for scope in scopes} if len(scopes) == 1 else {}
         for low, high in split(start, end, midnights(start, end)):
-            if any(each.overlaps(low, high) for each in credits_):
-                payments = burn(credits_, self._charges.charges(connection, low, high, filters=only), paid)
+            if paying := [each for each in credits_ if each.overlaps(low, high)]:
+                payments = burn(paying, self._charges.charges(connection, low, high, filters=only), paid)
                 paid = paid_after(paid, payments)
                 yield payments
 
