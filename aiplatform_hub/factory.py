@@ -83,6 +83,7 @@ from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.storage_meter import StorageMeter
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
@@ -459,6 +460,11 @@ class Factory(Stores):
     def credit_settler(self) -> CreditSettler:
         """Notes what each credit has paid."""
         return CreditSettler(database=self.database, credits_=self.credit_store, reader=self.credit_reader, sums=self.usage_sums, clock=self.clock)
+
+    @cached_property
+    def storage_meter(self) -> StorageMeter:
+        """Records how much people's storage holds."""
+        return StorageMeter(database=self.database, catalog=self.catalog, usage=self.storage_usage, storage_samples=self.storage_samples, clock=self.clock)
 
     @cached_property
     def charge_reader(self) -> ChargeReader:
