@@ -65,7 +65,7 @@ class BudgetsHandler(ApiHandler):
     async def get(self) -> None:
         """Answer with the caller's budgets; who sees everybody sees all."""
         factory = self.platform.factory
-        if self.principal.sees_everybody:
+        if self.principal.sees_everybody or self.principal.reads_billing:
             found = await self.platform.run(factory.budgets.all)
         else:
             caller = await self.platform.sessions.caller(self.principal.name)
