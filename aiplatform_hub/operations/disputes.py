@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.disputes import Dispute, Entry, EntryKind, answered, check_disputable, check_new, entry_text, replied, withdrawn
 from aiplatform_hub.domain.invoices import Invoice
 from aiplatform_hub.domain.notices import NoticeKind
-from aiplatform_hub.errors import ConflictError, NotFoundError
+from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.notices import Notices
-from aiplatform_hub.storage.database import Connection, Database, TakenError
+from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.disputes import DisputeFilter, DisputeStore
 from aiplatform_hub.storage.invoices import InvoiceStore
 
@@ -27,12 +28,6 @@ _TOLD = {
     EntryKind.REPLIED: NoticeKind.DISPUTED,
     EntryKind.ANSWERED: NoticeKind.DISPUTE_ANSWERED,
     EntryKind.WITHDRAWN: NoticeKind.DISPUTE_WITHDRAWN,
-}
-_ACTIONS = {
-    EntryKind.OPENED: "open_dispute",
-    EntryKind.REPLIED: "reply_dispute",
-    EntryKind.ANSWERED: "answer_dispute",
-    EntryKind.WITHDRAWN: "withdraw_dispute",
 }
 
 
@@ -104,7 +99,8 @@ class Disputes:
             check_new(self._disputes.latest(connection, DisputeFilter(invoice_id=invoice_id), limit=MOST_OF_ONE), position)
             dispute = Dispute(uuid4(), invoice_id, position, (entry,))
             self._disputes.insert(connection, dispute)
-            self._done(connection, dispute, invoice, frozenset(tell))
+            self._tell(connection, dispute, invoice, tell)
+            self._audit.record(connection, actor=by, action="open_dispute", target=_target(dispute), outcome="done", detail=_detail(dispute, invoice))
         return dispute, invoice
 
     def reply(self, id_: UUID, *, text: str, by: str, tell: Collection[str] = ()) -> tuple[Dispute, Invoice]:
@@ -115,7 +111,12 @@ class Disputes:
         NotFoundError, ConflictError, InvalidOptionError
             As :func:`aiplatform_hub.domain.disputes.replied`, and if there is none of this id.
         """
-        return self._add(id_, lambda found: replied(found, by=by, at=self._clock(), text=text), lambda _: frozenset(tell))
+        with self._database.write() as connection:
+            found, invoice = self._locked(connection, id_)
+            dispute = self._say(connection, found, replied(found, by=by, at=self._clock(), text=text))
+            self._tell(connection, dispute, invoice, tell)
+            self._audit.record(connection, actor=by, action="reply_dispute", target=_target(dispute), outcome="done", detail=_detail(dispute, invoice))
+        return dispute, invoice
 
     def answer(self, id_: UUID, *, text: str, by: str) -> tuple[Dispute, Invoice]:
         """Answer a dispute; who disputes is told.
@@ -125,7 +126,12 @@ class Disputes:
         NotFoundError, ConflictError, InvalidOptionError
             As :func:`aiplatform_hub.domain.disputes.answered`, and if there is none of this id.
         """
-        return self._add(id_, lambda found: answered(found, by=by, at=self._clock(), text=text), lambda found: found.disputants)
+        with self._database.write() as connection:
+            found, invoice = self._locked(connection, id_)
+            dispute = self._say(connection, found, answered(found, by=by, at=self._clock(), text=text))
+            self._tell(connection, dispute, invoice, found.disputants)
+            self._audit.record(connection, actor=by, action="answer_dispute", target=_target(dispute), outcome="done", detail=_detail(dispute, invoice))
+        return dispute, invoice
 
     def withdraw(self, id_: UUID, *, text: str = "", by: str, tell: Collection[str] = ()) -> tuple[Dispute, Invoice]:
         """End one's own dispute.
@@ -135,30 +141,28 @@ class Disputes:
         NotFoundError, ForbiddenError, ConflictError, InvalidOptionError
             As :func:`aiplatform_hub.domain.disputes.withdrawn`, and if there is none of this id.
         """
-        return self._add(id_, lambda found: withdrawn(found, by=by, at=self._clock(), text=text), lambda _: frozenset(tell))
-
-    def _add(self, id_: UUID, act: Callable[[Dispute], Entry], tell: Callable[[Dispute], frozenset[str]]) -> tuple[Dispute, Invoice]:
-        try:
-            with self._database.write() as connection:
-                found = self._find(connection, id_)
-                invoice = self._invoice(connection, found.invoice_id, is_locked=True)
-                found = self._find(connection, id_)  # as it is behind the lock
-                entry = act(found)
-                self._disputes.add(connection, id_, entry)
-                dispute = replace(found, entries=(*found.entries, entry))
-                self._done(connection, dispute, invoice, tell(found))
-        except TakenError as error:
-            raise ConflictError("Somebody else spoke in this dispute at this moment. Read it, and try again.") from error
+        with self._database.write() as connection:
+            found, invoice = self._locked(connection, id_)
+            dispute = self._say(connection, found, withdrawn(found, by=by, at=self._clock(), text=text))
+            self._tell(connection, dispute, invoice, tell)
+            self._audit.record(connection, actor=by, action="withdraw_dispute", target=_target(dispute), outcome="done", detail=_detail(dispute, invoice))
         return dispute, invoice
 
-    def _done(self, connection: Connection, dispute: Dispute, invoice: Invoice, tell: frozenset[str]) -> None:
+    def _locked(self, connection: Connection, id_: UUID) -> tuple[Dispute, Invoice]:
+        """Return a dispute as it stands while nobody else speaks about its invoice."""
+        invoice = self._invoice(connection, self._find(connection, id_).invoice_id, is_locked=True)
+        return self._find(connection, id_), invoice
+
+    def _say(self, connection: Connection, dispute: Dispute, entry: Entry) -> Dispute:
+        self._disputes.add(connection, dispute.id, entry)
+        return replace(dispute, entries=(*dispute.entries, entry))
+
+    def _tell(self, connection: Connection, dispute: Dispute, invoice: Invoice, names: Collection[str]) -> None:
         entry = dispute.entries[-1]
-        detail = {"invoice": invoice.number or str(invoice.id), "position": dispute.position, "text": entry.text}
-        self._audit.record(connection, actor=entry.by, action=_ACTIONS[entry.kind], target=f"dispute:{dispute.id}", outcome="done", detail=detail)
-        for name in sorted(tell - {entry.by}):
+        for name in sorted({*names} - {entry.by}):
             self._notices.tell(
                 connection,
-                key=f"dispute:{dispute.id}:{entry.number}:{name}"[:128],
+                key=f"dispute:{dispute.id}:{entry.number}:{sha256(name.encode()).hexdigest()[:32]}",
                 user_name=name,
                 allocation_id=None,
                 kind=_TOLD[entry.kind],
@@ -177,6 +181,14 @@ class Disputes:
         if found is None:
             raise NotFoundError(f"There is no invoice {id_}.")
         return found
+
+
+def _target(dispute: Dispute) -> str:
+    return f"dispute:{dispute.id}"
+
+
+def _detail(dispute: Dispute, invoice: Invoice) -> dict[str, Any]:
+    return {"invoice": invoice.number or str(invoice.id), "position": dispute.position, "text": dispute.entries[-1].text}
 
 
 def _about(dispute: Dispute, invoice: Invoice) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.support.hub import ADMIN, PASSWORD, wait_for
 BODY = {"environment_template": "trivial", "user": "user2"}
 DESK_BODIES = {"stop": {"message": "maintenance"}, "move-up": {"reason": "an exam"}, "drains": {"kind": "gpu", "target": "none", "reason": "a fan"}}
 CALLERS = ("anonymous", "wrong", "stranger", "read_only", "owner", "other", "admin", "service")
-VIEWER = "user9"
+VIEWER = "user8"
 """Member of the group whose members are billing viewers; nobody else's rights are like theirs."""
 
 # Route: status by caller. `owner` is user2, whose session and quota are asked about.
