@@ -95,7 +95,7 @@ def test_a_viewer_goes_from_the_month_to_the_single_session(place) -> None:
     assert [(one["start"][:10], one["amount"], one["is_in_line"]) for one in charges] == [("2026-01-07", "6.400000", True), ("2026-01-08", "6.400000", True)]
     session = f"{page}/lines/1/sessions/{second['allocation_id']}"
     answer = server.get(session, VIEWER)
-    assert (answer.status, "12.80 EUR" in answer.body, "own page" in answer.body) == (200, True, False)
+    assert (answer.status, "12.80" in answer.body, "own page" in answer.body) == (200, True, False)
     assert "own page" in server.get(session, ADMIN).body, "only who may see the session is led there"
     assert server.get(f"sessions/{second['allocation_id']}", VIEWER).status == 404, "what is billed is theirs to see, the session itself is not"
 
@@ -131,7 +131,7 @@ def test_a_student_finds_nothing_and_a_viewer_changes_nothing_else(place) -> Non
 def test_a_viewer_reads_reports_and_budgets_of_everybody(place) -> None:
     server, _ = place
     report = "reports?month=2026-01&group_by=user&format=json"
-    assert [row["user"] for row in asked(server, report, VIEWER)["rows"]] == ["ada"]
+    assert [row["keys"]["user"] for row in asked(server, report, VIEWER)["rows"]] == ["ada"]
     assert asked(server, report, STUDENT)["rows"] == []
     assert server.get(f"api/v1/{report}&user=ada", STUDENT).status == 404
     assert asked(server, f"{report}&user=ada", VIEWER)["rows"] == asked(server, report, VIEWER)["rows"]
