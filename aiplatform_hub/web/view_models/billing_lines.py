@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import UUID
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.charges import NO_SESSION
 from aiplatform_hub.domain.disputes import Dispute, DisputeState, Entry, EntryKind
 from aiplatform_hub.domain.invoice_sessions import LineSessions, SessionCharge, SessionShare
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, places_of
@@ -24,8 +24,6 @@ _ENTRY_WORDS: Mapping[EntryKind, str] = {
     EntryKind.ANSWERED: "answers",
     EntryKind.WITHDRAWN: "withdraws the dispute",
 }
-NOBODY = UUID(int=0)
-"""What stands for the session where there is none, as for storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +197,7 @@ def _exact(value: Decimal, currency: str) -> str:
 
 
 def _share(share: SessionShare, currency: str, catalog: Catalog, url: str) -> ShareRow:
-    has_session = share.allocation_id != NOBODY
+    has_session = share.allocation_id != NO_SESSION
     return ShareRow(
         title=template_label(catalog, share.environment_template) if has_session else "Storage",
         url=f"{url}/sessions/{share.allocation_id}" if has_session else "",
