@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "budgets": "aiplatform_hub.cli.budgets:budgets",
     "credits": "aiplatform_hub.cli.credits:credits_",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
+    "disputes": "aiplatform_hub.cli.disputes:disputes",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",
