@@ -44,6 +44,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
+from aiplatform_hub.operations.energy import EnergyRecorder, SessionEnergyReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
@@ -88,6 +89,7 @@ from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
@@ -370,7 +372,13 @@ class Factory(Stores):
             policy=self.policies.current,
             clock=self.clock,
             series=SeriesRecorder(series=self.series, processes=SessionProcesses(spool=self.spool)),
+            energy=EnergyRecorder(energies=self.energies),
         )
+
+    @cached_property
+    def session_energy(self) -> SessionEnergyReader:
+        """Reads what energy sessions took."""
+        return SessionEnergyReader(database=self.database, catalog=self.catalog, energies=self.energies)
 
     @cached_property
     def session_series(self) -> SessionSeriesReader:
@@ -456,6 +464,8 @@ class Factory(Stores):
             activity=ActivitySums(),
             cards=self.rate_cards,
             clock=self.clock,
+            energy=EnergySums(),
+            factors=self.catalog.carbon_factors,
         )
 
     @cached_property

@@ -267,6 +267,14 @@ class CostSoFar(Output):
     gpu_seconds: Money
 
 
+class EnergyOut(Output):
+    """What the GPUs of a session took, as far as it was measured; shown, not billed."""
+
+    kwh: Money
+    known_gpu_seconds: float = Field(description="GPUs × time for which it is known")
+    carbon_grams: Money | None = Field(description="CO2 equivalents, by the factors of the catalogue; null where a day of it has none")
+
+
 class DecisionSummary(Output):
     """How an allocation was decided."""
 
@@ -308,6 +316,7 @@ class AllocationOut(Output):
     stop_message: str | None = Field(None, description="What whoever stopped it told its owner")
     url: str | None
     cost_so_far: CostSoFar | None = None
+    energy: EnergyOut | None = Field(None, description="Null where nobody measured it")
     decision: DecisionSummary | None = None
     history: tuple[HistoryOut, ...] = ()
 

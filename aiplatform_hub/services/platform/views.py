@@ -10,17 +10,20 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.queueing import QueueEntry
 from aiplatform_hub.domain.release_sentences import Told
+from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import Principal
-from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
+from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, EnergyOut, HistoryOut, reasons_of
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
 from aiplatform_hub.services.platform.release_models import release_of
 from aiplatform_hub.services.platform.release_news import told_of
 from aiplatform_hub.storage.database import Connection
 
+PLACES = 6
+"""Decimal places of measured quantities."""
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -56,7 +59,7 @@ class AllocationViews:
             stored = self._factory.decisions.of_allocation(connection, allocation_id)
         decision = None if stored is None else DecisionSummary(outcome=stored.outcome, at=stored.at, reasons=reasons_of(stored.reasons))
         (brief,) = self.briefs((allocation,))
-        return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
+        return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation), "energy": self.energy(allocation)})
 
     def brief(
         self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None, release: Told | None = None
@@ -117,6 +120,14 @@ class AllocationViews:
         if total.amount is None or total.currency is None:
             return None
         return CostSoFar(amount=total.amount, currency=total.currency, gpu_seconds=total.gpu_seconds)
+
+    def energy(self, allocation: Allocation) -> EnergyOut | None:
+        """Return what an allocation's GPUs took until now; None where nobody measured it."""
+        found = self._factory.session_energy.read(allocation)
+        if found is None:
+            return None
+        grams = None if found.carbon_grams is None else rounded(found.carbon_grams, PLACES)
+        return EnergyOut(kwh=rounded(found.kwh, PLACES), known_gpu_seconds=found.known.total_seconds(), carbon_grams=grams)
 
     def _url(self, allocation: Allocation) -> str | None:
         """Return the address of a running server on the hub's public host."""

@@ -28,7 +28,7 @@ from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.prices import charged_what
 from aiplatform_hub.web.view_models.queue import Line
-from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, steps_with_idleness, why
+from aiplatform_hub.web.view_models.session import CostRow, SessionPage, energy_line, session_facts, steps, steps_with_idleness, why
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view, smaller_url
 from aiplatform_hub.web.view_models.timeline import idle_lines, timeline
 
@@ -216,8 +216,14 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         timeline=timeline(series.spans, series.events, is_over=allocation.ended_at is not None),
         series=series_view(series, allocation, catalog, is_cluster=factory.settings.place is Place.CLUSTER),
         efficiency=efficiency,
+        energy=energy_line(factory.session_energy.read(allocation), _ran(allocation, now), allocation.request.gpus),
         smaller_url=smaller_url(card, efficiency, catalog, paths),
     )
+
+
+def _ran(allocation: Allocation, now: datetime) -> timedelta:
+    """Return how long a session has run."""
+    return timedelta() if allocation.started_at is None else max((allocation.ended_at or now) - allocation.started_at, timedelta())
 
 
 def _activity(factory: Factory, allocation: Allocation, now: datetime) -> ActivityBar | None:
