@@ -44,7 +44,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
-from aiplatform_hub.operations.energy import EnergyRecorder, SessionEnergyReader
+from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
@@ -376,9 +376,9 @@ class Factory(Stores):
         )
 
     @cached_property
-    def session_energy(self) -> SessionEnergyReader:
+    def energy(self) -> EnergyReader:
         """Reads what energy sessions took."""
-        return SessionEnergyReader(database=self.database, catalog=self.catalog, energies=self.energies)
+        return EnergyReader(database=self.database, catalog=self.catalog, energies=self.energies, sums=EnergySums())
 
     @cached_property
     def session_series(self) -> SessionSeriesReader:

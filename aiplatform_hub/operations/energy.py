@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.activity import GpuSample
@@ -11,6 +13,7 @@ from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.energy import Energy, EnergyOfDay, EnergyReading, by_day, energy, reading_of, used_between
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.energy import EnergyStore
+from aiplatform_hub.storage.energy_sums import EnergySums
 
 
 class EnergyRecorder:
@@ -44,15 +47,16 @@ class EnergyRecorder:
         self._energies.store_readings(connection, now)
 
 
-class SessionEnergyReader:
-    """Reads what the GPUs of one session took."""
+class EnergyReader:
+    """Reads what GPUs took."""
 
-    def __init__(self, *, database: Database, catalog: Catalog, energies: EnergyStore) -> None:
+    def __init__(self, *, database: Database, catalog: Catalog, energies: EnergyStore, sums: EnergySums) -> None:
+        self._sums = sums
         self._database = database
         self._catalog = catalog
         self._energies = energies
 
-    def read(self, allocation: Allocation) -> Energy | None:
+    def of_session(self, allocation: Allocation) -> Energy | None:
         """Return what a session's GPUs took so far; None where nothing was measured.
 
         Raises
@@ -64,3 +68,20 @@ class SessionEnergyReader:
             return None
         with self._database.read() as connection:
             return energy(self._energies.of_session(connection, allocation.id), self._catalog.carbon_factors)
+
+    def of_span(self, start: datetime, end: datetime, filters: Mapping[str, Any]) -> Energy | None:
+        """Return what GPUs took on the UTC days that begin in ``[start, end)``; None where nothing was measured.
+
+        Parameters
+        ----------
+        filters
+            As those of reports.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        with self._database.read() as connection:
+            days = [EnergyOfDay(one.day, one.millijoules, one.known_microseconds) for one in self._sums.sums(connection, start, end, (), filters)]
+        return energy(days, self._catalog.carbon_factors)

@@ -30,6 +30,7 @@ class EnergySum:
     day: datetime
     keys: Mapping[str, Any]
     millijoules: int
+    known_microseconds: int
 
 
 class EnergySums:
@@ -46,11 +47,11 @@ class EnergySums:
             Value by such a name; a frozen set means any of its values.
         """
         groups = [COLUMNS[name].label(name) for name in group_by]
-        day, total = session_energy.c.day, func.sum(session_energy.c.millijoules).label("millijoules")
-        statement = (
-            select(day.label("day"), *groups, total).join(allocations, allocations.c.id == session_energy.c.allocation_id).where(day >= start, day < end)
-        )
+        day = session_energy.c.day
+        sums = [func.sum(session_energy.c[name]).label(name) for name in ("millijoules", "known_microseconds")]
+        statement = select(day.label("day"), *groups, *sums).join(allocations, allocations.c.id == session_energy.c.allocation_id)
+        statement = statement.where(day >= start, day < end)
         for name, value in filters.items():
             statement = statement.where(COLUMNS[name].in_(value) if isinstance(value, frozenset) else COLUMNS[name] == value)
         for row in connection.execute(statement.group_by(day, *groups)).mappings():
-            yield EnergySum(row["day"], {name: row[name] for name in group_by}, int(row["millijoules"]))
+            yield EnergySum(row["day"], {name: row[name] for name in group_by}, int(row["millijoules"]), int(row["known_microseconds"]))

@@ -20,7 +20,7 @@ from aiplatform_hub.domain.energy import Energy
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
-from aiplatform_hub.operations.energy import EnergyRecorder, SessionEnergyReader
+from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
@@ -64,8 +64,11 @@ class Lab:
         ).sample()  # fmt: skip
 
     def taken(self, allocation: Allocation, *factors: CarbonFactor) -> Energy | None:
+        return self.reader(*factors).of_session(self.chain.find(allocation))
+
+    def reader(self, *factors: CarbonFactor) -> EnergyReader:
         catalog = replace(self.chain.catalog, carbon_factors=factors)
-        return SessionEnergyReader(database=self.chain.database, catalog=catalog, energies=EnergyStore()).read(self.chain.find(allocation))
+        return EnergyReader(database=self.chain.database, catalog=catalog, energies=EnergyStore(), sums=EnergySums())
 
 
 @pytest.fixture
@@ -134,6 +137,9 @@ def test_reports_say_what_was_measured_and_leave_empty_what_was_not(lab) -> None
     assert (row["keys"]["user"], row["energy_kwh"], row["carbon_kg"]) == (one.user_name, "1.000000", "0.400000")
     assert (unknown["keys"]["user"], unknown["energy_kwh"], unknown["carbon_kg"]) == (other.user_name, None, None)
     assert (total["energy_kwh"], total["carbon_kg"]) == ("1.000000", "0.400000")
+    day = NOON.replace(hour=0)
+    assert lab.reader(FACTOR).of_span(day, day + timedelta(days=1), {"user": one.user_name}) == Energy(Fraction(1), timedelta(seconds=15), Fraction(400))
+    assert lab.reader().of_span(day, day + timedelta(days=1), {"user": other.user_name}) is None
     later = replace(FACTOR, effective_from=NOON + timedelta(days=9))
     (total,) = report(lab, later)["totals"]
     assert (total["energy_kwh"], total["carbon_kg"]) == ("1.000000", None), "nobody knows the factor of that day"

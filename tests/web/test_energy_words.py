@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from aiplatform_hub.domain.energy import Energy
-from aiplatform_hub.web.view_models.session import energy_line
+from aiplatform_hub.web.view_models.energy import energy_line, energy_total
 
 HOUR = timedelta(hours=1)
 
@@ -25,3 +25,8 @@ HOUR = timedelta(hours=1)
 )
 def test_energy_in_words(found, gpus, words):
     assert energy_line(found, HOUR, gpus).replace("\u00a0", " ") == words
+
+
+def test_energy_of_a_span_says_that_it_may_be_a_part():
+    assert energy_total(None) == ""
+    assert energy_total(Energy(Fraction(12), HOUR, Fraction(990))).replace("\u00a0", " ") == "They took 12 kWh, 990 g of CO2, as far as it was measured."

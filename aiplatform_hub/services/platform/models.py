@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
+from aiplatform_hub.services.platform.energy_models import EnergyOut
 from aiplatform_hub.services.platform.launch_models import PackageOut, TermsOut
 from aiplatform_hub.services.platform.queue_models import AlternativeOut, QueueOut, WaitOut
 from aiplatform_hub.services.platform.release_models import ReleaseOut
@@ -265,14 +266,6 @@ class CostSoFar(Output):
     amount: Money
     currency: str
     gpu_seconds: Money
-
-
-class EnergyOut(Output):
-    """What the GPUs of a session took, as far as it was measured; shown, not billed."""
-
-    kwh: Money
-    known_gpu_seconds: float = Field(description="GPUs × time for which it is known")
-    carbon_grams: Money | None = Field(description="CO2 equivalents, by the factors of the catalogue; null where a day of it has none")
 
 
 class DecisionSummary(Output):

@@ -10,20 +10,18 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.queueing import QueueEntry
 from aiplatform_hub.domain.release_sentences import Told
-from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import Principal
-from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, EnergyOut, HistoryOut, reasons_of
+from aiplatform_hub.services.platform.energy_models import EnergyOut, energy_out
+from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
 from aiplatform_hub.services.platform.release_models import release_of
 from aiplatform_hub.services.platform.release_news import told_of
 from aiplatform_hub.storage.database import Connection
 
-PLACES = 6
-"""Decimal places of measured quantities."""
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -123,11 +121,8 @@ class AllocationViews:
 
     def energy(self, allocation: Allocation) -> EnergyOut | None:
         """Return what an allocation's GPUs took until now; None where nobody measured it."""
-        found = self._factory.session_energy.read(allocation)
-        if found is None:
-            return None
-        grams = None if found.carbon_grams is None else rounded(found.carbon_grams, PLACES)
-        return EnergyOut(kwh=rounded(found.kwh, PLACES), known_gpu_seconds=found.known.total_seconds(), carbon_grams=grams)
+        found = self._factory.energy.of_session(allocation)
+        return None if found is None else energy_out(found)
 
     def _url(self, allocation: Allocation) -> str | None:
         """Return the address of a running server on the hub's public host."""

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from fractions import Fraction
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, EndCause
 from aiplatform_hub.domain.catalog import Catalog
-from aiplatform_hub.domain.energy import Energy
-from aiplatform_hub.domain.rounding import rounded
-from aiplatform_hub.domain.units import format_number
 from aiplatform_hub.errors import Reason
 from aiplatform_hub.web.view_models.activity import ActivityBar
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, Fact, resources
-from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, count, duration, server_label, stamp
+from aiplatform_hub.web.view_models.formats import END_CAUSES, WITHDRAWALS, Stamp, count, server_label, stamp
 from aiplatform_hub.web.view_models.session_series import EfficiencyCard, SeriesView
 from aiplatform_hub.web.view_models.timeline import Timeline
 
@@ -46,11 +41,6 @@ CAUSES = {
     **{cause.value: sentence for cause, sentence in END_CAUSES.items()},
 }
 """Sentence by cause of a transition."""
-
-
-_AS_GOOD_AS_ALL = 0.98
-"""Part of a session's time from which on it is not said how much of it was measured: nobody looks at its first and last moments."""
-_GRAMS_PER_KG = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +95,6 @@ class SessionPage:
         """What the link to a smaller start says."""
         fewer = self.efficiency.smaller_gpus if self.efficiency else None
         return f"Start again with {count(fewer, 'GPU')}" if fewer else "Start again without a GPU"
-
-
-def energy_line(found: Energy | None, ran: timedelta, gpus: int) -> str:
-    """Return what energy a session's GPUs took, and the carbon behind it; empty where nobody measured it.
-
-    Parameters
-    ----------
-    ran
-        From its start until its end, or now.
-    """
-    if found is None:
-        return ""
-    carbon = "" if found.carbon_grams is None else f", {_grams(found.carbon_grams)} of CO2"
-    part = "" if found.known >= ran * gpus * _AS_GOOD_AS_ALL else f" Measured for {duration(found.known / gpus)} of {duration(ran)}."
-    return f"{'Its GPU' if gpus == 1 else 'Its GPUs'} took {_kwh(found.kwh)}{carbon}.{part}"
-
-
-def _kwh(kwh: Fraction) -> str:
-    return f"{format_number(rounded(kwh, 2))} kWh" if kwh >= 1 else f"{format_number(rounded(kwh * 1000, 1))} Wh"
-
-
-def _grams(grams: Fraction) -> str:
-    return f"{format_number(rounded(grams / 1000, 2))} kg" if grams >= _GRAMS_PER_KG else f"{format_number(rounded(grams, 0))} g"
 
 
 def steps_with_idleness(steps: tuple[Step, ...], idle: Iterable[tuple[Stamp | None, str]]) -> tuple[Step, ...]:

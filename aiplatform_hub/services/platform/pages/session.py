@@ -21,6 +21,7 @@ from aiplatform_hub.services.platform.pages.home import home_page
 from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
+from aiplatform_hub.web.view_models.energy import energy_line
 from aiplatform_hub.web.view_models.environments import class_facts, environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
@@ -28,7 +29,7 @@ from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.prices import charged_what
 from aiplatform_hub.web.view_models.queue import Line
-from aiplatform_hub.web.view_models.session import CostRow, SessionPage, energy_line, session_facts, steps, steps_with_idleness, why
+from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, steps_with_idleness, why
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view, smaller_url
 from aiplatform_hub.web.view_models.timeline import idle_lines, timeline
 
@@ -216,7 +217,7 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         timeline=timeline(series.spans, series.events, is_over=allocation.ended_at is not None),
         series=series_view(series, allocation, catalog, is_cluster=factory.settings.place is Place.CLUSTER),
         efficiency=efficiency,
-        energy=energy_line(factory.session_energy.read(allocation), _ran(allocation, now), allocation.request.gpus),
+        energy=energy_line(factory.energy.of_session(allocation), _ran(allocation, now), allocation.request.gpus),
         smaller_url=smaller_url(card, efficiency, catalog, paths),
     )
 
