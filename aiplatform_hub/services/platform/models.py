@@ -309,7 +309,8 @@ class AllocationOut(Output):
     stop_message: str | None = Field(None, description="What whoever stopped it told its owner")
     url: str | None
     cost_so_far: CostSoFar | None = None
-    energy: EnergyOut | None = Field(None, description="Null where nobody measured it")
+    energy: EnergyOut | None = None
+    """None where nobody measured it."""
     decision: DecisionSummary | None = None
     history: tuple[HistoryOut, ...] = ()
 

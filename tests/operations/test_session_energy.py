@@ -72,8 +72,8 @@ class Lab:
 
 
 @pytest.fixture
-def lab(database, tmp_path) -> Lab:
-    return Lab(Chain(database, tmp_path / "head.json"))
+def lab(chain: Chain) -> Lab:
+    return Lab(chain)
 
 
 def test_a_session_has_what_its_gpus_took_from_its_first_look_on(lab) -> None:
