@@ -13,7 +13,7 @@ from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.credits import USUAL_PRIORITY, CreditDraft
 from aiplatform_hub.services.platform.api.budgets import WRITE, check_admin
-from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.auth import BILLING, READ
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import instant, invalid, read_change
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -65,7 +65,7 @@ class CreditsHandler(ApiHandler):
     async def get(self) -> None:
         """Answer with the caller's credits; who sees everybody sees all."""
         factory = self.platform.factory
-        if self.principal.sees_everybody:
+        if self.principal.sees_everybody or self.principal.reads_billing:
             found = await self.platform.run(factory.credits.all)
         else:
             caller = await self.platform.sessions.caller(self.principal.name)
@@ -144,8 +144,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/credits",
                 summary="The credits that pay for the caller's sessions, and what is left of them",
-                description="Those that pay now or will. Who may read everybody's servers sees all that were ever given.",
+                description="Those that pay now or will. Who may read everybody's servers, and a billing viewer, sees all that were ever given.",
                 scope=READ,
+                other_scope=BILLING,
                 replies={200: Reply("Credits", CreditList)},
             ),
             Route(
