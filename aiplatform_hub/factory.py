@@ -76,6 +76,7 @@ from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
+from aiplatform_hub.operations.session_moves import SessionMoves
 from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
@@ -95,6 +96,7 @@ from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.retention import RetentionStore
+from aiplatform_hub.storage.session_moves import SessionMoveStore
 from aiplatform_hub.stores import Stores
 
 
@@ -439,6 +441,20 @@ class Factory(Stores):
     def charge_reader(self) -> ChargeReader:
         """Reads what was used as charges."""
         return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
+
+    @cached_property
+    def session_moves(self) -> SessionMoves:
+        """Charges ended sessions to other projects."""
+        return SessionMoves(
+            database=self.database,
+            catalog=self.catalog,
+            allocations=self.allocations,
+            moves=SessionMoveStore(),
+            uses=ChargedUseStore(),
+            cards=self.rate_cards,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
 
     @cached_property
     def charge_reporter(self) -> ChargeReporter:

@@ -65,6 +65,7 @@ AUDIT_ACTIONS = {
     "withdraw_rate_card": "An admin withdrew a rate card that had not begun. `detail` holds when it would have begun and the reason.",
     "launch_session": "Somebody started a server for another person, or tried to. `detail` holds person and server.",
     "move_cluster": "An operator let the database belong to another cluster (`aiplatform move-cluster`). `target` is the new one, `detail` holds the one before and what was open.",
+    "move_session": "An admin charged an ended session to another project. `detail` holds project and cost centre before and after, and the reason.",
     "stop_session": "Somebody stopped another person's server. `detail` holds the message to its owner.",
     "move_up": "An admin moved a request to the front of the queue. `detail` holds reason, person and the place before.",
     "undo_move_up": "An admin put a request that was moved up back to its usual place. `detail` holds the person.",

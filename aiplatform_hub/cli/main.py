@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "notifications": "aiplatform_hub.cli.notifications:notifications",
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
+    "sessions": "aiplatform_hub.cli.session_moves:sessions",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",

@@ -29,6 +29,7 @@ from aiplatform_hub.services.platform.api import (
     releases,
     reports,
     series,
+    session_moves,
     usage,
 )
 from aiplatform_hub.services.platform.base import ApiHandler
@@ -88,6 +89,7 @@ RESOURCES: tuple[Resource, ...] = (
     *hidden.RESOURCES,
     *releases.RESOURCES,
     *series.RESOURCES,
+    *session_moves.RESOURCES,
     *desk.RESOURCES,
     *drains.RESOURCES,
     *alternatives.RESOURCES,

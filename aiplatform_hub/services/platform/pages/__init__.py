@@ -31,6 +31,7 @@ from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, 
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
 from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
+from aiplatform_hub.services.platform.pages.session_moves import MoveSessionHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
 from aiplatform_hub.services.platform.pages.showcase import ShowcaseHandler
 from aiplatform_hub.services.platform.pages.usage import UsageHandler, UsageReportHandler
@@ -69,6 +70,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}sessions/{_ID}/gpus", FewerGpusHandler, {}),
         (f"{prefix}sessions/{_ID}/keep", KeepHandler, {}),
         (f"{prefix}sessions/{_ID}/extend", ExtendHandler, {}),
+        (f"{prefix}sessions/{_ID}/move", MoveSessionHandler, {}),
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
         (f"{prefix}announcements", BannersHandler, {}),
