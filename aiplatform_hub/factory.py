@@ -56,6 +56,7 @@ from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
+from aiplatform_hub.operations.memberships import Memberships
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
@@ -90,6 +91,7 @@ from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
+from aiplatform_hub.storage.memberships import MembershipStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
@@ -443,6 +445,18 @@ class Factory(Stores):
         return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
 
     @cached_property
+    def memberships(self) -> Memberships:
+        """Tells who belongs to which project from when until when."""
+        return Memberships(
+            database=self.database,
+            catalog=self.catalog,
+            memberships=MembershipStore(),
+            devices=self.devices,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
     def session_moves(self) -> SessionMoves:
         """Charges ended sessions to other projects."""
         return SessionMoves(
@@ -491,6 +505,7 @@ class Factory(Stores):
             catalog=self.catalog,
             grants=self.grant_store,
             allocations=self.allocations,
+            memberships=MembershipStore(),
             enforcer=self.enforcer,
             clock=self.clock,
         )

@@ -52,6 +52,8 @@ AUDIT_ACTIONS = {
     "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
     "set_budget": "A budget was set for a cost centre, project or person",
     "end_budget": "A budget was ended",
+    "add_membership": "An admin let a person belong to a project for a span. `detail` holds project, span and reason.",
+    "end_membership": "An admin ended a membership. `detail` is as for `add_membership`.",
     "announce": "An admin told everybody something. `detail` holds level, text and span.",
     "withdraw_announcement": "An admin took an announcement back.",
     "restore_announcement": "An admin let a withdrawn announcement count again.",

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
     "sessions": "aiplatform_hub.cli.session_moves:sessions",
+    "memberships": "aiplatform_hub.cli.memberships:memberships",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",

@@ -13,9 +13,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from aiplatform_hub.domain.budgets import MICROS, Budget, Period, Scope
 from aiplatform_hub.domain.catalog import Project
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
 from aiplatform_hub.operations.cost_reporter import CostReporter, UsageQuery
@@ -23,8 +25,11 @@ from aiplatform_hub.operations.session_moves import SessionMoves
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
+from aiplatform_hub.storage.budget_tables import budget_periods
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database, TakenError
+from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.schema import activity_intervals, usage_intervals
 from aiplatform_hub.storage.session_move_tables import session_moves
 from aiplatform_hub.storage.session_moves import SessionMoveStore
@@ -215,3 +220,19 @@ def test_a_month_that_was_not_invoiced_yet_shows_only_where_a_session_is_now(off
         office.invoices.issue([draft.id], by="bea")
     (library,) = office.invoices.draft("2026-11", by="bea").invoices
     assert [(line.project, line.is_correction, line.amount) for line in library.lines] == [("scans", False, Decimal("3.20"))]
+
+
+@ON_ONE
+def test_a_budget_counts_what_ran_where_it_ran(office: Office, mover: SessionMoves) -> None:
+    moved = session(office, "lab", DAY, 2)
+    budget = Budget(uuid4(), Scope.PROJECT, "vision", 100 * MICROS, "EUR", Period.MONTH, NOVEMBER, None, "a term", "bea", NOVEMBER)
+    store = BudgetStore()
+    with office.database.write() as connection:
+        store.insert(connection, budget)
+        store.count(connection, moved, budget.id, DAY)
+    mover.move(moved, "scans", reason="theirs", by="bea")
+    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: DISCOUNTED)
+    BudgetSettler(database=office.database, budgets=store, devices=DeviceStore(), charges=reader, clock=office.clock).settle()
+    with office.database.read() as connection:
+        committed = connection.execute(select(budget_periods.c.committed_micros)).scalar_one()
+    assert committed == Decimal("6.40") * MICROS

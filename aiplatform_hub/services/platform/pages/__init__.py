@@ -29,7 +29,7 @@ from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveG
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
-from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
+from aiplatform_hub.services.platform.pages.projects import AddMemberHandler, AdminProjectsHandler, EndMemberHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.session_moves import MoveSessionHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
@@ -95,6 +95,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
         (f"{prefix}admin/projects", AdminProjectsHandler, {}),
+        (f"{prefix}admin/projects/members", AddMemberHandler, {}),
+        (f"{prefix}admin/projects/members/{_ID}/end", EndMemberHandler, {}),
         (f"{prefix}admin/efficiency", AdminEfficiencyHandler, {}),
         (f"{prefix}admin/efficiency/forecast", AdminForecastHandler, {}),
         (f"{prefix}admin/health", AdminHealthHandler, {}),
