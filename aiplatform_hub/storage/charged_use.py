@@ -82,7 +82,9 @@ class ChargedUseStore:
         The filters :data:`ACCOUNTS` are left to the caller: a move changes the answer to them.
         """
         named = {name: value for name, value in filters.items() if name not in ACCOUNTS}
-        ids = iter(self._moves.moved(connection, start, end))
+        wanted = filters.get("allocation")
+        moved = self._moves.moved(connection, start, end)
+        ids = iter([id_ for id_ in moved if wanted is None or id_ in (wanted if isinstance(wanted, frozenset) else {wanted})])
         while some := tuple(islice(ids, BATCH)):
             moves = self._moves.of(connection, some)
             statement = _reaching(start, end, named).where(intervals.c.allocation_id.in_(some))
