@@ -13,6 +13,7 @@ from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.people import people_url
 
+_NOTHING = dict.fromkeys(("user", "project", "first_day", "last_day", "reason"), "")
 MOST_OVER = 50
 """So many memberships that are over are shown, those that ended last."""
 
@@ -60,7 +61,7 @@ def memberships_part(  # noqa: PLR0913  what the part shows
     rows = tuple(_row(each, paths, now, action) for each in ordered if not each.is_over(now))
     over = sorted((each for each in ordered if each.is_over(now)), key=lambda each: each.until or now, reverse=True)
     projects = tuple((each.name, each.display_name) for each in sorted(catalog.projects.values(), key=lambda one: one.name) if not each.is_personal)
-    return MembershipsPart(rows, tuple(_row(each, paths, now, action) for each in over[:MOST_OVER]), projects, action, typed, problem, done)
+    return MembershipsPart(rows, tuple(_row(each, paths, now, action) for each in over[:MOST_OVER]), projects, action, {**_NOTHING, **typed}, problem, done)
 
 
 def _row(one: Membership, paths: Paths, now: datetime, action: str) -> MembershipRow:
