@@ -10,9 +10,11 @@ from typing import Any
 from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.charges import Charge, charges
 from aiplatform_hub.domain.session_moves import corrections
+from aiplatform_hub.domain.storage_samples import storage_charges
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.storage.charged_use import ACCOUNTS, ChargedUse, ChargedUseStore
 from aiplatform_hub.storage.database import Connection
+from aiplatform_hub.storage.storage_samples import stream as storage_samples
 
 
 class ChargeReader:
@@ -40,8 +42,8 @@ class ChargeReader:
         Yields
         ------
         Charge
-            By cost centre, project, person, start and id of the interval, then by start and SKU; after all of them the corrections, by session,
-            interval and move.
+            Those of sessions by cost centre, project, person, start and id of the interval, then by start and SKU; behind them the corrections, by
+            session, interval and move; behind them those of storage by cost centre, project, person and start.
         """
         cards = self._cards()
         has_idle = any(card.idle_gpu_hour for card in cards)
@@ -54,6 +56,9 @@ class ChargeReader:
             interval, until = _clipped(use, start, end)
             found = corrections(interval, use.moves, cards, until, tier=use.tier, idle=use.idle)
             yield from (charge for charge in found if _is_asked_for(charge, named))
+        if any(card.storage_gib_month for card in cards):
+            for sample in storage_samples(connection, start, end, named):
+                yield from storage_charges(sample, cards, start, end)
 
 
 def _clipped(use: ChargedUse, start: datetime, end: datetime) -> tuple[UsageInterval, datetime]:

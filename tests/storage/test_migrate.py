@@ -16,7 +16,12 @@ from sqlalchemy.engine import make_url
 
 from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
-from aiplatform_hub.storage import membership_tables, rate_card_tables, session_move_tables  # noqa: F401  their tables belong to the metadata
+from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
+    membership_tables,
+    rate_card_tables,
+    session_move_tables,
+    storage_sample_tables,
+)
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore, Pool
