@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "sessions": "aiplatform_hub.cli.session_moves:sessions",
     "memberships": "aiplatform_hub.cli.memberships:memberships",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
+    "disputes": "aiplatform_hub.cli.disputes:disputes",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",
