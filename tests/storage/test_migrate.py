@@ -17,6 +17,9 @@ from sqlalchemy.engine import make_url
 from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
+    budget_tables,
+    dispute_tables,
+    invoice_tables,
     membership_tables,
     rate_card_tables,
     session_move_tables,

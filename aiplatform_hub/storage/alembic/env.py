@@ -4,13 +4,11 @@ from alembic import context
 
 from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
     budget_tables,
-from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
     dispute_tables,
     invoice_tables,
     membership_tables,
     rate_card_tables,
     session_move_tables,
-)
     storage_sample_tables,
 )
 from aiplatform_hub.storage.migrate import VERSION_TABLE
