@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
     "credits": "aiplatform_hub.cli.credits:credits_",
+    "sessions": "aiplatform_hub.cli.session_moves:sessions",
+    "memberships": "aiplatform_hub.cli.memberships:memberships",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
     "disputes": "aiplatform_hub.cli.disputes:disputes",
     "usage": "aiplatform_hub.cli.user:usage",

@@ -24,6 +24,7 @@ from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rounding import rounded
+from aiplatform_hub.domain.session_moves import Account, SessionMove
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
@@ -33,6 +34,7 @@ from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals, allocations
+from aiplatform_hub.storage.session_moves import SessionMoveStore
 from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, Office
 from tests.support.workbook import cells
@@ -108,6 +110,10 @@ def meter(office: Office, row: dict[str, str]) -> None:
             start, end = (datetime.fromisoformat(row[name]) for name in ("idle_from", "idle_until"))
             idle = {"started_at": start, "ended_at": end, "last_seen_at": end, "activity": "idle", "samples": 1}
             connection.execute(insert(activity_intervals).values(allocation_id=one.allocation_id, **idle))
+        if row["moved_to"]:
+            source, target = Account(row["project"], row["cost_centre"]), Account(*row["moved_to"].split(" of "))
+            move = SessionMove(one.allocation_id, 1, source, target, one.started_at, ended.ended_at, DECEMBER.replace(day=2), "bea", "it was the course's")
+            SessionMoveStore().insert(connection, move)
 
 
 def report(office: Office, name: str, *groups: str, now: datetime | None = None) -> bytes:
@@ -131,15 +137,15 @@ def test_the_spreadsheet_agrees_with_itself() -> None:
         assert rounded(exact(line), 6) == Decimal(line["amount"]), line
         hours = Fraction((datetime.fromisoformat(line["until"]) - datetime.fromisoformat(line["from"])).total_seconds()) / 3600
         assert abs(hours - Fraction(line["hours"])) < Fraction(1, 10**9)
-    assert {name: rounded(amount, 4) for name, amount in by("cost_centre").items()} == {"lab": Decimal("67.8400"), "teaching": Decimal("1.0867")}
+    assert {name: rounded(amount, 4) for name, amount in by("cost_centre").items()} == {"lab": Decimal("67.8400"), "teaching": Decimal("8.2867")}
 
 
 def test_every_piece_is_the_one_of_the_spreadsheet(month: Office) -> None:
     reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
     with month.database.read() as connection:
-        found = [(c.interval_id.int, c.start, c.end, c.units, c.amount) for c in reader.charges(connection, NOVEMBER, DECEMBER)]
+        found = [(c.interval_id.int, c.project, c.start, c.end, c.units, c.amount) for c in reader.charges(connection, NOVEMBER, DECEMBER)]
     wanted = [
-        (int(line["session"]), datetime.fromisoformat(line["from"]), datetime.fromisoformat(line["until"]), int(line["units"]), exact(line))
+        (int(line["session"]), line["project"], datetime.fromisoformat(line["from"]), datetime.fromisoformat(line["until"]), int(line["units"]), exact(line))
         for line in table("lines")
     ]
     assert sorted(found) == sorted(wanted)
@@ -160,7 +166,7 @@ def test_every_payment_of_a_credit_is_the_one_of_the_spreadsheet(month: Office) 
 
 
 def test_every_format_says_the_same_of_credits(month: Office) -> None:
-    wanted = {"vision": (Decimal(0), Decimal("48.44")), "nlp": (Decimal(14), Decimal("5.4")), "course": (Decimal(0), Decimal("1.086667"))}
+    wanted = {"vision": (Decimal(0), Decimal("48.44")), "nlp": (Decimal(14), Decimal("5.4")), "course": (Decimal(0), Decimal("8.286667"))}
     found = {
         "csv": list(csv.DictReader(io.StringIO(report(month, "csv", "project").decode()))),
         "json": [{**row, **row["keys"]} for row in json.loads(report(month, "json", "project"))["rows"]],
@@ -189,7 +195,15 @@ def test_every_format_says_the_same_to_the_cent(month: Office) -> None:
     for name, costs in found.items():
         assert {project: rounded(Fraction(cost), 6) for project, cost in costs.items()} == wanted, name
     (whole,) = json.loads(report(month, "json"))["totals"]
-    assert (whole["cost"], whole["estimated_seconds"]) == ("68.926667", "3600.000000")
+    assert (whole["cost"], whole["estimated_seconds"]) == ("76.126667", "3600.000000")
+
+
+def test_a_corrected_piece_says_so_in_focus(month: Office) -> None:
+    rows = list(csv.DictReader(io.StringIO(report(month, "focus").decode())))
+    assert [(row["SubAccountId"], row["BilledCost"]) for row in rows if row["ChargeClass"] == "Correction"] == [
+        ("vision", "-6.4800000000"),
+        ("course", "7.2000000000"),
+    ]
 
 
 def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
@@ -199,7 +213,7 @@ def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
 
 def test_invoices_are_its_cost_centres(month: Office) -> None:
     drafts = month.invoices.draft("2026-11", by="bea").invoices
-    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("53.84"), "Teaching": Decimal("1.09")}
+    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("53.84"), "Teaching": Decimal("8.29")}
     (credit,) = [line for each in drafts for line in each.lines if line.sku is Sku.CREDIT]
     assert (credit.quantity, credit.price, credit.amount) == (Decimal(-14), 1, Decimal(-14))
     for each in drafts:
