@@ -87,7 +87,7 @@ def _check_limits(entry: Entry, gpu_types: Iterable[str]) -> Iterator[Problem]:
 def _check_rates(entries: Entries) -> Iterator[Problem]:
     cards = _valid(entries["rates"])
     for entry in cards:
-        for path, text in faults_of_names(entry.model, entries["gpu_types"], entries["tiers"], entries["projects"]):
+        for path, text in faults_of_names(entry.model, entries["gpu_types"], entries["tiers"], entries["projects"], entries["cost_centres"]):
             yield entry.problem(path, text)
     starts = Counter(entry.model.effective_from for entry in cards)
     for entry in cards:

@@ -45,6 +45,8 @@ class NoticeKind(StrEnum):
     """An admin stopped a session."""
     WITHDRAWN = "withdrawn"
     """An admin took a request out of the queue."""
+    SHOWBACK = "showback"
+    """What a lead's projects used in a month; :mod:`aiplatform_hub.domain.showback` words it."""
 
 
 @dataclass(frozen=True, slots=True)

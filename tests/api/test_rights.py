@@ -65,6 +65,9 @@ TABLE = {
     ("POST", "api/v1/budgets"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
     ("DELETE", "api/v1/budgets/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/reports"): READ_ALL,
+    ("GET", "api/v1/reports/chargeback"): ADMIN_ONLY,
+    ("GET", "api/v1/showback"): READ_ALL,
+    ("PUT", "api/v1/showback"): {**OWN_ONLY, "owner": 400, "other": 400, "admin": 400},  # each their own; the body is another's
     **{("GET", f"api/v1/invoices{more}"): ADMIN_ONLY for more in ("", ".csv")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/hand-overs")},
     ("POST", "api/v1/invoices"): {**ADMIN_ONLY, "admin": 400},

@@ -10,6 +10,7 @@ from aiplatform_hub.services.platform.api import (
     budgets,
     catalog,
     catalog_entries,
+    chargeback,
     desk,
     drains,
     efficiency,
@@ -107,6 +108,7 @@ RESOURCES: tuple[Resource, ...] = (
     *invoices.RESOURCES,
     *rate_cards.RESOURCES,
     *reports.RESOURCES,
+    *chargeback.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

@@ -9,6 +9,7 @@ from tornado.web import RedirectHandler, StaticFileHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.chargeback import AdminChargebackFileHandler, AdminChargebackHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
 from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
@@ -31,7 +32,7 @@ from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, 
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
 from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
-from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
+from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler, ShowbackChoiceHandler
 from aiplatform_hub.services.platform.pages.showcase import ShowcaseHandler
 from aiplatform_hub.services.platform.pages.usage import UsageHandler, UsageReportHandler
 from aiplatform_hub.web.rendering import APP_DIR, STATIC_DIR
@@ -102,4 +103,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
         (f"{prefix}admin/prices", AdminPricesHandler, {}),
         (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
+        (f"{prefix}admin/chargeback", AdminChargebackHandler, {}),
+        (f"{prefix}admin/chargeback\\.csv", AdminChargebackFileHandler, {}),
+        (f"{prefix}settings/showback", ShowbackChoiceHandler, {}),
     ]
