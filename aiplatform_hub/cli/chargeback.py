@@ -22,7 +22,7 @@ _HOURS = {"used_gpu_hours": "used", "idle_gpu_hours": "idle", "unallocated_gpu_h
 @click.option("-o", "--output", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write all digits as CSV to this file instead.")
 @rest_command
 def chargeback(client: RestClient, *, month: str | None, file: Path | None, as_json: bool) -> None:
-    """Show what each cost centre owes for a month, with its share of GPUs that nobody held. For admins."""
+    """Show what each cost centre owes for a month, with its share of GPUs that nobody held. For admins and billing viewers."""
     if file is not None:
         text = client.text("reports/chargeback", {"month": month, "format": "csv"})
         try:

@@ -1,4 +1,4 @@
-"""Chargeback by cost centre, for admins; and whether a lead wants the monthly mail."""
+"""Chargeback by cost centre, for admins and billing viewers; and whether a lead wants the monthly mail."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aiplatform_hub.domain.catalog import Share
 from aiplatform_hub.domain.chargeback import Chargeback, ChargebackRow
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.reports.chargeback_csv import chargeback_csv
-from aiplatform_hub.services.platform.api.admin import AdminApiHandler
-from aiplatform_hub.services.platform.auth import READ, START
+from aiplatform_hub.services.platform.api.billing import check_billing
+from aiplatform_hub.services.platform.auth import BILLING, READ, START
 from aiplatform_hub.services.platform.base import ApiHandler, PlatformHandler
 from aiplatform_hub.services.platform.bodies import invalid, read_change
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
@@ -81,12 +81,12 @@ class ShowbackBody(Input):
     is_wanted: bool
 
 
-class ChargebackHandler(AdminApiHandler):
+class ChargebackHandler(ApiHandler):
     """``GET reports/chargeback``."""
 
     async def get(self) -> None:
         """Answer with a month by cost centre."""
-        self.check_reads()
+        check_billing(self)
         name = self.get_query_argument("format", "json")
         if name not in FORMATS:
             raise invalid("format", f"There is no format {name!r}; use one of {', '.join(FORMATS)}.", FORMATS)
@@ -159,8 +159,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/reports/chargeback",
                 summary="What each cost centre owes for a month: used and idle time, its share of what nobody held, discounts",
-                description="For admins. A month that is over and closed says the same at any time; one that runs counts until now.",
+                description="For admins and billing viewers. A month that is over and closed says the same at any time; one that runs counts until now.",
                 scope=READ,
+                other_scope=BILLING,
                 parameters=(
                     Parameter("month", "A UTC month such as 2026-11; last month by default", {"type": "string", "pattern": r"^\d{4}-\d{2}$"}),
                     Parameter("format", "Of the answer; json by default", {"enum": list(FORMATS)}),
