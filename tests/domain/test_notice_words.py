@@ -10,7 +10,7 @@ import pytest
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.notices import MOST_ATTEMPTS, NoticeKind, Subject, address_of, in_utc, pause_after, text_of, warned_from, words
 
-OF_SESSIONS = [kind for kind in NoticeKind if kind is not NoticeKind.SHOWBACK]
+OF_SESSIONS = [kind for kind in NoticeKind if kind is not NoticeKind.SHOWBACK and not kind.value.startswith("dispute")]
 UNTIL = datetime(2026, 11, 28, 16, 40, tzinfo=UTC)
 
 

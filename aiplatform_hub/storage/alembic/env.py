@@ -6,6 +6,7 @@ from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the m
     budget_tables,
     chargeback_tables,
     dispute_tables,
+    energy_tables,
     invoice_tables,
     rate_card_tables,
     storage_sample_tables,
