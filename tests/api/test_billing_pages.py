@@ -124,6 +124,10 @@ def test_a_student_finds_nothing_and_a_viewer_changes_nothing_else(place) -> Non
     for who in (STUDENT, VIEWER):
         for path, body in ((f"{issued.id}/issue", {}), (f"{issued.id}/payment", {}), (f"{issued.id}/credit", {"reason": "x"}), ("", {"month": "2026-01"})):
             assert server.post(f"api/v1/invoices/{path}".rstrip("/"), who, body).status == 403, (who, path)
+    for who in (STUDENT, ADMIN):
+        assert server.post(f"api/v1/invoices/{issued.id}/lines/1/disputes", who, {"text": "x"}).status == 403, who
+    for path in (f"invoices/{issued.id}", f"invoices/{issued.id}/lines/1/sessions", "disputes"):
+        assert server.get(f"api/v1/{path}", STUDENT).status == 403, path
     assert server.get("admin", VIEWER).status == 404
     assert server.get("api/v1/audit", VIEWER).status == 403
 
