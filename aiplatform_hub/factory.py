@@ -507,6 +507,7 @@ class Factory(Stores):
         return ChargebackReader(
             database=self.database,
             charges=self.split_charge_reader,
+            credits_=self.credit_reader,
             capacity=CapacityHistory(),
             sums=self.usage_sums,
             cards=self.rate_cards,
