@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "notifications": "aiplatform_hub.cli.notifications:notifications",
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
+    "credits": "aiplatform_hub.cli.credits:credits_",
     "sessions": "aiplatform_hub.cli.session_moves:sessions",
     "memberships": "aiplatform_hub.cli.memberships:memberships",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
@@ -47,6 +48,8 @@ COMMANDS: dict[str, str] = {
     "simulate": "aiplatform_hub.cli.simulate:simulate",
     "export-trace": "aiplatform_hub.cli.export_trace:export_trace",
     "invoices": "aiplatform_hub.cli.invoices:invoices",
+    "chargeback": "aiplatform_hub.cli.chargeback:chargeback",
+    "showback": "aiplatform_hub.cli.chargeback:showback",
     "report": "aiplatform_hub.cli.report:report",
     "completion": "aiplatform_hub.cli.completion:completion",
 }

@@ -10,7 +10,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from aiplatform_hub.domain.disputes import DisputeState
 from aiplatform_hub.domain.invoices import Invoice
@@ -18,10 +18,12 @@ from aiplatform_hub.errors import AIPlatformError, ConflictError, InvalidOptionE
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.billing_reader import MONTHS, BillingReader
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database, DatabaseBusyError, TakenError
 from aiplatform_hub.storage.dispute_tables import dispute_entries, invoice_disputes
 from aiplatform_hub.storage.disputes import DisputeFilter, DisputeStore
@@ -45,7 +47,14 @@ def office(database: Database, tmp_path) -> Office:
 @pytest.fixture
 def reader(office: Office) -> BillingReader:
     charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: CATALOG.rate_cards)
-    return BillingReader(database=office.database, invoices=office.store, heads=InvoiceHeads(), disputes=DisputeStore(), charges=charges)
+    return BillingReader(
+        database=office.database,
+        invoices=office.store,
+        heads=InvoiceHeads(),
+        disputes=DisputeStore(),
+        charges=charges,
+        credits_=CreditReader(charges=charges, credits_=CreditStore()),
+    )
 
 
 def notices_on(database: Database, office: Office) -> Notices:
@@ -213,15 +222,24 @@ def test_what_cannot_be_disputed_is_refused_by_name(office: Office, desk: Disput
     assert audited(office) == []
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [update(dispute_entries).values(text="other"), delete(dispute_entries), update(invoice_disputes).values(position=2), delete(invoice_disputes)],
-    ids=str,
-)
-def test_what_was_said_stays_whoever_writes(office: Office, desk: Disputes, statement) -> None:
-    desk.open(office.issued().id, 1, text="Twice?", by="vera")
-    with pytest.raises(TakenError), office.database.write() as connection:
-        connection.execute(statement)
+def test_what_was_said_stays_and_makes_sense_whoever_writes(office: Office, desk: Disputes) -> None:
+    opened, _ = desk.open(office.issued().id, 1, text="Twice?", by="vera")
+    entry = {"dispute_id": opened.id, "number": 2, "kind": "answered", "by": "boss", "at": office.now, "text": "x"}
+    wrong = [
+        update(dispute_entries).values(text="other"),
+        delete(dispute_entries),
+        update(invoice_disputes).values(position=2),
+        delete(invoice_disputes),
+        insert(dispute_entries).values({**entry, "kind": "opened"}),
+        insert(dispute_entries).values({**entry, "kind": "forgotten"}),
+        insert(dispute_entries).values({**entry, "number": 1}),
+        insert(dispute_entries).values({**entry, "dispute_id": uuid4()}),
+        insert(invoice_disputes).values(id=uuid4(), invoice_id=opened.invoice_id, position=77),
+    ]
+    for statement in wrong:
+        with pytest.raises(TakenError), office.database.write() as connection:
+            connection.execute(statement)
+    assert desk.of_invoice(opened.invoice_id) == (opened,)
 
 
 def _together(acts: list[Callable[[], object]]) -> list[AIPlatformError | None]:

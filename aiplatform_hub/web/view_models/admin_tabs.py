@@ -16,6 +16,8 @@ TABS = (
     ("audit", "Audit", "admin/audit"),
     ("announcements", "Announcements", "admin/announcements"),
     ("prices", "Prices", "admin/prices"),
+    ("credits", "Credits", "admin/credits"),
+    ("chargeback", "Chargeback", "admin/chargeback"),
 )
 """Name, label and address below the platform's of each page."""
 

@@ -11,6 +11,7 @@ from aiplatform_hub.services.platform.api import (
     budgets,
     catalog,
     catalog_entries,
+    chargeback,
     desk,
     disputes,
     drains,
@@ -35,6 +36,7 @@ from aiplatform_hub.services.platform.api import (
     session_moves,
     usage,
 )
+from aiplatform_hub.services.platform.api import credits as credits_
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -101,6 +103,7 @@ RESOURCES: tuple[Resource, ...] = (
     *notifications.RESOURCES,
     *announcements.RESOURCES,
     *budgets.RESOURCES,
+    *credits_.RESOURCES,
     *billing.RESOURCES,
     *disputes.RESOURCES,
     *push.RESOURCES,
@@ -115,6 +118,7 @@ RESOURCES: tuple[Resource, ...] = (
     *invoices.RESOURCES,
     *rate_cards.RESOURCES,
     *reports.RESOURCES,
+    *chargeback.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""
