@@ -29,6 +29,8 @@ def invoice_values(invoice: Invoice) -> dict[str, Any]:
         "buyer": _party(invoice.buyer),
         "payment_days": invoice.payment_days,
         "payment_account": invoice.payment_account or None,
+        "iban": invoice.iban or None,
+        "bic": invoice.bic or None,
         "drafted_at": isoformat(invoice.drafted_at),
         "drafted_by": invoice.drafted_by,
         "issued_at": _instant(invoice.issued_at),
@@ -71,6 +73,8 @@ def _party(party: Party) -> dict[str, Any]:
         "country": party.country or None,
         "tax_id": party.tax_id or None,
         "code": party.code or None,
+        "registration_id": party.registration_id or None,
+        "email": party.email or None,
     }
 
 

@@ -62,6 +62,12 @@ class Party:
     """Number for value added tax; empty where none is set."""
     code: str = ""
     """Of the cost centre in the receiver's books; empty for a sender and where none is set."""
+    registration_id: str = ""
+    """Of a sender in a register of companies or institutions; empty where none is set."""
+    email: str = ""
+    """Where to ask, and where electronic invoices go; empty where none is set."""
+    logo: bytes = b""
+    """Of a sender: a PNG or JPEG; empty where none is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,10 @@ class Invoice:
     """Of a void invoice: number of the credit note."""
     reason: str = ""
     """Of a credit note: why."""
+    iban: str = ""
+    """Account to pay to, without spaces; empty where none is set."""
+    bic: str = ""
+    """Of the bank that has the account; empty where none is set."""
 
     @property
     def total(self) -> Decimal:
@@ -187,7 +197,7 @@ class Invoice:
     def fingerprint(self) -> str:
         """Hash of what the invoice says: two drafts with the same one differ in nothing that is billed."""
         said = (self.legal_entity, self.cost_centre, self.seller, self.buyer, self.currency, self.period_start, self.lines, self.tax_percent, self.tax)
-        return sha256(repr((*said, self.payment_days, self.payment_account)).encode()).hexdigest()
+        return sha256(repr((*said, self.payment_days, self.payment_account, self.iban, self.bic)).encode()).hexdigest()
 
 
 def places_of(currency: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -125,6 +126,8 @@ def _values(invoice: Invoice) -> dict[str, Any]:
         "tax_percent": None if invoice.tax_percent is None else str(invoice.tax_percent),
         "payment_days": invoice.payment_days,
         "payment_account": invoice.payment_account,
+        "iban": invoice.iban,
+        "bic": invoice.bic,
         "estimated_microseconds": invoice.estimated_microseconds,
         "ledger_rows": invoice.ledger_rows,
         "ledger_hash": invoice.ledger_hash,
@@ -136,14 +139,19 @@ def _values(invoice: Invoice) -> dict[str, Any]:
 
 
 def _party_values(party: Party) -> dict[str, Any]:
-    return {"name": party.name, "address": list(party.address), "country": party.country, "tax_id": party.tax_id, "code": party.code}
+    same = {name: getattr(party, name) for name in ("name", "country", "tax_id", "code", "registration_id", "email")}
+    return {**same, "address": list(party.address), "logo": b64encode(party.logo).decode()}
+
+
+def _party(values: Mapping[str, Any]) -> Party:
+    return Party(**{**values, "address": tuple(values["address"]), "logo": b64decode(values.get("logo", ""))})
 
 
 def _invoice(row: RowMapping, lines: Iterable[InvoiceLine]) -> Invoice:
     known = {name: value for name, value in row.items() if name != "document"}
     document = json.loads(row["document"])
     percent = document.pop("tax_percent")
-    parties = {name: Party(**{**(party := document.pop(name)), "address": tuple(party["address"])}) for name in ("seller", "buyer")}
+    parties = {name: _party(document.pop(name)) for name in ("seller", "buyer")}
     return Invoice(
         **{**known, **document, **parties, "kind": Kind(row["kind"]), "state": State(row["state"])},
         lines=tuple(lines),

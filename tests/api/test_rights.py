@@ -66,7 +66,7 @@ TABLE = {
     ("DELETE", "api/v1/budgets/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/reports"): READ_ALL,
     **{("GET", f"api/v1/invoices{more}"): ADMIN_ONLY for more in ("", ".csv")},
-    **{("GET", f"api/v1/invoices/{{id}}{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/hand-overs")},
+    **{("GET", f"api/v1/invoices/{{id}}{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/hand-overs", "/document")},
     ("POST", "api/v1/invoices"): {**ADMIN_ONLY, "admin": 400},
     ("DELETE", "api/v1/invoices/{id}"): {**ADMIN_ONLY, "admin": 404},
     ("POST", "api/v1/invoices/{id}/issue"): {**ADMIN_ONLY, "admin": 404},

@@ -19,6 +19,8 @@ class PartyOut(Output):
     country: str | None = Field(description="ISO 3166-1 alpha-2 code")
     tax_id: str | None
     code: str | None = Field(description="Of the cost centre in the receiver's books")
+    registration_id: str | None = Field(description="Of a sender, in a register of companies or institutions")
+    email: str | None
 
 
 class InvoiceLineOut(Output):
@@ -56,7 +58,9 @@ class InvoiceOut(Output):
     seller: PartyOut
     buyer: PartyOut
     payment_days: int
-    payment_account: str | None
+    payment_account: str | None = Field(description="Where to pay, in words")
+    iban: str | None
+    bic: str | None
     drafted_at: Instant
     drafted_by: str
     issued_at: Instant | None
