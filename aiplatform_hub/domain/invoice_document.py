@@ -220,9 +220,10 @@ def _notes(invoice: Invoice) -> Iterator[str]:
 def payment_terms(invoice: Invoice) -> str:
     """Return when and where to pay, in a sentence."""
     days = "at once" if invoice.payment_days == 0 else f"within {invoice.payment_days} {'day' if invoice.payment_days == 1 else 'days'}"
-    bank = f"IBAN {spaced_iban(invoice.iban)}{f', BIC {invoice.bic}' if invoice.bic else ''}" if invoice.iban else invoice.payment_account
+    account = (invoice.payment_account, f"IBAN {spaced_iban(invoice.iban)}" if invoice.iban else "", f"BIC {invoice.bic}" if invoice.bic else "")
+    where = ", ".join(part for part in account if part)
     number = f", stating {invoice.number}" if invoice.number else ""
-    return f"Please pay {days}{f' to {bank}' if bank else ''}{number}."
+    return f"Please pay {days}{f' to {where}' if where else ''}{number}."
 
 
 def spaced_iban(iban: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -14,16 +15,19 @@ from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
+from pypdf import PdfReader
 from sqlalchemy import insert
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.catalog import CostCentre, RateCard
+from aiplatform_hub.domain.invoice_document import SKU_WORDS, quantity_text
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.reports.invoice_formats import INVOICE_FORMATS
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database
@@ -47,7 +51,7 @@ CARDS = (
         project_discount_percent={"vision": Decimal(10)},
     ),
 )
-CENTRES = {name: CostCentre(name, name.title(), legal_entity="university") for name in ("lab", "teaching")}
+CENTRES = {name: CostCentre(name, name.title(), legal_entity="university", country="DE") for name in ("lab", "teaching")}
 MADE = replace(CATALOG, rate_cards=CARDS, cost_centres=CENTRES)
 
 
@@ -149,6 +153,19 @@ def test_invoices_are_its_cost_centres(month: Office) -> None:
     assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("67.84"), "Teaching": Decimal("1.09")}
     for each in drafts:
         assert sum((line.amount for line in each.lines), Decimal(0)) == each.net
+
+
+def test_what_is_printed_is_the_spreadsheets_to_the_cent(month: Office) -> None:
+    drafts = month.invoices.draft("2026-11", by="bea").invoices
+    for each in month.invoices.issue([draft.id for draft in drafts], by="bea"):
+        net = str(rounded(by("cost_centre")[each.cost_centre], 2))
+        assert str(each.net) == net
+        text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(INVOICE_FORMATS["pdf"].write(each))).pages)
+        assert re.search(rf"Net\s+{re.escape(net)}\s", text), text
+        for line in each.lines:
+            assert f"{quantity_text(line.quantity)}\n{SKU_WORDS[line.sku].unit}" in text
+        assert f'<td class="number">{net}</td>' in INVOICE_FORMATS["html"].write(each).decode()
+        assert f'<cbc:TaxExclusiveAmount currencyID="EUR">{net}<' in INVOICE_FORMATS["ubl"].write(each).decode()
 
 
 def focus_costs(content: bytes) -> dict[str, Decimal]:

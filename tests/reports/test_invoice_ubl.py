@@ -65,10 +65,10 @@ def test_what_is_written_breaks_no_rule(rules, make):
     ("old", "new", "rule"),
     [
         ("<cbc:ID>UE-2026-00017</cbc:ID>", "", "This element is not expected"),
-        ("<cbc:PayableAmount currencyID=\"EUR\">", "<cbc:PayableAmount currencyID=\"EUR\">1", "BR-CO-16"),
+        ('<cbc:PayableAmount currencyID="EUR">', '<cbc:PayableAmount currencyID="EUR">1', "BR-CO-16"),
         ("<cbc:IdentificationCode>DE<", "<cbc:IdentificationCode>XX<", "BR-CL-14"),
         ("<cbc:CompanyID>DE123456789</cbc:CompanyID>", "<cbc:CompanyID>123456789</cbc:CompanyID>", "BR-CO-09"),
-        ("unitCode=\"HUR\"", "unitCode=\"GPUHOUR\"", "BR-CL-23"),
+        ('unitCode="HUR"', 'unitCode="GPUHOUR"', "BR-CL-23"),
         ("<cbc:DueDate>", "<cbc:DeuDate>", "DeuDate"),
     ],
 )

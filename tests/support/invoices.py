@@ -43,7 +43,14 @@ def draft(seller=SELLER, buyer=LAB, *, months: int = 1, projects=("nlp", "vision
     tally.add(charge(HOUR, units=8, project=projects[0], month=NOVEMBER, is_estimated=True, price="1", sku=Sku.IDLE_GPU_HOUR))
     tally.add(charge(HOUR * 3, units=-1, project=projects[-1], month=NOVEMBER, price="3.20", is_correction=True))
     lines = lines_of(tally, [], {}, places_of(seller.currency))
-    return drafted(seller, buyer, own=tally, period_end=DECEMBER.replace(day=1, hour=0, minute=0), lines=lines, drafting=Drafting(UUID(int=5), DECEMBER, "bea", 17, "ab" * 32))
+    return drafted(
+        seller,
+        buyer,
+        own=tally,
+        period_end=DECEMBER.replace(day=1, hour=0, minute=0),
+        lines=lines,
+        drafting=Drafting(UUID(int=5), DECEMBER, "bea", 17, "ab" * 32),
+    )
 
 
 def invoice(*args, number: str = "UE-2026-00017", **kwargs) -> Invoice:
