@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from aiplatform_hub.cli.operator import config_option, data_dir_option, database
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
 from aiplatform_hub.domain.invoice_json import invoice_values
 from aiplatform_hub.domain.invoices import Invoice, State, month_span
+from aiplatform_hub.domain.partial_credits import Part
 from aiplatform_hub.errors import InvalidOptionError, NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.invoices import Invoices
@@ -128,10 +130,22 @@ def pay(office: Invoices, invoice: str, reference: str, as_json: bool) -> None:
 @invoices.command()
 @click.argument("invoice")
 @click.option("--reason", required=True, help="Why; it stands on the credit note.")
+@click.option(
+    "--line", "lines", multiple=True, help="Only this line, by its position (3), or only so much of it, without tax (3=12.50); may be given several times."
+)
 @_of_installation
-def credit(office: Invoices, invoice: str, reason: str, as_json: bool) -> None:
-    """Take a whole INVOICE back by a credit note; its month can be drafted anew then."""
-    _print_one(office.credit(_find(office, invoice).id, reason=reason, by=getpass.getuser()), as_json=as_json)
+def credit(office: Invoices, invoice: str, *, reason: str, lines: tuple[str, ...], as_json: bool) -> None:
+    """Take an INVOICE, or some of its lines, back by a credit note; once nothing is left its month can be drafted anew."""
+    note = office.credit(_find(office, invoice).id, reason=reason, by=getpass.getuser(), parts=tuple(map(_part, lines)))
+    _print_one(note, as_json=as_json)
+
+
+def _part(word: str) -> Part:
+    position, _, amount = word.partition("=")
+    try:
+        return Part(int(position), Decimal(amount) if amount else None)
+    except (ValueError, InvalidOperation):
+        raise click.BadParameter(f"{word!r} is no line; write for example 3, or 3=12.50.", param_hint="--line") from None
 
 
 @invoices.command()

@@ -167,7 +167,7 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str]]:
     yield "Number", invoice.number or "none, this is a draft"
     yield ("Date", _day(invoice.issued_at)) if invoice.issued_at else ("Drafted on", _day(invoice.drafted_at))
     if invoice.kind is Kind.CREDIT_NOTE:
-        yield "Takes back", f"invoice {invoice.credits}"
+        yield ("Part of" if invoice.is_partial else "Takes back"), f"invoice {invoice.credits}"
     elif invoice.due_at:
         yield "Due on", _day(invoice.due_at)
     yield "For", f"{invoice.period_start:%B %Y} (UTC)"
@@ -205,7 +205,8 @@ def _sums(invoice: Invoice) -> Iterator[tuple[str, str]]:
 
 def _notes(invoice: Invoice) -> Iterator[str]:
     if invoice.kind is Kind.CREDIT_NOTE:
-        yield f"This credit note takes invoice {invoice.credits} back as a whole. Reason: {invoice.reason}"
+        what = f"gives back part of invoice {invoice.credits}" if invoice.is_partial else f"takes invoice {invoice.credits} back"
+        yield f"This credit note {what}. Reason: {invoice.reason}"
     else:
         yield payment_terms(invoice)
     if invoice.tax_percent is None:
@@ -220,7 +221,11 @@ def _notes(invoice: Invoice) -> Iterator[str]:
 def payment_terms(invoice: Invoice) -> str:
     """Return when and where to pay, in a sentence."""
     days = "at once" if invoice.payment_days == 0 else f"within {invoice.payment_days} {'day' if invoice.payment_days == 1 else 'days'}"
-    account = (invoice.payment_account, f"IBAN {spaced_iban(invoice.iban)}" if invoice.iban else "", f"BIC {invoice.bic}" if invoice.bic else "")
+    account = (
+        invoice.payment_account,
+        f"IBAN {spaced_iban(invoice.iban)}" if invoice.iban else "",
+        f"BIC {invoice.bic}" if invoice.iban and invoice.bic else "",
+    )
     where = ", ".join(part for part in account if part)
     number = f", stating {invoice.number}" if invoice.number else ""
     return f"Please pay {days}{f' to {where}' if where else ''}{number}."

@@ -39,6 +39,7 @@ def invoice_values(invoice: Invoice) -> dict[str, Any]:
         "paid_at": _instant(invoice.paid_at),
         "payment_reference": invoice.payment_reference or None,
         "credits": invoice.credits,
+        "is_partial": invoice.is_partial,
         "credited_by": invoice.credited_by,
         "reason": invoice.reason or None,
         "estimated_seconds": _text(Decimal(invoice.estimated_microseconds) / 1_000_000),

@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
     INVOICE = "invoice"
     CREDIT_NOTE = "credit_note"
-    """Takes a whole invoice back. Its amounts are those of the invoice, with the same signs: it owes what the invoice demanded."""
+    """Takes an invoice back, as a whole or in part. Its amounts are those of the invoice, with the same signs: it owes what the invoice demanded."""
 
 
 class State(StrEnum):
@@ -156,7 +156,7 @@ class Invoice:
     payment_reference: str = ""
     """What the payment was booked as; empty until it is paid."""
     credits: str | None = None
-    """Of a credit note: number of the invoice that it takes back."""
+    """Of a credit note: number of the invoice that it takes back, or gives back part of."""
     credited_by: str | None = None
     """Of a void invoice: number of the credit note."""
     reason: str = ""
@@ -165,6 +165,8 @@ class Invoice:
     """Account to pay to, without spaces; empty where none is set."""
     bic: str = ""
     """Of the bank that has the account; empty where none is set."""
+    is_partial: bool = False
+    """Of a credit note: whether the invoice stands in spite of it."""
 
     @property
     def total(self) -> Decimal:
@@ -239,7 +241,7 @@ def paid(invoice: Invoice, *, at: datetime, reference: str) -> Invoice:
 
 
 def credit_note(invoice: Invoice, *, id_: UUID, at: datetime, by: str, reason: str) -> Invoice:
-    """Return the draft of the credit note that takes a whole invoice back.
+    """Return the draft of the credit note that takes a whole invoice back; :mod:`aiplatform_hub.domain.partial_credits` has what it may give back.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -59,6 +60,7 @@ def invoice_pdf(invoice: Invoice) -> bytes:
             creator="AI Platform Hub",
             lang="en",
             invariant=1,
+            pageCompression=1,
         )
         below = _draft_mark if document.is_draft else _nothing
         template.build(list(_story(document)), below, below, canvasmaker=lambda *args, **kwargs: _Pages(document, *args, **kwargs))
@@ -71,7 +73,9 @@ class _Pages(Canvas):  # type: ignore[misc]  # ReportLab has no types
     def __init__(self, document: InvoiceDocument, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._document, self._states = document, list[dict[str, Any]]()
-        stamp = self._doc._timeStamp  # noqa: SLF001 - it has no other way to say when a document is from
+        # It has no other way to say when a document is from, and makes the file's id of the time and the environment otherwise.
+        self._doc.signature = sha256(document.title.encode())
+        stamp = self._doc._timeStamp  # noqa: SLF001
         stamp.t, stamp.lt = document.dated_at.timestamp(), document.dated_at.timetuple()
         stamp.YMDhms, stamp.dhh, stamp.dmm, stamp.tzname = stamp.lt[:6], 0, 0, "UTC"
 

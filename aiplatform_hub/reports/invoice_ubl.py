@@ -102,7 +102,11 @@ class _Writer:
 
     def _terms(self) -> str:
         invoice = self._invoice
-        return payment_terms(invoice) if invoice.kind is Kind.INVOICE else f"Takes invoice {invoice.credits} back."
+        return (
+            payment_terms(invoice)
+            if invoice.kind is Kind.INVOICE
+            else f"{'Gives back part of' if invoice.is_partial else 'Takes back'} invoice {invoice.credits}."
+        )
 
     def _party(self, role: str, party: Party, name: str) -> None:
         found = self._inside(self._inside(self._root, role), "Party")

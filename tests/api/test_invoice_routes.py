@@ -77,6 +77,10 @@ def test_admin_reads_pays_and_is_told_what_does_not_go(place, stored):
         ("invoices", {"month": "soon"}, 400, "not a month"),
         (f"invoices/{uuid4()}/payment", {}, 404, "There is no invoice"),
         ("invoices/x/credit", {"reason": "x"}, 404, "There is no invoice x"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 9}]}, 400, "There is no line 9 on invoice UE-2026-00001"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 1, "amount": "some"}]}, 400, "Write amounts as decimal strings"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 1, "amount": "32.01"}]}, 400, "can be given back 32.00 or less"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"line": 1}]}, 400, "position"),
         (f"invoices/{issued_id}/payment", {}, 409, "is paid; only an issued one can be paid"),
     ):
         answer = place.call("POST", path, user=ADMIN, json=body)

@@ -83,7 +83,7 @@ def test_what_stands_on_paper_is_read(tmp_path):
 )
 def test_wrong_values_are_named_with_their_line(tmp_path, wrong, said):
     (tmp_path / "large.png").write_bytes(picture() + b"0" * (32_769 - len(picture())))
-    (tmp_path / "broken.png").write_bytes(picture()[:-20])
+    (tmp_path / "broken.png").write_bytes(picture()[:50])
     (tmp_path / "huge.png").write_bytes(picture(size=(2001, 2000)))
     with pytest.raises(CatalogError) as refused:
         load(tmp_path, {"uni": {**RIGHT, **wrong}})

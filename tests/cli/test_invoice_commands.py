@@ -73,14 +73,19 @@ def test_a_month_is_drafted_issued_paid_taken_back_and_exported(typed, folder):
         assert f"Invoice {number} in {file}" in typed("export", number, "--format", name, "-o", str(file))
         assert file.read_bytes().startswith(start)
     assert json.loads(typed("pay", number, "--reference", "SEPA 1", "--json"))["state"] == "paid"
+    part = json.loads(typed("credit", number, "--reason", "a slow node", "--line", "1=12.00", "--json"))
+    assert (part["credits"], part["is_partial"], part["net"]) == (number, True, "12.00")
+    assert "There is no line 7" in typed("credit", number, "--reason", "x", "--line", "7", code=1)
+    assert "is no line; write for example 3, or 3=12.50" in typed("credit", number, "--reason", "x", "--line", "1:5", code=2)
     note = json.loads(typed("credit", number, "--reason", "wrong address", "--json"))
-    assert (note["credits"], note["kind"]) == (number, "credit_note")
+    assert (note["credits"], note["kind"], note["net"]) == (number, "credit_note", "20.00")
     assert "Accounting: paid, waits" in typed("show", number)
-    assert "2 documents in" in typed("export", "--month", "2026-01", "-o", str(folder / "january.csv"))
+    assert "3 documents in" in typed("export", "--month", "2026-01", "-o", str(folder / "january.csv"))
     rows = list(csv.DictReader((folder / "january.csv").open(newline="")))
     assert {(row["kind"], row["line_amount"], row["invoice_total"], row["quantity"], row["unit_price"]) for row in rows} == {
         ("invoice", "32.00", "38.08", "10.000000", "3.20"),
-        ("credit_note", "-32.00", "-38.08", "-10.000000", "3.20"),
+        ("credit_note", "-12.00", "-14.28", "-3.750000", "3.20"),
+        ("credit_note", "-20.00", "-23.80", "-6.250000", "3.20"),
     }
     assert {row["cost_centre_code"] for row in rows} == {"'=1+1"}, "no spreadsheet takes it for a formula"
     assert typed("export", "--month", "2026-01") == (folder / "january.csv").read_text(), "in a file or not"
@@ -88,7 +93,7 @@ def test_a_month_is_drafted_issued_paid_taken_back_and_exported(typed, folder):
     assert "needs a folder that exists" in typed("export", "--month", "2026-01", "--format", "pdf", "-o", str(papers), code=2)
     papers.mkdir()
     typed("export", "--month", "2026-01", "--format", "pdf", "-o", str(papers))
-    assert sorted(each.name for each in papers.iterdir()) == sorted(f"{name}.pdf" for name in (number, note["number"]))
+    assert sorted(each.name for each in papers.iterdir()) == sorted(f"{name}.pdf" for name in (number, part["number"], note["number"]))
     typed("export", number, "-o", str(folder / "again.pdf"))
     assert (folder / "again.pdf").read_bytes() == (folder / "one.pdf").read_bytes() == (papers / f"{number}.pdf").read_bytes(), "paid and void is no matter"
     again = json.loads(typed("draft", "--month", "2026-01", "--json"))

@@ -11,6 +11,7 @@ import pytest
 import saxonche
 from lxml import etree
 
+from aiplatform_hub.domain.partial_credits import Part
 from aiplatform_hub.errors import ConflictError
 from aiplatform_hub.reports.invoice_ubl import SPACES, invoice_ubl
 from tests.support.invoices import LAB, SELLER, credited, draft, invoice
@@ -47,6 +48,7 @@ def rules(tmp_path_factory):
     [
         invoice,
         credited,
+        lambda: credited(parts=(Part(1, Decimal("3.33")), Part(2))),
         lambda: invoice(replace(SELLER, tax_percent=None)),
         lambda: credited(replace(SELLER, tax_percent=None, tax_id="")),
         lambda: invoice(replace(SELLER, tax_percent=Decimal(0), tax_id="21/815/08150")),

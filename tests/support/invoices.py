@@ -13,6 +13,7 @@ from PIL import Image
 from aiplatform_hub.domain.billing import Drafting, Tally, drafted, lines_of
 from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.invoices import Invoice, credit_note, issued, places_of
+from aiplatform_hub.domain.partial_credits import refund
 from tests.domain.test_invoice_lines import charge
 from tests.support.billing import CENTRES, UNIVERSITY
 
@@ -57,6 +58,9 @@ def invoice(*args, number: str = "UE-2026-00017", **kwargs) -> Invoice:
     return issued(draft(*args, **kwargs), number=number, at=DECEMBER, by="bea")
 
 
-def credited(*args, **kwargs) -> Invoice:
-    note = credit_note(invoice(*args, **kwargs), id_=UUID(int=6), at=DECEMBER, by="bea", reason="Wrong address")
+def credited(*args, parts=(), **kwargs) -> Invoice:
+    whole = invoice(*args, **kwargs)
+    given = refund(whole, (), parts)
+    note = credit_note(whole, id_=UUID(int=6), at=DECEMBER, by="bea", reason="Wrong address")
+    note = replace(note, lines=given.lines, net=given.net, tax=given.tax, is_partial=not given.is_rest)
     return issued(note, number="UE-2026-00018", at=DECEMBER, by="bea")

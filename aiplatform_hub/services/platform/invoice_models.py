@@ -69,6 +69,7 @@ class InvoiceOut(Output):
     paid_at: Instant | None
     payment_reference: str | None
     credits: str | None = Field(description="Of a credit note: number of the invoice that it takes back")
+    is_partial: bool = Field(description="Of a credit note: whether it gives back parts, and the invoice stands in spite of it")
     credited_by: str | None = Field(description="Of a void invoice: number of the credit note")
     reason: str | None = Field(description="Of a credit note: why")
     estimated_seconds: Money = Field(description="GPU or environment seconds of the month whose end nobody saw")
@@ -131,10 +132,18 @@ class PaymentBody(Input):
     paid_at: str | None = Field(None, description="A UTC instant from the issue until now, or a date; null for now", json_schema_extra={"format": "date-time"})
 
 
+class CreditLineBody(Input):
+    """What to give back of one line."""
+
+    position: int = Field(description="Of the line on the invoice")
+    amount: str | None = Field(None, description="Without tax, a decimal string; null for what is left of the line")
+
+
 class CreditBody(Input):
-    """Why an invoice is taken back."""
+    """What of an invoice is taken back, and why."""
 
     reason: str = Field(description="Stands on the credit note, at most 250 characters")
+    lines: list[CreditLineBody] = Field(default_factory=list, description="Only these; empty for everything that was not given back before")
 
 
 def invoice_out(invoice: Invoice) -> InvoiceOut:
