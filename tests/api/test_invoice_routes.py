@@ -80,7 +80,7 @@ def test_admin_reads_pays_and_is_told_what_does_not_go(place, stored):
         (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 9}]}, 400, "There is no line 9 on invoice UE-2026-00001"),
         (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 1, "amount": "some"}]}, 400, "Write amounts as decimal strings"),
         (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 1, "amount": "32.01"}]}, 400, "can be given back 32.00 or less"),
-        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"line": 1}]}, 400, "position"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"line": 1}]}, 400, "lines.0.position: Field required. There is no option lines.0.line."),
         (f"invoices/{issued_id}/payment", {}, 409, "is paid; only an issued one can be paid"),
     ):
         answer = place.call("POST", path, user=ADMIN, json=body)
