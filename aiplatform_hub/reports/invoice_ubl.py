@@ -36,10 +36,15 @@ def invoice_ubl(invoice: Invoice) -> bytes:
     ConflictError
         If it lacks what the standard demands, with every field that is missing.
     """
-    missing = tuple(_missing(invoice))
-    if missing:
-        raise ConflictError(f"{invoice.title[0].upper()}{invoice.title[1:]} cannot be written as UBL: {'; '.join(missing)}.")
+    faults = missing(invoice)
+    if faults:
+        raise ConflictError(f"{invoice.title[0].upper()}{invoice.title[1:]} cannot be written as UBL: {'; '.join(faults)}.")
     return _Writer(invoice).written()
+
+
+def missing(invoice: Invoice) -> tuple[str, ...]:
+    """Return what an invoice lacks that the standard demands, each with its field."""
+    return tuple(_missing(invoice))
 
 
 def _missing(invoice: Invoice) -> Iterator[str]:

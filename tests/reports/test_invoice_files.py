@@ -133,5 +133,5 @@ def test_files_are_the_same_from_another_process_a_year_later_and_elsewhere():
 
 
 def test_files_are_called_by_their_number():
-    assert [each.file_name(invoice()) for each in INVOICE_FORMATS.values()] == [f"UE-2026-00017.{ending}" for ending in ("pdf", "html", "xml", "csv")]
+    assert [each.file_name(invoice()) for each in INVOICE_FORMATS.values()] == [f"UE-2026-00017.{ending}" for ending in ("pdf", "html", "xml", "csv", "json")]
     assert INVOICE_FORMATS["pdf"].file_name(draft()) == "draft-lab-2026-11.pdf"

@@ -13,6 +13,7 @@ from lxml import etree
 
 from aiplatform_hub.domain.partial_credits import Part
 from aiplatform_hub.errors import ConflictError
+from aiplatform_hub.reports.invoice_formats import INVOICE_FORMATS
 from aiplatform_hub.reports.invoice_ubl import SPACES, invoice_ubl
 from tests.support.invoices import LAB, SELLER, credited, draft, invoice
 
@@ -113,6 +114,12 @@ def test_what_the_standard_demands_and_is_not_there_is_named(make, said):
     with pytest.raises(ConflictError, match="cannot be written as UBL: ") as refused:
         invoice_ubl(make())
     assert said in str(refused.value)
+
+
+def test_only_what_can_be_written_is_offered():
+    assert INVOICE_FORMATS["ubl"].missing(invoice()) == ()
+    assert len(INVOICE_FORMATS["ubl"].missing(invoice(replace(SELLER, tax_id=""), replace(LAB, country="")))) == 2
+    assert not any(each.missing(draft()) for name, each in INVOICE_FORMATS.items() if name != "ubl")
 
 
 def test_all_that_is_missing_is_named_at_once():
