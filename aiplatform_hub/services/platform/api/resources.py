@@ -20,6 +20,7 @@ from aiplatform_hub.services.platform.api import (
     hidden,
     invoice_documents,
     invoices,
+    memberships,
     notifications,
     people,
     policy,
@@ -32,6 +33,7 @@ from aiplatform_hub.services.platform.api import (
     releases,
     reports,
     series,
+    session_moves,
     usage,
 )
 from aiplatform_hub.services.platform.base import ApiHandler
@@ -91,6 +93,7 @@ RESOURCES: tuple[Resource, ...] = (
     *hidden.RESOURCES,
     *releases.RESOURCES,
     *series.RESOURCES,
+    *session_moves.RESOURCES,
     *desk.RESOURCES,
     *drains.RESOURCES,
     *alternatives.RESOURCES,
@@ -107,6 +110,7 @@ RESOURCES: tuple[Resource, ...] = (
     *events.RESOURCES,
     *people.RESOURCES,
     *projects.RESOURCES,
+    *memberships.RESOURCES,
     *efficiency.RESOURCES,
     *health.RESOURCES,
     *invoices.RESOURCES,
