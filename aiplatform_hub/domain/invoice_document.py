@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import groupby
 
 from aiplatform_hub.domain.charges import Sku
-from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, Kind, Party
+from aiplatform_hub.domain.invoices import CREDIT_PREFIX, Invoice, InvoiceLine, Kind, Party
 from aiplatform_hub.domain.rounding import rounded
 
 LEAST_PRICE_PLACES = 2
@@ -26,6 +26,7 @@ class SkuWords:
 
     name: str
     unit: str
+    """Empty where it is the currency."""
 
 
 SKU_WORDS: Mapping[Sku, SkuWords] = {
@@ -35,6 +36,7 @@ SKU_WORDS: Mapping[Sku, SkuWords] = {
     Sku.CPU_CORE_HOUR: SkuWords("CPU cores", "core-hour"),
     Sku.MEMORY_GIB_HOUR: SkuWords("Memory", "GiB-hour"),
     Sku.STORAGE_GIB_MONTH: SkuWords("Storage", "GiB-month"),
+    Sku.CREDIT: SkuWords("Paid by a credit", ""),
 }
 
 
@@ -153,8 +155,22 @@ def what_of(line: InvoiceLine) -> str:
 
 
 def detail_of(line: InvoiceLine) -> str:
-    """Return what its price comes from: ``off-peak · rate card 2026-11``."""
+    """Return what its price comes from: ``off-peak · rate card 2026-11``; of a credit which one it is."""
+    if line.sku is Sku.CREDIT:
+        return f"credit {line.rate_card.removeprefix(CREDIT_PREFIX)}"
     return f"off-peak · rate card {line.rate_card}" if line.is_off_peak else f"rate card {line.rate_card}"
+
+
+def unit_of(line: InvoiceLine, currency: str) -> str:
+    """Return what its quantity counts."""
+    return SKU_WORDS[line.sku].unit or currency
+
+
+def heading_of(line: InvoiceLine) -> str:
+    """Return what the line and those that belong to it stand below."""
+    project = f"project {line.project}" if line.project else ""
+    about = ", ".join(part for part in ("credits" if line.sku is Sku.CREDIT else "", project) if part)
+    return f"Correction for {line.month:%B %Y}, {about}" if line.is_correction else about[:1].upper() + about[1:]
 
 
 def _party(party: Party) -> DocumentParty:
@@ -176,20 +192,20 @@ def _facts(invoice: Invoice) -> Iterator[tuple[str, str]]:
 
 
 def _groups(invoice: Invoice) -> Iterator[DocumentGroup]:
-    for (is_correction, month, project), found in groupby(invoice.lines, key=lambda line: (line.is_correction, line.month, line.project)):
+    for heading, found in groupby(invoice.lines, key=heading_of):
         lines = tuple(found)
-        about = f"Correction for {month:%B %Y}, project {project}" if is_correction else f"Project {project}"
-        yield DocumentGroup(about, tuple(map(_line, lines)), amount_text(sum((line.amount for line in lines), Decimal(0))))
+        printed = tuple(_line(line, invoice.currency) for line in lines)
+        yield DocumentGroup(heading, printed, amount_text(sum((line.amount for line in lines), Decimal(0))))
 
 
-def _line(line: InvoiceLine) -> DocumentLine:
+def _line(line: InvoiceLine, currency: str) -> DocumentLine:
     discount = discount_percent(line)
     return DocumentLine(
         position=str(line.position),
         what=what_of(line),
         detail=detail_of(line),
         quantity=quantity_text(line.quantity),
-        unit=SKU_WORDS[line.sku].unit,
+        unit=unit_of(line, currency),
         list_price=price_text(line.list_price),
         discount=percent_text(discount) if discount else "",
         price=price_text(line.price),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from aiplatform_hub.domain.charges import Sku
-from aiplatform_hub.domain.invoice_document import SKU_WORDS, detail_of, payment_terms, what_of
+from aiplatform_hub.domain.invoice_document import detail_of, heading_of, payment_terms, unit_of, what_of
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, Kind, Party, places_of
 from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.errors import ConflictError
@@ -21,8 +21,9 @@ SPACES = {
 }
 MOST_PLACES = 2
 """Decimal places that EN 16931 gives an amount at most."""
-HOUR, MONTH = "HUR", "MON"
-"""Units of UN/ECE recommendation 20."""
+HOUR = "HUR"
+UNITS = {Sku.STORAGE_GIB_MONTH: "MON", Sku.CREDIT: "C62"}
+"""Units of UN/ECE recommendation 20 (a month, and just a number) that are not :data:`HOUR`."""
 NOT_SUBJECT = ("VATEX-EU-O", "Not subject to value added tax")
 _VAT_ID = re.compile(r"[A-Z]{2}[A-Z0-9+*]{2,13}")
 _SEPA, _TRANSFER = "58", "30"
@@ -180,18 +181,17 @@ class _Writer:
         found = self._inside(self._root, f"{self._name}Line")
         self._text(found, "ID", str(line.position))  # BT-126
         quantity = "InvoicedQuantity" if self._invoice.kind is Kind.INVOICE else "CreditedQuantity"
-        unit = MONTH if line.sku is Sku.STORAGE_GIB_MONTH else HOUR
-        self._text(found, quantity, format(line.quantity, "f"), unitCode=unit)  # BT-129, BT-130
+        self._text(found, quantity, format(line.quantity, "f"), unitCode=UNITS.get(line.sku, HOUR))  # BT-129, BT-130
         self._amount(found, "LineExtensionAmount", line.amount)  # BT-131
         self._text(found, "AccountingCost", line.project)  # BT-133
         self._period(found, line.month, next_month(line.month))  # BG-26
         item = self._inside(found, "Item")
-        about = ("correction, " if line.is_correction else "") + detail_of(line)
-        self._text(item, "Description", f"Project {line.project}, {about}")  # BT-154
+        self._text(item, "Description", f"{heading_of(line)}, {detail_of(line)}")  # BT-154
         self._text(item, "Name", what_of(line))  # BT-153
         self._text(self._inside(item, "SellersItemIdentification"), "ID", line.sku.value)  # BT-155
         self._category(self._inside(item, "ClassifiedTaxCategory"), with_reason=False)
-        more = {"Project": line.project, "Unit": SKU_WORDS[line.sku].unit, "Rate card": line.rate_card, "GPU type": line.gpu_type or ""}
+        card = "" if line.sku is Sku.CREDIT else line.rate_card
+        more = {"Project": line.project, "Unit": unit_of(line, self._invoice.currency), "Rate card": card, "GPU type": line.gpu_type or ""}
         for name, value in more.items():
             if value:
                 self._property(item, name, value)

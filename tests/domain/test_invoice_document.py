@@ -41,9 +41,17 @@ def test_every_sku_has_words():
 def test_lines_are_by_project_and_add_up():
     one = invoice()
     document = document_of(one)
-    assert [group.heading for group in document.groups] == ["Project nlp", "Project vision", "Correction for November 2026, project vision"]
+    assert [group.heading for group in document.groups] == [
+        "Project nlp",
+        "Project vision",
+        "Credits, project nlp",
+        "Correction for October 2026, project vision",
+    ]
     printed = [line for group in document.groups for line in group.lines]
     assert [(read(line.quantity), read(line.price), read(line.amount)) for line in printed] == [(line.quantity, line.price, line.amount) for line in one.lines]
+    (paid_by_credit,) = document.groups[2].lines
+    assert (paid_by_credit.quantity, paid_by_credit.unit, paid_by_credit.amount) == ("-14", "EUR", "-14.00")
+    assert paid_by_credit.detail == "credit 00000000-0000-0000-0000-000000000007"
     assert sum(read(group.amount) for group in document.groups) == one.net == read(document.sums[0][1])
     assert (document.sums[1], read(document.total)) == (("Tax 19 %", amount_text(one.tax)), one.total)
     assert {line.discount for line in printed if line.price != line.list_price} == {"10 %", "55 %"}

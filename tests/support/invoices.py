@@ -6,18 +6,21 @@ import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from uuid import UUID
 
 from PIL import Image
 
 from aiplatform_hub.domain.billing import Drafting, Tally, drafted, lines_of
+from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.charges import Sku
+from aiplatform_hub.domain.credits import Credit, Payment
 from aiplatform_hub.domain.invoices import Invoice, credit_note, issued, places_of
 from aiplatform_hub.domain.partial_credits import refund
 from tests.domain.test_invoice_lines import charge
 from tests.support.billing import CENTRES, UNIVERSITY
 
-NOVEMBER, DECEMBER = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
+OCTOBER, NOVEMBER, DECEMBER = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
 HOUR = 3_600_000_000
 
 
@@ -29,6 +32,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (30, 10)) -> bytes:
 
 SELLER = replace(UNIVERSITY, iban="DE02120300000000202051", bic="BYLADEM1001", registration_id="HRB 12345", email="billing@example.org", logo=picture())
 LAB = CENTRES["lab"]
+CREDIT = Credit(UUID(int=7), Scope.PROJECT, "nlp", 20_000_000, "EUR", 1, NOVEMBER, None, "a course", "bea", NOVEMBER)
 
 
 def draft(seller=SELLER, buyer=LAB, *, months: int = 1, projects=("nlp", "vision")) -> Invoice:
@@ -42,8 +46,10 @@ def draft(seller=SELLER, buyer=LAB, *, months: int = 1, projects=("nlp", "vision
             tally.add(charge(HOUR, project=project, month=NOVEMBER, price="0.04", gpu_type=None, sku=Sku.CPU_ONLY_HOUR, rate_card=card))
     tally.add(charge(HOUR * 700, units=10_000, project=projects[0], month=NOVEMBER, price="0.0375", gpu_type=None, sku=Sku.STORAGE_GIB_MONTH))
     tally.add(charge(HOUR, units=8, project=projects[0], month=NOVEMBER, is_estimated=True, price="1", sku=Sku.IDLE_GPU_HOUR))
-    tally.add(charge(HOUR * 3, units=-1, project=projects[-1], month=NOVEMBER, price="3.20", is_correction=True))
-    lines = lines_of(tally, [], {}, places_of(seller.currency))
+    earlier = Tally(OCTOBER)
+    earlier.add(charge(HOUR * 3, units=-1, project=projects[-1], month=OCTOBER, price="3.20", is_correction=True))
+    tally.pay(Payment(CREDIT, charge(HOUR, month=NOVEMBER), NOVEMBER, DECEMBER, Fraction(14)))
+    lines = lines_of(tally, [earlier], {}, places_of(seller.currency))
     return drafted(
         seller,
         buyer,

@@ -30,6 +30,8 @@ LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
 BUDGET_SECONDS = 5.0
 """Time between two looks at what sessions have cost."""
+CREDIT_SECONDS = 60.0
+"""Time between two looks at what credits have paid."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ class Keeper:
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
+            Tick("credits", CREDIT_SECONDS, self._burn, is_slow=True),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
@@ -152,6 +155,9 @@ class Keeper:
 
     async def _settle(self) -> None:
         await asyncio.to_thread(self._factory.budget_settler.settle)
+
+    async def _burn(self) -> None:
+        await asyncio.to_thread(self._factory.credit_settler.settle)
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))
