@@ -36,6 +36,8 @@ from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter
+from aiplatform_hub.operations.charge_rollup import ChargeRollup
+from aiplatform_hub.operations.charge_sums import ChargeSumReader
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
@@ -44,6 +46,7 @@ from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
+from aiplatform_hub.operations.gpu_activity import GpuActivityReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
@@ -86,6 +89,7 @@ from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
+from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
@@ -415,7 +419,14 @@ class Factory(Stores):
     @cached_property
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
-        return CostReporter(database=self.database, cards=self.rate_cards, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
+        return CostReporter(
+            database=self.database,
+            cards=self.rate_cards,
+            sums=self.usage_sums,
+            activity=ActivitySums(),
+            charge_sums=self.charge_sums,
+            clock=self.clock,
+        )
 
     @cached_property
     def budgets(self) -> Budgets:
@@ -446,8 +457,30 @@ class Factory(Stores):
         return ChargeReporter(
             database=self.database,
             charges=self.charge_reader,
+            charge_sums=self.charge_sums,
             sums=self.usage_sums,
-            activity=ActivitySums(),
+            clock=self.clock,
+        )
+
+    @cached_property
+    def gpu_activity(self) -> GpuActivityReader:
+        """Reads what GPUs did."""
+        return GpuActivityReader(activity=ActivitySums(), cards=self.rate_cards)
+
+    @cached_property
+    def charge_sums(self) -> ChargeSumReader:
+        """Reads charges, of days that are over as sums."""
+        return ChargeSumReader(charges=self.charge_reader, activity=self.gpu_activity, rollup=ChargeRollupStore(), cards=self.rate_cards, clock=self.clock)
+
+    @cached_property
+    def charge_rollup(self) -> ChargeRollup:
+        """Makes those sums."""
+        return ChargeRollup(
+            database=self.database,
+            charges=self.charge_reader,
+            activity=self.gpu_activity,
+            rollup=ChargeRollupStore(),
+            reader=self.charge_sums,
             cards=self.rate_cards,
             clock=self.clock,
         )

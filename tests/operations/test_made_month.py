@@ -23,13 +23,12 @@ from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
-from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
-from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals, allocations
-from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, Office
+from tests.support.charging import Charging
 from tests.support.workbook import cells
 
 FOLDER = Path(__file__).parents[1] / "data" / "made-month"
@@ -96,10 +95,7 @@ def meter(office: Office, row: dict[str, str]) -> None:
 
 
 def report(office: Office, name: str, *groups: str, now: datetime | None = None) -> bytes:
-    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
-    made = ChargeReporter(
-        database=office.database, charges=reader, sums=UsageSums(), activity=ActivitySums(), cards=lambda: CARDS, clock=lambda: now or office.clock()
-    )
+    made = Charging(office.database, CARDS, lambda: now or office.clock()).reporter
     stream = io.BytesIO()
     made.write(ReportQuery(NOVEMBER, DECEMBER, name, groups), stream)
     return stream.getvalue()

@@ -30,6 +30,8 @@ LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
 BUDGET_SECONDS = 5.0
 """Time between two looks at what sessions have cost."""
+ROLLUP_SECONDS = 60.0
+"""Time between two looks for days whose charges are to be summed."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class Keeper:
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
+            Tick("rollup", ROLLUP_SECONDS, self._roll_up, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
         )
@@ -155,6 +158,9 @@ class Keeper:
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))
+
+    async def _roll_up(self) -> None:
+        await asyncio.to_thread(self._factory.charge_rollup.step)
 
     async def _prune(self) -> None:
         await asyncio.to_thread(self._factory.pruner.prune)
