@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aiplatform_hub.domain.charges import Charge, Sku
+from aiplatform_hub.domain.units import EPOCH
 
 DAY = timedelta(days=1)
 NOBODY = ""
@@ -166,8 +167,13 @@ class RolledDay:
         """When the day is over."""
         return self.start + DAY
 
+    @property
+    def number(self) -> int:
+        """Days since the Unix epoch, as the days of changes are counted."""
+        return (self.start - EPOCH) // DAY
 
-def counts(day: RolledDay, *, now: datetime, cards: str, open_starts: Sequence[datetime], changed: frozenset[datetime]) -> bool:
+
+def counts(day: RolledDay, *, now: datetime, cards: str, open_starts: Sequence[datetime], changed: Collection[tuple[int, int]]) -> bool:
     """Return whether the sums of a day say what the ledger says.
 
     Parameters
@@ -179,10 +185,11 @@ def counts(day: RolledDay, *, now: datetime, cards: str, open_starts: Sequence[d
     open_starts
         When the intervals that are open began, in order.
     changed
-        Days in which something ended that nobody has looked at yet.
+        First and last day, by number, of what has ended and nobody has looked at yet.
     """
     begun = bisect_left(open_starts, day.end)
-    return not day.is_stale and day.end <= now and day.cards == cards and day.start not in changed and begun == day.open_intervals
+    is_changed = any(first <= day.number <= last for first, last in changed)
+    return not day.is_stale and day.end <= now and day.cards == cards and not is_changed and begun == day.open_intervals
 
 
 def runs(start: datetime, end: datetime, days: Iterable[datetime]) -> tuple[tuple[tuple[datetime, datetime], ...], tuple[tuple[datetime, datetime], ...]]:

@@ -19,6 +19,8 @@ MARGIN = timedelta(minutes=15)
 """Time after the end of a day in which what ended in it is still written down."""
 AGAIN_AFTER = timedelta(minutes=10)
 """A day that changes again and again is made anew at most so often; meanwhile reports read the ledger."""
+LONGEST = timedelta(days=3660)
+"""What is older is read from the ledger."""
 DAYS_AT_ONCE = 7
 """Days that one step makes."""
 _LOG = logging.getLogger(__name__)
@@ -86,7 +88,8 @@ class ChargeRollup:
         made = RolledDay(day, len(begun), CardMarks(self._cards()).of(day), now)
         with self._database.write() as connection:
             is_other = self._rollup.lock(connection).changes != before.changes or len(self._begun(connection, day)) != len(begun)
-            if is_other or day in self._rollup.changed_days(connection, upto, self._rollup.ledger_head(connection)):
+            changed = self._rollup.changed_days(connection, upto, self._rollup.ledger_head(connection))
+            if is_other or any(first <= made.number <= last for first, last in changed):
                 return False
             self._rollup.replace(connection, made, sums, activity)
         return True
@@ -150,7 +153,7 @@ class ChargeRollup:
             silent = [(start, seen) for start, seen in self._rollup.open_intervals(connection) if seen < now - MARGIN]
         if self._first is None:
             return []
-        first, found = _midnight(self._first), []
+        first, found = _midnight(max(self._first, now - LONGEST)), []
         day = _midnight(now - MARGIN) - DAY
         while day >= first:
             kept = days.get(day)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, bindparam, delete, func, insert, literal_column, select, update
@@ -20,6 +21,8 @@ from aiplatform_hub.storage.usage_sums import DAY_MICROSECONDS, number
 _NAME = "ledger"
 _MILLION = 1_000_000
 """Sums of large numbers are made of two parts, so that none leaves 63 bits."""
+_AT_ONCE = 1_000
+"""Rows of one statement, so that a large day takes no more memory than a small one."""
 COLUMNS = ("cost_centre", "project", "user", "environment_template", "gpu_type")
 """What sums can be grouped and filtered by, beside their day."""
 _PRICES = ("sku", "list_price", "price", "currency", "rate_card", "period_microseconds")
@@ -82,12 +85,11 @@ class ChargeRollupStore:
         connection.execute(update(charge_rollup).where(charge_rollup.c.name == _NAME).values(changes=charge_rollup.c.changes))
         return self.state(connection)
 
-    def changed_days(self, connection: Connection, after: int, upto: int) -> frozenset[datetime]:
-        """Return the days that intervals reach into which ended between two rows of the chain, the first one left out."""
+    def changed_days(self, connection: Connection, after: int, upto: int) -> tuple[tuple[int, int], ...]:
+        """Return the first and the last day, as days since the epoch, of intervals that ended between two rows of the chain, the first one left out."""
         if after >= upto:
-            return frozenset()
-        rows = connection.execute(_CHANGED, {"after": after, "upto": upto})
-        return frozenset(from_microseconds(day * DAY_MICROSECONDS) for row in rows for day in range(int(row.first_day), int(row.last_day) + 1))
+            return ()
+        return tuple((int(row.first_day), int(row.last_day)) for row in connection.execute(_CHANGED, {"after": after, "upto": upto}))
 
     def open_intervals(self, connection: Connection) -> tuple[tuple[datetime, datetime], ...]:
         """Return when each open interval began and its last proof of life, the oldest first."""
@@ -126,12 +128,10 @@ class ChargeRollupStore:
         """Store a day with its sums, by person and without people, in the place of what was stored of it."""
         self.forget(connection, day.start)
         for by_person in (False, True):
-            rows = [_row(one, by_person=by_person, position=position) for position, one in enumerate(sums[by_person])]
-            if rows:
-                connection.execute(insert(charge_sums), rows)
-            known = [_row(one, by_person=by_person, position=position) for position, one in enumerate(activity[by_person])]
-            if known:
-                connection.execute(insert(charge_activity), known)
+            for table, found in ((charge_sums, sums[by_person]), (charge_activity, activity[by_person])):
+                rows = (_row(one, by_person=by_person, position=position) for position, one in enumerate(found))
+                while batch := list(islice(rows, _AT_ONCE)):
+                    connection.execute(insert(table), batch)
         connection.execute(
             insert(charge_days).values(day=day.start, open_intervals=day.open_intervals, cards=day.cards, built_at=day.built_at, is_stale=day.is_stale)
         )
@@ -188,7 +188,7 @@ def _statement(table: Table, query: SumsQuery, span: tuple[datetime, datetime], 
     for name, value in (query.filters or {}).items():
         column = _column(table, name)
         statement = statement.where(column.in_(value) if isinstance(value, frozenset) else column == value)
-    return statement.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)])
+    return statement.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)]).execution_options(yield_per=_AT_ONCE)
 
 
 def _column(table: Table, name: str) -> ColumnElement[Any]:

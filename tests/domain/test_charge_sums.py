@@ -80,15 +80,15 @@ KEPT = RolledDay(FEBRUARY, 2, "mark", FEBRUARY + timedelta(hours=25))
         ({"cards": "other"}, {}, False),
         ({}, {"now": FEBRUARY + DAY - timedelta(microseconds=1)}, False),
         ({}, {"now": FEBRUARY + DAY}, True),
-        ({}, {"changed": frozenset({FEBRUARY})}, False),
-        ({}, {"changed": frozenset({FEBRUARY + DAY})}, True),
+        ({}, {"changed": [(KEPT.number - 9, KEPT.number)]}, False),
+        ({}, {"changed": [(KEPT.number + 1, KEPT.number + 2), (0, KEPT.number - 1)]}, True),
         ({}, {"open_starts": [FEBRUARY]}, False),
         ({}, {"open_starts": [FEBRUARY - DAY, FEBRUARY, FEBRUARY + DAY - timedelta(microseconds=1)]}, False),
         ({}, {"open_starts": [FEBRUARY - DAY, FEBRUARY, FEBRUARY + DAY]}, True),
     ],
 )
 def test_a_day_counts_only_while_nothing_in_it_has_changed(change, rest, is_right) -> None:
-    usual = {"now": FEBRUARY + 9 * DAY, "cards": "mark", "open_starts": [FEBRUARY, FEBRUARY], "changed": frozenset()}
+    usual = {"now": FEBRUARY + 9 * DAY, "cards": "mark", "open_starts": [FEBRUARY, FEBRUARY], "changed": ()}
     assert counts(replace(KEPT, **change), **{**usual, **rest}) is is_right
 
 

@@ -187,7 +187,9 @@ def test_what_changes_while_a_day_is_summed_is_not_lost(place: Place, meanwhile:
 
     def change(*args, **rest):
         if meanwhile == "ended":
-            place.close(row.id, day + timedelta(hours=5))
+            short = one_open(day + timedelta(hours=3), number=81)  # open neither before nor after
+            store(place.database, [short])
+            place.close(short.id, day + timedelta(hours=5))
         elif meanwhile == "begun":
             store(place.database, [one_open(day + timedelta(hours=7), number=79)])
         else:

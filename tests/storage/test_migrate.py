@@ -112,6 +112,16 @@ def test_rate_cards_and_tiers_come_and_go_with_their_version(database: Database)
     assert "tier" in {column["name"] for column in inspect(database.engine).get_columns("allocations")}
 
 
+def test_sums_of_days_come_and_go_with_their_version(database: Database) -> None:
+    downgrade(database.url, "0015")
+    downgrade(database.url, "-1")
+    assert not {"charge_days", "charge_sums", "charge_activity", "charge_rollup"} & tables(database)
+    upgrade(database.url)
+    check_current(database)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT name, sequence, changes FROM charge_rollup")).all() == [("ledger", 0, 0)]
+
+
 LIVE = (
     "INSERT INTO allocations (id, user_id, user_name, server_name, environment_template, gpus, memory_bytes, cpu_cores, project, cost_centre, state, devices, "
     "door, actor, requested_at, queued_at, confirmed_at, end_cause) VALUES (:id, 1, 'a', :name, 'jupyterlab', 1, 1, 1, 'p', 'c', :state, '[]', 'rest', 'a', 5, :at, :at, :cause)"
