@@ -128,7 +128,8 @@ class ChargeRollupStore:
         """Store a day with its sums, by person and without people, in the place of what was stored of it."""
         self.forget(connection, day.start)
         for by_person in (False, True):
-            for table, found in ((charge_sums, sums[by_person]), (charge_activity, activity[by_person])):
+            stored: tuple[tuple[Table, Sequence[ChargeSum | ActivitySum]], ...] = ((charge_sums, sums[by_person]), (charge_activity, activity[by_person]))
+            for table, found in stored:
                 rows = (_row(one, by_person=by_person, position=position) for position, one in enumerate(found))
                 while batch := list(islice(rows, _AT_ONCE)):
                     connection.execute(insert(table), batch)
