@@ -83,6 +83,7 @@ from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.storage_meter import StorageMeter
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
@@ -445,6 +446,11 @@ class Factory(Stores):
     def budget_settler(self) -> BudgetSettler:
         """Counts in budgets what sessions cost."""
         return BudgetSettler(database=self.database, budgets=self.budget_store, devices=self.devices, charges=self.charge_reader, clock=self.clock)
+
+    @cached_property
+    def storage_meter(self) -> StorageMeter:
+        """Records how much people's storage holds."""
+        return StorageMeter(database=self.database, catalog=self.catalog, usage=self.storage_usage, storage_samples=self.storage_samples, clock=self.clock)
 
     @cached_property
     def charge_reader(self) -> ChargeReader:
