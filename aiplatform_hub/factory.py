@@ -31,6 +31,7 @@ from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.billing_reader import BillingReader
 from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
@@ -44,8 +45,10 @@ from aiplatform_hub.operations.cost_reporter import CostReporter
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
+from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
+from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
 from aiplatform_hub.operations.gpu_activity import GpuActivityReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
@@ -92,6 +95,9 @@ from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.disputes import DisputeStore
+from aiplatform_hub.storage.energy_sums import EnergySums
+from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
@@ -374,7 +380,13 @@ class Factory(Stores):
             policy=self.policies.current,
             clock=self.clock,
             series=SeriesRecorder(series=self.series, processes=SessionProcesses(spool=self.spool)),
+            energy=EnergyRecorder(energies=self.energies),
         )
+
+    @cached_property
+    def energy(self) -> EnergyReader:
+        """Reads what energy sessions took."""
+        return EnergyReader(database=self.database, catalog=self.catalog, energies=self.energies, sums=EnergySums())
 
     @cached_property
     def session_series(self) -> SessionSeriesReader:
@@ -465,7 +477,10 @@ class Factory(Stores):
             charges=self.charge_reader,
             charge_sums=self.charge_sums,
             sums=self.usage_sums,
+            cards=self.rate_cards,
             clock=self.clock,
+            energy=EnergySums(),
+            factors=self.catalog.carbon_factors,
         )
 
     @cached_property
@@ -686,8 +701,7 @@ class Factory(Stores):
     def _page_of(self, notice: Notice) -> str:
         """Return the address of a notice's page, as people outside reach it; empty where that is not known."""
         settings = self.settings
-        page = f"sessions/{notice.allocation_id}" if notice.allocation_id else "home"
-        return f"{settings.public_url.rstrip('/')}{settings.api_prefix}{page}" if settings.public_url else ""
+        return f"{settings.public_url.rstrip('/')}{settings.api_prefix}{notice.page or 'home'}" if settings.public_url else ""
 
     @cached_property
     def grant_grace(self) -> GrantGrace:
@@ -736,6 +750,23 @@ class Factory(Stores):
             invoices=invoices,
             outbox=InvoiceOutbox(),
             drafter=drafter,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def billing_reader(self) -> BillingReader:
+        """Reads months of invoices, and the sessions behind a line."""
+        return BillingReader(database=self.database, invoices=InvoiceStore(), heads=InvoiceHeads(), disputes=DisputeStore(), charges=self.charge_reader)
+
+    @cached_property
+    def disputes(self) -> Disputes:
+        """Disputes of lines of invoices."""
+        return Disputes(
+            database=self.database,
+            disputes=DisputeStore(),
+            invoices=InvoiceStore(),
+            notices=self.notices,
             audit_trail=self.audit_trail,
             clock=self.clock,
         )

@@ -74,7 +74,9 @@ class Place:
         shared = {"charges": self.charges, "activity": activity, "rollup": store, "cards": lambda: CARDS, "clock": lambda: END + timedelta(days=2)}
         reader = ChargeSumReader(**shared)
         self.rollup = ChargeRollup(database=self.database, reader=reader, **shared)
-        self.reporter = ChargeReporter(database=self.database, charges=self.charges, charge_sums=reader, sums=UsageSums(), clock=shared["clock"])
+        self.reporter = ChargeReporter(
+            database=self.database, charges=self.charges, charge_sums=reader, sums=UsageSums(), cards=lambda: CARDS, clock=shared["clock"]
+        )
 
     def report(self, *groups: str) -> bytes:
         stream = io.BytesIO()

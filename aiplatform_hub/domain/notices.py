@@ -45,6 +45,12 @@ class NoticeKind(StrEnum):
     """An admin stopped a session."""
     WITHDRAWN = "withdrawn"
     """An admin took a request out of the queue."""
+    DISPUTED = "disputed"
+    """Somebody disputes a line of an invoice, or says more about it."""
+    DISPUTE_ANSWERED = "dispute_answered"
+    """An admin answered."""
+    DISPUTE_WITHDRAWN = "dispute_withdrawn"
+    """Whoever opened a dispute withdrew it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,11 @@ class Notice:
     detail: Mapping[str, Any]
     """Of the :class:`Subject`, as JSON."""
     dismissed_at: datetime | None = None
+
+    @property
+    def page(self) -> str:
+        """Page that it leads to, below the platform's own address; empty if there is none."""
+        return str(self.detail.get("page", "")) or (f"sessions/{self.allocation_id}" if self.allocation_id else "")
 
 
 Part = str | datetime
@@ -259,6 +270,18 @@ def _withdrawn(about: Subject) -> Words:
     return Words(f"An admin took {about.name} out of the queue", (*_said(about), ("Nothing of it ran, and nothing is charged.",)))
 
 
+def _disputed(about: Subject) -> Words:
+    return Words(f"{about.word} disputes {about.title}", (*_said(about), ("Answer it under Billing.",)))
+
+
+def _dispute_answered(about: Subject) -> Words:
+    return Words(f"{about.word} answered your dispute of {about.title}", (*_said(about), ("Its page under Billing has the whole of it.",)))
+
+
+def _dispute_withdrawn(about: Subject) -> Words:
+    return Words(f"{about.word} withdrew the dispute of {about.title}", (*_said(about), ("There is nothing to answer any more.",)))
+
+
 def _said(about: Subject) -> tuple[Sentence, ...]:
     return ((f"They say: “{about.message}”",),) if about.message else ()
 
@@ -273,6 +296,9 @@ _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
     NoticeKind.RELEASED: _released,
     NoticeKind.STOPPED: _stopped,
     NoticeKind.WITHDRAWN: _withdrawn,
+    NoticeKind.DISPUTED: _disputed,
+    NoticeKind.DISPUTE_ANSWERED: _dispute_answered,
+    NoticeKind.DISPUTE_WITHDRAWN: _dispute_withdrawn,
 }
 _EXPIRIES: Mapping[str, str] = {
     EndCause.INTEREST_EXPIRED: "Nobody confirmed in time that it was still wanted.",

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 from typing import Any, BinaryIO
 
-from aiplatform_hub.domain.charge_report import KEYS, Activity, charge_report
+from aiplatform_hub.domain.catalog import CarbonFactor, RateCard
+from aiplatform_hub.domain.charge_report import KEYS, Activity, EnergyUse, charge_report
 from aiplatform_hub.domain.charge_sums import ActivitySum
+from aiplatform_hub.domain.energy import factor_at, kwh
+from aiplatform_hub.domain.rates import card_at
+from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_sums import ChargedSpan, ChargeSumReader
 from aiplatform_hub.reports.formats import FORMATS, Format
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database
+from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.usage_sums import UsageSums
+
+_TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +45,25 @@ class ReportQuery:
 class ChargeReporter:
     """Writes reports. Reads only; what is closed gives the same bytes from any process, at any time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, by name
         self,
         *,
         database: Database,
         charges: ChargeReader,
         charge_sums: ChargeSumReader,
         sums: UsageSums,
+        cards: Callable[[], tuple[RateCard, ...]],
         clock: Callable[[], datetime],
+        energy: EnergySums | None = None,
+        factors: tuple[CarbonFactor, ...] = (),
     ) -> None:
+        self._energy = energy
+        self._factors = factors
         self._database = database
         self._charges = charges
         self._charge_sums = charge_sums
         self._sums = sums
+        self._cards = cards
         self._clock = clock
 
     def write(self, query: ReportQuery, stream: BinaryIO) -> None:
@@ -73,7 +87,20 @@ class ChargeReporter:
                 asked = ChargedSpan(query.start, query.end, query.group_by, query.filters)
                 activity = (_activity(query, one) for one in self._charge_sums.activity(connection, asked))
                 span = {"start": query.start, "end": query.end, "complete_until": complete_until}
-                format_.write(charge_report(self._charge_sums.charged(connection, asked), activity, group_by=query.group_by, **span), stream)
+                energy = self._gpu_energy(connection, query)
+                found_sums = self._charge_sums.charged(connection, asked)
+                format_.write(charge_report(found_sums, activity, group_by=query.group_by, energy=energy, **span), stream)
+
+    def _gpu_energy(self, connection: Connection, query: ReportQuery) -> Iterator[EnergyUse]:
+        """Yield what GPUs took on the days of the query, in its groups."""
+        if self._energy is None:
+            return
+        cards = self._cards()
+        columns = tuple(name for name in query.group_by if name not in _TIMES)
+        for one in self._energy.sums(connection, query.start, query.end, columns, query.filters):
+            keys = tuple(_key(name, {**one.keys, "day": one.day}) for name in query.group_by)
+            factor, taken = factor_at(self._factors, one.day), kwh(one.millijoules)
+            yield EnergyUse(keys, card_at(cards, one.day).currency, taken, None if factor is None else taken * Fraction(factor.grams_per_kwh))
 
 
 def check(query: ReportQuery, now: datetime) -> None:
@@ -111,3 +138,11 @@ def _invalid(option: str, message: str, allowed: tuple[str, ...] = ()) -> Invali
 def _activity(query: ReportQuery, one: ActivitySum) -> Activity:
     keys = tuple(KEYS[name](one) for name in query.group_by)
     return Activity(keys, one.currency, one.used_gpu_microseconds, one.idle_gpu_microseconds)
+
+
+def _key(name: str, keys: Mapping[str, Any]) -> str | None:
+    size = _TIMES.get(name)
+    if size is not None:
+        return bucket_key(keys["day"].date(), size)
+    value: str | None = keys[name]
+    return value

@@ -31,7 +31,7 @@ class Charging:
         self.rollup = ChargeRollup(
             database=database, charges=self.charges, activity=self.activity, rollup=self.store, reader=self.sums, cards=self.cards, clock=clock
         )
-        self.reporter = ChargeReporter(database=database, charges=self.charges, charge_sums=self.sums, sums=UsageSums(), clock=clock)
+        self.reporter = ChargeReporter(database=database, charges=self.charges, charge_sums=self.sums, sums=UsageSums(), cards=self.cards, clock=clock)
 
     def cards(self) -> tuple[RateCard, ...]:
         return self._cards
