@@ -173,7 +173,8 @@ class CostReporter:
                     groups.setdefault((_keys(query, one), card.currency), _Group()).intervals += one.intervals
                 self._add_activity(connection, segment, card.currency, groups)
             complete_until = self._sums.complete_until(connection, self._clock())
-        return _report(query, groups, complete_until, tuple(cards))
+        left = {key: group for key, group in groups.items() if group.intervals or group.session or group.cost}  # not what was moved away
+        return _report(query, left, complete_until, tuple(cards))
 
     def _add_activity(self, connection: Connection, query: UsageQuery, currency: str | None, groups: dict[_Key, _Group]) -> None:
         for one in self._activity.sums(connection, _sum_query(query)):

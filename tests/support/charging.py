@@ -46,3 +46,8 @@ class Charging:
             charge_sums=self.sums,
             clock=self.clock,
         )
+
+    def follow(self) -> None:
+        """Take note of what ended until now, as the keeper does before it makes days."""
+        with self.database.write() as connection:
+            self.store.advance(connection, self.store.ledger_head(connection))
