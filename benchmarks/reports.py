@@ -36,10 +36,12 @@ from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
 from aiplatform_hub.operations.charge_rollup import ChargeRollup
 from aiplatform_hub.operations.charge_sums import ChargeSumReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.gpu_activity import GpuActivityReader
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.migrate import upgrade
 from aiplatform_hub.storage.schema import allocations, usage_intervals
@@ -74,8 +76,9 @@ class Place:
         shared = {"charges": self.charges, "activity": activity, "rollup": store, "cards": lambda: CARDS, "clock": lambda: END + timedelta(days=2)}
         reader = ChargeSumReader(**shared)
         self.rollup = ChargeRollup(database=self.database, reader=reader, **shared)
+        credits_ = CreditReader(charges=self.charges, credits_=CreditStore())
         self.reporter = ChargeReporter(
-            database=self.database, charges=self.charges, charge_sums=reader, sums=UsageSums(), cards=lambda: CARDS, clock=shared["clock"]
+            database=self.database, charges=self.charges, charge_sums=reader, credits_=credits_, sums=UsageSums(), cards=lambda: CARDS, clock=shared["clock"]
         )
 
     def report(self, *groups: str) -> bytes:

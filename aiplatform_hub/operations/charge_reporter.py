@@ -17,6 +17,7 @@ from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_sums import ChargedSpan, ChargeSumReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.reports.formats import FORMATS, Format
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.energy_sums import EnergySums
@@ -51,6 +52,7 @@ class ChargeReporter:
         database: Database,
         charges: ChargeReader,
         charge_sums: ChargeSumReader,
+        credits_: CreditReader,
         sums: UsageSums,
         cards: Callable[[], tuple[RateCard, ...]],
         clock: Callable[[], datetime],
@@ -62,6 +64,7 @@ class ChargeReporter:
         self._database = database
         self._charges = charges
         self._charge_sums = charge_sums
+        self._credits = credits_
         self._sums = sums
         self._cards = cards
         self._clock = clock
@@ -80,16 +83,17 @@ class ChargeReporter:
         format_ = FORMATS[query.format]
         with self._database.snapshot() as connection:
             complete_until = min(self._sums.complete_until(connection, self._clock()), query.end)
+            payments = self._credits.payments(connection, query.start, min(query.end, self._clock()), filters=query.filters)
             if format_.write_charges is not None:
                 found = self._charges.charges(connection, query.start, query.end, filters=query.filters)
-                format_.write_charges(found, complete_until, stream)
+                format_.write_charges(found, complete_until, stream, payments)
             elif format_.write is not None:
                 asked = ChargedSpan(query.start, query.end, query.group_by, query.filters)
                 activity = (_activity(query, one) for one in self._charge_sums.activity(connection, asked))
                 span = {"start": query.start, "end": query.end, "complete_until": complete_until}
                 energy = self._gpu_energy(connection, query)
                 found_sums = self._charge_sums.charged(connection, asked)
-                format_.write(charge_report(found_sums, activity, group_by=query.group_by, energy=energy, **span), stream)
+                format_.write(charge_report(found_sums, activity, payments, group_by=query.group_by, energy=energy, **span), stream)
 
     def _gpu_energy(self, connection: Connection, query: ReportQuery) -> Iterator[EnergyUse]:
         """Yield what GPUs took on the days of the query, in its groups."""

@@ -149,6 +149,7 @@ def report(lab: Lab, factor: CarbonFactor, *groups: str):
         database=lab.chain.database,
         charges=charging.charges,
         charge_sums=charging.sums,
+        credits_=charging.credits,
         sums=UsageSums(),
         cards=charging.cards,
         clock=lab.chain.clock,

@@ -11,10 +11,12 @@ from aiplatform_hub.operations.charge_reporter import ChargeReporter
 from aiplatform_hub.operations.charge_rollup import ChargeRollup
 from aiplatform_hub.operations.charge_sums import ChargeSumReader
 from aiplatform_hub.operations.cost_reporter import CostReporter
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.gpu_activity import GpuActivityReader
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.usage_sums import UsageSums
 
@@ -31,7 +33,10 @@ class Charging:
         self.rollup = ChargeRollup(
             database=database, charges=self.charges, activity=self.activity, rollup=self.store, reader=self.sums, cards=self.cards, clock=clock
         )
-        self.reporter = ChargeReporter(database=database, charges=self.charges, charge_sums=self.sums, sums=UsageSums(), cards=self.cards, clock=clock)
+        self.credits = CreditReader(charges=self.charges, credits_=CreditStore())
+        self.reporter = ChargeReporter(
+            database=database, charges=self.charges, charge_sums=self.sums, credits_=self.credits, sums=UsageSums(), cards=self.cards, clock=clock
+        )
 
     def cards(self) -> tuple[RateCard, ...]:
         return self._cards

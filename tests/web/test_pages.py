@@ -48,6 +48,7 @@ from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
+from tests.web.credit_samples import admin_credits
 from tests.web.now_samples import now_page
 from tests.web.price_samples import admin_prices
 from tests.web.release_samples import policy, warned_home, warned_session
@@ -268,6 +269,7 @@ PAGES = {
     "admin": admin_page,
     "admin_announcements": admin_announcements,
     "admin-prices": admin_prices,
+    "admin-credits": admin_credits,
     **now_samples.PAGES,
     **billing_samples.PAGES,
     **session_move_samples.PAGES,

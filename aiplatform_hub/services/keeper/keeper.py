@@ -32,6 +32,8 @@ BUDGET_SECONDS = 5.0
 """Time between two looks at what sessions have cost."""
 ROLLUP_SECONDS = 60.0
 """Time between two looks for days whose charges are to be summed."""
+CREDIT_SECONDS = 60.0
+"""Time between two looks at what credits have paid."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class Keeper:
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
+            Tick("credits", CREDIT_SECONDS, self._burn, is_slow=True),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("rollup", ROLLUP_SECONDS, self._roll_up, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
@@ -155,6 +158,9 @@ class Keeper:
 
     async def _settle(self) -> None:
         await asyncio.to_thread(self._factory.budget_settler.settle)
+
+    async def _burn(self) -> None:
+        await asyncio.to_thread(self._factory.credit_settler.settle)
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))
