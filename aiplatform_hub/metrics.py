@@ -70,6 +70,7 @@ TICKS = (
     "prune",
     "ledger",
     "invoices",
+    "showback",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")
