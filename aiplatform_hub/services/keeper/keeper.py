@@ -30,14 +30,14 @@ LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
 BUDGET_SECONDS = 5.0
 """Time between two looks at what sessions have cost."""
-ROLLUP_SECONDS = 60.0
-"""Time between two looks for days whose charges are to be summed."""
 CREDIT_SECONDS = 60.0
 """Time between two looks at what credits have paid."""
 SHOWBACK_SECONDS = 900.0
 """Time between two looks whether project leads are to be told of a month."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
+ROLLUP_SECONDS = 60.0
+"""Time between two looks for days whose charges are to be summed."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -91,8 +91,8 @@ class Keeper:
             Tick("credits", CREDIT_SECONDS, self._burn, is_slow=True),
             Tick("showback", SHOWBACK_SECONDS, self._show_back, is_slow=True),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
-            Tick("rollup", ROLLUP_SECONDS, self._roll_up, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
+            Tick("rollup", ROLLUP_SECONDS, self._roll_up, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
         )
 
