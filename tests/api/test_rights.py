@@ -75,6 +75,9 @@ TABLE = {
     ("POST", "api/v1/credits"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
     ("DELETE", "api/v1/credits/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/reports"): READ_ALL,
+    ("GET", "api/v1/reports/chargeback"): ADMIN_ONLY,
+    ("GET", "api/v1/showback"): READ_ALL,
+    ("PUT", "api/v1/showback"): {**OWN_ONLY, "owner": 400, "other": 400, "admin": 400},  # each their own; the body is another's
     **{("GET", f"api/v1/invoices{more}"): ADMIN_ONLY for more in ("", ".csv")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/hand-overs")},
     ("POST", "api/v1/invoices"): {**ADMIN_ONLY, "admin": 400},
@@ -109,7 +112,7 @@ TABLE = {
     ("GET", "metrics"): {**dict.fromkeys(CALLERS, 403), "anonymous": 401, "wrong": 401, "admin": 200, "service": 200},
 }
 VIEWERS = {
-    **{("GET", f"api/v1/{name}"): 200 for name in ("invoices", "invoices.csv", "disputes")},
+    **{("GET", f"api/v1/{name}"): 200 for name in ("invoices", "invoices.csv", "disputes", "reports/chargeback")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): 404 for more in ("", "/hand-overs", "/lines/{number}/sessions", "/lines/{number}/sessions/{allocation}")},
     ("GET", "api/v1/disputes/{id}"): 404,
     ("POST", "api/v1/invoices/{id}/lines/{number}/disputes"): 400,
@@ -240,6 +243,22 @@ class Visitor:
 @pytest.fixture(scope="module")
 def visitor(place):
     return Visitor(place, "user4")
+
+
+def test_a_billing_viewer_who_logged_in_sees_billing_and_a_student_does_not(place, visitor):
+    """Pages act with what the hub gives their login: the role of the group is among it."""
+    viewer = Visitor(place, VIEWER)
+    page = viewer.session.get(f"{place.hub.url}{PREFIX}billing", timeout=30)
+    assert (page.status_code, ">Billing</h1>" in page.text) == (200, True), page.text[:2000]
+    form = {"_xsrf": viewer.xsrf, "text": "Twice?"}
+    nowhere = f"{place.hub.url}{PREFIX}billing/invoices/{'0' * 8}-0000-0000-0000-{'0' * 12}/lines/1/disputes"
+    assert viewer.session.post(nowhere, data=form, timeout=30).status_code == 404, "they may, and there is no such invoice"
+    assert ">Billing</a>" in viewer.session.get(f"{place.hub.url}/hub/token", timeout=30).text, "the hub's own pages lead there too"
+    answer = visitor.session.get(f"{place.hub.url}{PREFIX}billing", timeout=30)
+    assert (answer.status_code, ">Billing<" in answer.text) == (404, False)
+    refused = visitor.session.post(nowhere, data={**form, "_xsrf": visitor.xsrf}, timeout=30)
+    assert refused.status_code == 404
+    wait_for(lambda: any((e.outcome, e.actor, e.target) == ("refused", "user4", nowhere.removeprefix(place.hub.url)) for e in place.audit()), "it is audited")
 
 
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
