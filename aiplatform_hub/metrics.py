@@ -69,6 +69,7 @@ TICKS = (
     "prune",
     "ledger",
     "invoices",
+    "showback",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

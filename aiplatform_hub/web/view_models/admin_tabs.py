@@ -17,6 +17,7 @@ TABS = (
     ("announcements", "Announcements", "admin/announcements"),
     ("prices", "Prices", "admin/prices"),
     ("credits", "Credits", "admin/credits"),
+    ("chargeback", "Chargeback", "admin/chargeback"),
 )
 """Name, label and address below the platform's of each page."""
 
