@@ -45,6 +45,8 @@ class NoticeKind(StrEnum):
     """An admin stopped a session."""
     WITHDRAWN = "withdrawn"
     """An admin took a request out of the queue."""
+    BUDGET_LOW = "budget_low"
+    """A soft limit of a budget was passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,14 @@ def _withdrawn(about: Subject) -> Words:
     return Words(f"An admin took {about.name} out of the queue", (*_said(about), ("Nothing of it ran, and nothing is charged.",)))
 
 
+def _budget_low(about: Subject) -> Words:
+    when: tuple[Sentence, ...] = ()
+    if about.until is not None:
+        when = (("It begins anew at " if about.is_back else "It counts until ", about.until, "."),)
+    taken = "all of it is taken" if int(about.word) >= 100 else f"{about.word} % of it are taken"  # noqa: PLR2004 - all of it
+    return Words(f"{about.title}: {taken}", ((about.message,), *when))
+
+
 def _said(about: Subject) -> tuple[Sentence, ...]:
     return ((f"They say: “{about.message}”",),) if about.message else ()
 
@@ -273,6 +283,7 @@ _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
     NoticeKind.RELEASED: _released,
     NoticeKind.STOPPED: _stopped,
     NoticeKind.WITHDRAWN: _withdrawn,
+    NoticeKind.BUDGET_LOW: _budget_low,
 }
 _EXPIRIES: Mapping[str, str] = {
     EndCause.INTEREST_EXPIRED: "Nobody confirmed in time that it was still wanted.",
@@ -288,6 +299,7 @@ _RELEASES: Mapping[str, str] = {
     EndCause.SESSION_CAP: "It had run for the longest time of a session, and somebody waited for its GPUs.",
     EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began.",
     EndCause.PREEMPTED: "The cluster needed its GPUs for others.",
+    EndCause.BUDGET_EXHAUSTED: "A budget that paid for it is spent.",
 }
 _WARNINGS: Mapping[str, str] = {
     Cause.INACTIVE: "Nobody has used it for a long time.",
@@ -295,6 +307,7 @@ _WARNINGS: Mapping[str, str] = {
     EndCause.SESSION_CAP: "It comes to the longest time of a session.",
     EndCause.CLASS_BEGINS: "A class begins that has reserved its GPUs.",
     EndCause.PREEMPTED: "The cluster's queue, Kueue, wants its GPUs back for others.",
+    EndCause.BUDGET_EXHAUSTED: "A budget that pays for it is spent.",
 }
 
 
@@ -310,10 +323,10 @@ def kind_of(allocation: Allocation, cause: EndCause, *, is_due_again: bool) -> N
         return NoticeKind.NOT_OPENED
     if cause is EndCause.STOPPED_BY_ADMIN:
         return NoticeKind.WITHDRAWN if allocation.held_at is None else NoticeKind.STOPPED
-    if cause in _RELEASES:
-        return NoticeKind.RELEASED
     if cause in _EXPIRIES and allocation.state is AllocationState.EXPIRED:
         return NoticeKind.EXPIRED
+    if cause in _RELEASES:
+        return NoticeKind.RELEASED
     is_failure = cause in {EndCause.START_FAILED, EndCause.HOLD_EXPIRED} and allocation.stop_requested_by is None
     return NoticeKind.START_FAILED if is_failure and allocation.queued_at is not None and not is_due_again else None
 

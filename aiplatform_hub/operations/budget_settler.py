@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from uuid import UUID
 
-from aiplatform_hub.domain.budgets import MICROS
+from aiplatform_hub.domain.budgets import MICROS, Scope
+from aiplatform_hub.domain.charges import Charge
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.storage.budgets import BudgetStore, Unsettled
 from aiplatform_hub.storage.database import Connection, Database
@@ -42,12 +43,14 @@ class BudgetSettler:
         """
         now = self._clock()
         self._count_new(now)
+        self._count_earlier(now)
         with self._database.read() as connection:
             unsettled = self._budgets.unsettled(connection)
             costs = self._costs(connection, unsettled)
         settled = 0
         for first in range(0, len(unsettled), _AT_ONCE):
             settled += self._write(unsettled[first : first + _AT_ONCE], costs, now)
+        self._note_spent(now)
         return settled
 
     def _count_new(self, now: datetime) -> None:
@@ -58,6 +61,30 @@ class BudgetSettler:
                 self._devices.lock(connection)
                 for allocation_id, budget_id in uncounted[first : first + _AT_ONCE]:
                     self._budgets.count(connection, allocation_id, budget_id, now)
+
+    def _count_earlier(self, now: datetime) -> None:
+        """Count what had ended in a budget's period before the budget was set. Each step may be repeated; the last one says that all was found."""
+        with self._database.read() as connection:
+            new = self._budgets.without_earlier(connection, now)
+        for budget in new:
+            span = budget.span_at(now)
+            while span is not None:
+                with self._database.write() as connection:
+                    self._devices.lock(connection)
+                    earlier = self._budgets.earlier(connection, budget, span[0], now, limit=_AT_ONCE)
+                    for allocation_id in earlier:
+                        self._budgets.count(connection, allocation_id, budget.id, now)
+                    if not earlier:
+                        self._budgets.earlier_counted(connection, budget.id, now)
+                        break
+
+    def _note_spent(self, now: datetime) -> None:
+        with self._database.read() as connection:
+            present = self._budgets.present(connection, now)
+        if any(each.spent_at is None and each.spending.committed_micros >= each.limit_micros for each in present):
+            with self._database.write() as connection:
+                self._devices.lock(connection)
+                self._budgets.note_spent(connection, now)
 
     def _write(self, some: Sequence[Unsettled], costs: Mapping[int, int], now: datetime) -> int:
         settled = 0
@@ -91,6 +118,12 @@ class BudgetSettler:
     def _sums(self, connection: Connection, start: datetime, end: datetime, some: Mapping[UUID, Unsettled]) -> dict[UUID, Fraction]:
         sums: dict[UUID, Fraction] = defaultdict(Fraction)
         for charge in self._charges.charges(connection, start, end, filters={"allocation": frozenset(some)}):
-            if charge.currency == some[charge.allocation_id].currency:
+            if _is_paid_from(charge, some[charge.allocation_id]):
                 sums[charge.allocation_id] += charge.amount
         return sums
+
+
+def _is_paid_from(charge: Charge, hold: Unsettled) -> bool:
+    """Whether a charge counts in the budget of a hold: a session that was moved is charged to another project as well."""
+    whose = {Scope.PERSON: charge.user_name, Scope.PROJECT: charge.project, Scope.COST_CENTRE: charge.cost_centre}[Scope(hold.scope)]
+    return charge.currency == hold.currency and whose == hold.name
