@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.budgets import GRACE, MICROS, MOST_MICROS, SOFT_PERCENTS, AtLimit, Budget, Period, Scope, planned_hours, to_micros
@@ -84,23 +84,32 @@ class Budgets:
         self._audit = audit_trail
         self._clock = clock
 
-    def set(self, draft: BudgetDraft, actor: str) -> Budget:
+    def set(self, draft: BudgetDraft, actor: str, *, replaces: UUID | None = None) -> Budget:
         """Set a budget. What sessions have cost in its first period before counts in it from the keeper's next look on.
+
+        Parameters
+        ----------
+        replaces
+            A budget of the same cost centre, project or person that ends in the same transaction: there is no moment without one.
 
         Raises
         ------
         InvalidOptionError
             With the field that is wrong, and what would be right.
         ConflictError
-            If this cost centre, project or person has a budget: end it first.
+            If this cost centre, project or person has another budget: end it first, or replace it.
+        NotFoundError
+            If what it replaces does not exist, or is somebody else's.
         """
         budget = self._checked(draft, actor)
-        detail = {"amount": str(draft.amount), "currency": budget.currency, "period": budget.period.value}
+        detail: dict[str, Any] = {"amount": str(draft.amount), "currency": budget.currency, "period": budget.period.value}
         detail |= {"soft_percents": list(budget.soft_percents), "at_limit": budget.at_limit.value, "grace_minutes": budget.grace // timedelta(minutes=1)}
         detail |= {"starts_at": isoformat(budget.starts_at), "ends_at": isoformat(budget.ends_at) if budget.ends_at else "", "reason": budget.reason}
         try:
             with self._database.write() as connection:
                 self._devices.lock(connection)
+                if replaces is not None:
+                    self._end(connection, replaces, actor, whose=(budget.scope, budget.name))
                 self._budgets.insert(connection, budget)
                 self._audit.record(connection, actor=actor, action="set_budget", target=_target(budget), outcome="done", detail=detail)
         except TakenError as error:
@@ -119,12 +128,17 @@ class Budgets:
         """
         with self._database.write() as connection:
             self._devices.lock(connection)
-            budget = self._budgets.find(connection, budget_id)
-            if budget is None:
-                raise NotFoundError("There is no such budget.")
-            if not self._budgets.end(connection, budget_id, self._clock()):
-                raise ConflictError("This budget has ended already.")
-            self._audit.record(connection, actor=actor, action="end_budget", target=_target(budget), outcome="done", detail={"budget": str(budget_id)})
+            return self._end(connection, budget_id, actor)
+
+    def _end(self, connection: Connection, budget_id: UUID, actor: str, whose: tuple[Scope, str] | None = None) -> Budget:
+        budget = self._budgets.find(connection, budget_id)
+        if budget is None or (whose is not None and whose != (budget.scope, budget.name)):
+            raise NotFoundError(
+                "There is no such budget." if budget is None else "This budget is for somebody or something else; it cannot be replaced by this one."
+            )
+        if not self._budgets.end(connection, budget_id, self._clock()):
+            raise ConflictError("This budget has ended already.")
+        self._audit.record(connection, actor=actor, action="end_budget", target=_target(budget), outcome="done", detail={"budget": str(budget_id)})
         return budget
 
     def all(self) -> tuple[Standing, ...]:

@@ -48,6 +48,7 @@ from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web import now_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
+from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
 from tests.web.now_samples import now_page
 from tests.web.price_samples import admin_prices
 from tests.web.release_samples import policy, warned_home, warned_session
@@ -268,6 +269,9 @@ PAGES = {
     "admin": admin_page,
     "admin_announcements": admin_announcements,
     "admin-prices": admin_prices,
+    "admin-budgets": admin_budgets,
+    "admin-budgets-changing": admin_budgets_changing,
+    "admin-budgets-none": admin_budgets_none,
     **now_samples.PAGES,
     "stop": stop,
     "withdraw": withdraw,

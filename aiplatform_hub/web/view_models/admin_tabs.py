@@ -16,6 +16,7 @@ TABS = (
     ("audit", "Audit", "admin/audit"),
     ("announcements", "Announcements", "admin/announcements"),
     ("prices", "Prices", "admin/prices"),
+    ("budgets", "Budgets", "admin/budgets"),
 )
 """Name, label and address below the platform's of each page."""
 

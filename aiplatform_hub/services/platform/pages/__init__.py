@@ -8,6 +8,7 @@ from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
+from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
@@ -102,4 +103,6 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
         (f"{prefix}admin/prices", AdminPricesHandler, {}),
         (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
+        (f"{prefix}admin/budgets", AdminBudgetsHandler, {}),
+        (f"{prefix}admin/budgets/end", EndBudgetHandler, {}),
     ]
