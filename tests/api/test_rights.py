@@ -268,6 +268,8 @@ def test_the_api_never_redirects_to_a_login(place):
         "admin/announcements",
         "admin/prices",
         "admin/prices/withdraw",
+        "admin/budgets",
+        "admin/budgets/end",
     ],
 )
 def test_a_token_of_an_admin_that_reads_does_nothing_on_their_pages(place, path):
