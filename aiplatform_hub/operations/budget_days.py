@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from uuid import UUID
 
 from aiplatform_hub.domain.budgets import MICROS, Budget, Scope
+from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.runway import DAYS
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.storage.budgets import BudgetStore
@@ -17,6 +17,7 @@ from aiplatform_hub.storage.database import Connection, Database
 LATE = timedelta(minutes=10)
 """Time after a day's end from which what runs was seen since: then the day is over."""
 _DAY = timedelta(days=1)
+_FILTERS = {Scope.PERSON: "user", Scope.PROJECT: "project", Scope.COST_CENTRE: "cost_centre"}
 _Payer = tuple[Scope, str, str]
 """Scope, name and currency of a budget."""
 
@@ -48,16 +49,19 @@ class BudgetDays:
             if not missing:
                 return 0
             start = min(day for _, day in missing)
-            spent = self._spent(connection, standing, start, last)
+            spent = self._spent(connection, [standing[id_] for id_ in dict.fromkeys(id_ for id_, _ in missing)], start, last)
         rows = [(id_, day, spent.get((_payer(standing[id_]), day), 0)) for id_, day in missing]
         with self._database.write() as connection:
             self._budgets.add_days(connection, rows, days[0])
         return len(rows)
 
-    def _spent(self, connection: Connection, standing: Mapping[UUID, Budget], start: datetime, end: datetime) -> dict[tuple[_Payer, datetime], int]:
-        wanted = {_payer(budget) for budget in standing.values()}
+    def _spent(self, connection: Connection, some: Sequence[Budget], start: datetime, end: datetime) -> dict[tuple[_Payer, datetime], int]:
+        wanted, scopes = {_payer(budget) for budget in some}, {budget.scope for budget in some}
+        filters = {_FILTERS[scope]: frozenset(budget.name for budget in some) for scope in scopes} if len(scopes) == 1 else None
         sums: dict[tuple[_Payer, datetime], Fraction] = defaultdict(Fraction)
-        for charge in self._charges.charges(connection, start, end):
+        for charge in self._charges.charges(connection, start, end, filters=filters):
+            if charge.is_correction or charge.sku is Sku.STORAGE_GIB_MONTH:
+                continue  # budgets count sessions, where they were launched
             whose = ((Scope.PERSON, charge.user_name), (Scope.PROJECT, charge.project), (Scope.COST_CENTRE, charge.cost_centre))
             for scope, name in whose:
                 payer = (scope, name, charge.currency)

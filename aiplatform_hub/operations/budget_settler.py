@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from uuid import UUID
 
-from aiplatform_hub.domain.budgets import MICROS, Scope
-from aiplatform_hub.domain.charges import Charge
+from aiplatform_hub.domain.budgets import MICROS
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.storage.budgets import BudgetStore, Unsettled
 from aiplatform_hub.storage.database import Connection, Database
@@ -63,20 +62,22 @@ class BudgetSettler:
                     self._budgets.count(connection, allocation_id, budget_id, now)
 
     def _count_earlier(self, now: datetime) -> None:
-        """Count what had ended in a budget's period before the budget was set. Each step may be repeated; the last one says that all was found."""
+        """Count what had ended in a budget's period before the budget was set. It may be repeated; the last step says that all was counted.
+
+        What is open now was counted before, so nothing ends unseen meanwhile.
+        """
         with self._database.read() as connection:
-            new = self._budgets.without_earlier(connection, now)
-        for budget in new:
-            span = budget.span_at(now)
-            while span is not None:
+            new = [(budget, span[0]) for budget in self._budgets.without_earlier(connection, now) if (span := budget.span_at(now)) is not None]
+            earlier = [(budget.id, self._budgets.earlier(connection, budget, start, now)) for budget, start in new]
+        for budget_id, sessions in earlier:
+            for first in range(0, len(sessions), _AT_ONCE):
                 with self._database.write() as connection:
                     self._devices.lock(connection)
-                    earlier = self._budgets.earlier(connection, budget, span[0], now, limit=_AT_ONCE)
-                    for allocation_id in earlier:
-                        self._budgets.count(connection, allocation_id, budget.id, now)
-                    if not earlier:
-                        self._budgets.earlier_counted(connection, budget.id, now)
-                        break
+                    for allocation_id in sessions[first : first + _AT_ONCE]:
+                        self._budgets.count(connection, allocation_id, budget_id, now)
+            with self._database.write() as connection:
+                self._devices.lock(connection)
+                self._budgets.earlier_counted(connection, budget_id, now)
 
     def _note_spent(self, now: datetime) -> None:
         with self._database.read() as connection:
@@ -118,12 +119,6 @@ class BudgetSettler:
     def _sums(self, connection: Connection, start: datetime, end: datetime, some: Mapping[UUID, Unsettled]) -> dict[UUID, Fraction]:
         sums: dict[UUID, Fraction] = defaultdict(Fraction)
         for charge in self._charges.charges(connection, start, end, filters={"allocation": frozenset(some)}):
-            if _is_paid_from(charge, some[charge.allocation_id]):
+            if charge.currency == some[charge.allocation_id].currency and not charge.is_correction:  # a move changes no budget
                 sums[charge.allocation_id] += charge.amount
         return sums
-
-
-def _is_paid_from(charge: Charge, hold: Unsettled) -> bool:
-    """Whether a charge counts in the budget of a hold: a session that was moved is charged to another project as well."""
-    whose = {Scope.PERSON: charge.user_name, Scope.PROJECT: charge.project, Scope.COST_CENTRE: charge.cost_centre}[Scope(hold.scope)]
-    return charge.currency == hold.currency and whose == hold.name

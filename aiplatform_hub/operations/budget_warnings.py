@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from aiplatform_hub.domain.budgets import Budget, Period, Scope, passed_percent, told_words
 from aiplatform_hub.domain.notices import NoticeKind
@@ -49,7 +50,7 @@ class BudgetWarnings:
             return sum(
                 self._notices.tell(
                     connection,
-                    key=f"budget:{present.period_id}:{passed.percent}:{name}",
+                    key=f"budget:{present.period_id}:{passed.percent}:{sha256(name.encode()).hexdigest()[:32]}",  # names may be longer than keys
                     user_name=name,
                     allocation_id=None,
                     kind=NoticeKind.BUDGET_LOW,

@@ -75,9 +75,6 @@ class Unsettled:
     hold: Hold
     starts_at: datetime
     ends_at: datetime | None
-    scope: str
-    name: str
-    """Of whom or what the budget is for."""
     currency: str
     state: str
     """Of the session."""
@@ -192,8 +189,6 @@ class BudgetStore:
                 budget_holds,
                 _PERIOD.starts_at,
                 _PERIOD.ends_at,
-                budgets.c.scope,
-                budgets.c.name,
                 budgets.c.currency,
                 budgets.c.ended_at.label("budget_ended_at"),
                 allocations.c.state,
@@ -211,8 +206,6 @@ class BudgetStore:
                 hold=_hold(row),
                 starts_at=row["starts_at"],
                 ends_at=row["ends_at"],
-                scope=row["scope"],
-                name=row["name"],
                 currency=row["currency"],
                 state=row["state"],
                 is_over=row["budget_ended_at"] is not None,
@@ -237,7 +230,7 @@ class BudgetStore:
         statement = select(budgets).where(budgets.c.earlier_counted_at.is_(None), is_standing(_NOW)).order_by(budgets.c.created_at, budgets.c.id)
         return tuple(_budget(row) for row in connection.execute(statement, {"now": now}).mappings())
 
-    def earlier(self, connection: Connection, budget: Budget, start: datetime, now: datetime, *, limit: int) -> tuple[UUID, ...]:
+    def earlier(self, connection: Connection, budget: Budget, start: datetime, now: datetime) -> tuple[UUID, ...]:
         """Return sessions that a budget would have paid for since an instant, that have ended, and that do not count in its present period."""
         counts = exists().where(budget_holds.c.allocation_id == allocations.c.id, budget_holds.c.period_id == _PERIOD.id, _IS_PRESENT)
         whose = {Scope.PERSON: allocations.c.user_name, Scope.PROJECT: allocations.c.project, Scope.COST_CENTRE: allocations.c.cost_centre}[budget.scope]
@@ -247,7 +240,6 @@ class BudgetStore:
             .where(whose == budget.name, allocations.c.state == "ended", allocations.c.started_at.is_not(None), allocations.c.ended_at > start)
             .where(~counts.correlate(allocations, budgets))
             .order_by(allocations.c.ended_at, allocations.c.id)
-            .limit(limit)
         )
         return tuple(connection.execute(statement, {"now": now}).scalars())
 

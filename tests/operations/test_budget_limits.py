@@ -67,7 +67,7 @@ def limits(chain: Chain) -> Limits:
 def test_people_are_told_once_per_soft_limit_and_period(limits: Limits) -> None:
     limits.budgets.set(replace(DRAFT, amount=Decimal(40)), "boss")
     session = limits.start(1, 2, hours=8)
-    assert limits.warn("ada", "bob", "ada") == [80], "32 of 40 are held"
+    assert limits.warn("ada", "bob", "ada", "x" * 255) == [80], "32 of 40 are held"
     assert limits.warn("ada") == []
     (told,) = limits.notices.of("ada", limit=9)
     assert told.notice.kind is NoticeKind.BUDGET_LOW
@@ -209,6 +209,24 @@ def test_what_ended_in_the_period_before_the_budget_was_set_counts(limits: Limit
     limits.stop(late)
     limits.settler.settle()
     assert limits.money() == (14, 0, 0)
+
+
+def test_a_correction_changes_no_budget(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits.budgets.set(DRAFT, "boss")
+    session = limits.start(1, 1)
+    limits.run(session, hours=2)
+    reader = limits.settler._charges
+    real = reader.charges
+
+    def moved(*arguments: Any, **filters: Any) -> Any:
+        for charge in real(*arguments, **filters):
+            yield charge
+            yield replace(charge, units=-charge.units, is_correction=True)
+            yield replace(charge, project="vision", cost_centre="lab", price=charge.price * 9, is_correction=True)
+
+    monkeypatch.setattr(reader, "charges", moved)
+    limits.settler.settle()
+    assert limits.money()[0] == 4
 
 
 def test_a_spent_budget_that_is_set_late_is_overdrawn_from_the_start(limits: Limits) -> None:
