@@ -90,7 +90,8 @@ class Budgets:
         Parameters
         ----------
         replaces
-            A budget of the same cost centre, project or person that ends in the same transaction: there is no moment without one.
+            A budget of the same cost centre, project or person that ends in the same transaction: there is no moment without one. Where the
+            draft does not say when it begins, it begins when that one did.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class Budgets:
         NotFoundError
             If what it replaces does not exist, or is somebody else's.
         """
-        budget = self._checked(draft, actor)
+        budget = self._checked(draft if replaces is None else self._since_before(draft, replaces), actor)
         detail: dict[str, Any] = {"amount": str(draft.amount), "currency": budget.currency, "period": budget.period.value}
         detail |= {"soft_percents": list(budget.soft_percents), "at_limit": budget.at_limit.value, "grace_minutes": budget.grace // timedelta(minutes=1)}
         detail |= {"starts_at": isoformat(budget.starts_at), "ends_at": isoformat(budget.ends_at) if budget.ends_at else "", "reason": budget.reason}
@@ -115,6 +116,13 @@ class Budgets:
         except TakenError as error:
             raise ConflictError(f"The {_words(budget.scope)} “{budget.name}” has a budget already; end it first, then set the new one.") from error
         return budget
+
+    def _since_before(self, draft: BudgetDraft, replaces: UUID) -> BudgetDraft:
+        """Return a draft that begins when the budget began whose place it takes, so that what was spent since counts in it too."""
+        with self._database.read() as connection:
+            before = self._budgets.find(connection, replaces)
+        is_same = before is not None and draft.starts_at is None and draft.period == before.period.value
+        return replace(draft, starts_at=before.starts_at) if before is not None and is_same else draft
 
     def end(self, budget_id: UUID, actor: str) -> Budget:
         """End a budget: nothing is refused or held by it any more. What it was and what was spent of it stays on record.

@@ -18,7 +18,7 @@ from aiplatform_hub.domain.notices import NoticeKind
 from aiplatform_hub.domain.policy import FIFO
 from aiplatform_hub.domain.release import Action, Cause
 from aiplatform_hub.domain.requests import Caller
-from aiplatform_hub.errors import AIPlatformError, ConflictError, InvalidOptionError
+from aiplatform_hub.errors import AIPlatformError, ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.budget_days import BudgetDays
 from aiplatform_hub.operations.budget_warnings import BudgetWarnings
 from aiplatform_hub.operations.charge_reader import ChargeReader
@@ -227,6 +227,27 @@ def test_a_correction_changes_no_budget(limits: Limits, monkeypatch: pytest.Monk
     monkeypatch.setattr(reader, "charges", moved)
     limits.settler.settle()
     assert limits.money()[0] == 4
+
+
+def test_one_that_takes_the_place_of_another_counts_what_that_one_did(limits: Limits) -> None:
+    once = replace(DRAFT, period="once")
+    first = limits.budgets.set(once, "boss")
+    session, gone = limits.start(1, 1, hours=8), limits.start(2, 1)
+    limits.run(session, hours=2)
+    limits.stop(gone)
+    limits.settler.settle()
+    before = limits.money()
+    second = limits.budgets.set(replace(once, amount=Decimal(20)), "boss", replaces=first.id)
+    assert second.starts_at == first.starts_at
+    limits.settler.settle()
+    assert limits.money()[0] == before[0] == 8
+    with pytest.raises(NotFoundError, match="somebody or something else"):
+        limits.budgets.set(replace(once, scope="person", name="user1"), "boss", replaces=second.id)
+    with pytest.raises(InvalidOptionError):
+        limits.budgets.set(replace(once, amount=Decimal(0)), "boss", replaces=second.id)
+    assert [each.budget.id for each in limits.budgets.all()] == [second.id], "a refusal ends nothing"
+    with pytest.raises(ConflictError, match="ended already"):
+        limits.budgets.set(once, "boss", replaces=first.id)
 
 
 def test_a_spent_budget_that_is_set_late_is_overdrawn_from_the_start(limits: Limits) -> None:

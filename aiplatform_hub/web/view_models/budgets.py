@@ -30,8 +30,9 @@ def budget_bar(standing: Standing, runway: Runway | None, now: datetime, *, labe
     parts = [f"{money(from_micros(spending.committed_micros), budget.currency)} used"]
     if spending.held_micros:
         parts.append(f"{money(from_micros(spending.held_micros), budget.currency)} held by open sessions")
-    if runway_words(runway, now):
-        parts.append(runway_words(runway, now))
+    lasts = runway_words(runway, now)
+    if lasts and left:
+        parts.append(lasts)
     if span and span[1]:
         parts.append(f"{'begins anew' if budget.ends_at is None else 'until'} {span[1]:%Y-%m-%d} (UTC)")
     return Bar(
@@ -127,7 +128,7 @@ def budget_row(standing: Standing, runway: Runway | None, now: datetime) -> Budg
     return BudgetRow(
         id=str(budget.id),
         whose=_FOR[budget.scope].format(budget.name),
-        bar=budget_bar(standing, runway, now, label=_FOR[budget.scope].format(budget.name)),
+        bar=budget_bar(standing, runway, now, label="In this period" if budget.period is Period.MONTH else "Until now"),
         overdraft=money(from_micros(over), budget.currency) if over else "",
         rules=f"{told}; {stops}.",
         reason=budget.reason,
