@@ -243,13 +243,14 @@ def _start_failed(about: Subject) -> Words:
 def _release_warning(about: Subject) -> Words:
     why = _WARNINGS.get(about.cause, "Its GPUs are needed.")
     when: Sentence = ("It may be stopped from ", about.until, " on.") if about.until else ("It is about to be stopped.",)
-    then = "Open it before, and it stays." if about.cause == Cause.INACTIVE else "Save your work. Its page says whether you can keep it for longer."
+    then = _STAYS.get(about.cause, "Save your work. Its page says whether you can keep it for longer.")
     return Words(f"{about.name} is about to be stopped", ((why,), when, (then,)))
 
 
 def _released(about: Subject) -> Words:
     why = _RELEASES.get(about.cause, "Its GPUs were needed.")
-    then = "It is in the queue again, at its place, and starts again by itself." if about.is_back else "Start it again when you need it."
+    again = "It can start again when the budget has enough." if about.cause == EndCause.BUDGET_EXHAUSTED else "Start it again when you need it."
+    then = "It is in the queue again, at its place, and starts again by itself." if about.is_back else again
     return Words(f"{about.name} was stopped", ((why,), (f"Files that were saved are still there. {then}",)))
 
 
@@ -262,11 +263,10 @@ def _withdrawn(about: Subject) -> Words:
 
 
 def _budget_low(about: Subject) -> Words:
-    when: tuple[Sentence, ...] = ()
-    if about.until is not None:
-        when = (("It begins anew at " if about.is_back else "It counts until ", about.until, "."),)
-    taken = "all of it is taken" if int(about.word) >= 100 else f"{about.word} % of it are taken"  # noqa: PLR2004 - all of it
-    return Words(f"{about.title}: {taken}", ((about.message,), *when))
+    said: tuple[Sentence, ...] = ((about.message,),) if about.message else ()
+    when: tuple[Sentence, ...] = () if about.until is None else (("It begins anew at " if about.is_back else "It counts until ", about.until, "."),)
+    taken = "all of it is taken" if about.word == "100" else f"{about.word} % of it are taken"
+    return Words(f"{about.name}: {taken}", (*said, *when))
 
 
 def _said(about: Subject) -> tuple[Sentence, ...]:
@@ -300,6 +300,10 @@ _RELEASES: Mapping[str, str] = {
     EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began.",
     EndCause.PREEMPTED: "The cluster needed its GPUs for others.",
     EndCause.BUDGET_EXHAUSTED: "A budget that paid for it is spent.",
+}
+_STAYS: Mapping[str, str] = {
+    Cause.INACTIVE: "Open it before, and it stays.",
+    Cause.BUDGET: "Save your work. It can only be kept for longer if an admin sets a larger budget.",
 }
 _WARNINGS: Mapping[str, str] = {
     Cause.INACTIVE: "Nobody has used it for a long time.",
