@@ -31,6 +31,7 @@ from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.billing_reader import BillingReader
 from aiplatform_hub.operations.budget_days import BudgetDays
 from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.budget_warnings import BudgetWarnings
@@ -44,6 +45,7 @@ from aiplatform_hub.operations.cost_reporter import CostReporter
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
+from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
@@ -82,6 +84,7 @@ from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.storage_meter import StorageMeter
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
@@ -89,6 +92,8 @@ from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.disputes import DisputeStore
+from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
@@ -449,6 +454,11 @@ class Factory(Stores):
         return BudgetWarnings(database=self.database, budgets=self.budget_store, notices=self.notices, clock=self.clock)
 
     @cached_property
+    def storage_meter(self) -> StorageMeter:
+        """Records how much people's storage holds."""
+        return StorageMeter(database=self.database, catalog=self.catalog, usage=self.storage_usage, storage_samples=self.storage_samples, clock=self.clock)
+
+    @cached_property
     def charge_reader(self) -> ChargeReader:
         """Reads what was used as charges."""
         return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
@@ -660,8 +670,7 @@ class Factory(Stores):
     def _page_of(self, notice: Notice) -> str:
         """Return the address of a notice's page, as people outside reach it; empty where that is not known."""
         settings = self.settings
-        page = f"sessions/{notice.allocation_id}" if notice.allocation_id else "home"
-        return f"{settings.public_url.rstrip('/')}{settings.api_prefix}{page}" if settings.public_url else ""
+        return f"{settings.public_url.rstrip('/')}{settings.api_prefix}{notice.page or 'home'}" if settings.public_url else ""
 
     @cached_property
     def grant_grace(self) -> GrantGrace:
@@ -710,6 +719,23 @@ class Factory(Stores):
             invoices=invoices,
             outbox=InvoiceOutbox(),
             drafter=drafter,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def billing_reader(self) -> BillingReader:
+        """Reads months of invoices, and the sessions behind a line."""
+        return BillingReader(database=self.database, invoices=InvoiceStore(), heads=InvoiceHeads(), disputes=DisputeStore(), charges=self.charge_reader)
+
+    @cached_property
+    def disputes(self) -> Disputes:
+        """Disputes of lines of invoices."""
+        return Disputes(
+            database=self.database,
+            disputes=DisputeStore(),
+            invoices=InvoiceStore(),
+            notices=self.notices,
             audit_trail=self.audit_trail,
             clock=self.clock,
         )

@@ -45,7 +45,10 @@ KEEPER_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "d
 CULLER_SCOPES = ("list:users", "read:users:activity", "read:servers", "delete:servers")
 SUPERVISOR_SCOPES = ("proxy",)
 
-SESSION_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers")
+BILLING_SCOPES = ("custom:aiplatform:billing:read", "custom:aiplatform:billing:dispute")
+"""What the billing viewer may besides; the second implies the first."""
+
+SESSION_SCOPES = ("list:users", "read:users", "read:servers", "start:servers", "delete:servers", *BILLING_SCOPES)
 """What a page session may do for its person; the hub narrows it to what the person may."""
 
 EXTERNAL_WAIT_SECONDS = 1
@@ -101,6 +104,7 @@ def install(c: Config, settings: Settings | None = None, secrets: Secrets | None
     _set_security_headers(c)
     _extend(c.JupyterHub, "extra_handlers", IDENTITY_HANDLERS, key=lambda handler: str(handler[0]))
     _add_user_scope(c)
+    _add_billing_viewer(c)
     _set_proxy(c, settings, secrets)
 
 
@@ -312,6 +316,23 @@ def _add_user_scope(c: Config) -> None:
         scopes.update({ACCESS_PLATFORM})
     else:
         c.JupyterHub.extra_user_scopes = {*(scopes or ()), ACCESS_PLATFORM}
+
+
+def _add_billing_viewer(c: Config) -> None:
+    """Define what a billing viewer may, and who is one: the groups that the operator names, and with none of them nobody."""
+    read, dispute = BILLING_SCOPES
+    scopes = {
+        dispute: {"description": "Read invoices, reports and budgets of everybody, and dispute lines of invoices", "subscopes": [read]},
+        read: {"description": "Read invoices, reports and budgets of everybody, and the sessions behind a line"},
+    }
+    present = _get(c.JupyterHub, "custom_scopes", {})
+    if isinstance(present, LazyConfigValue):
+        present.update(scopes)
+    else:
+        c.JupyterHub.custom_scopes = {**scopes, **present}
+    role: dict[str, Any] = {"name": "aiplatform-billing-viewer", "description": "Reads what is billed, and disputes it", "scopes": [dispute]}
+    groups = list(_get(c.AIPlatform, "billing_viewer_groups", []))
+    _extend(c.JupyterHub, "load_roles", [{**role, "groups": groups}], key=lambda each: str(each.get("name")))
 
 
 def _get(section: Config, name: str, default: Any) -> Any:

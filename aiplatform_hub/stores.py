@@ -34,6 +34,7 @@ from aiplatform_hub.storage.push_subscriptions import PushSubscriptionStore
 from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.series import SeriesStore
+from aiplatform_hub.storage.storage_samples import StorageSampleStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -147,6 +148,11 @@ class Stores:
     def storage_usage(self) -> StorageUsageStore:
         """Measured sizes of home folders."""
         return StorageUsageStore()
+
+    @cached_property
+    def storage_samples(self) -> StorageSampleStore:
+        """The same, once a day, for who pays for it."""
+        return StorageSampleStore()
 
     @cached_property
     def clusters(self) -> ClusterStore:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
+    "disputes": "aiplatform_hub.cli.disputes:disputes",
     "usage": "aiplatform_hub.cli.user:usage",
     "costs": "aiplatform_hub.cli.user:costs",
     "run": "aiplatform_hub.cli.run:run",

@@ -253,6 +253,11 @@ class Catalog:
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
     legal_entities: Mapping[str, LegalEntity] = field(default_factory=dict)
 
+    @property
+    def personal_project(self) -> Project | None:
+        """The one project that everybody has; None where nobody has one, as without files."""
+        return next((project for project in self.projects.values() if project.is_personal), None)
+
     def projects_of(self, groups: frozenset[str]) -> tuple[Project, ...]:
         """Return the projects a person with these groups may charge, the personal one last."""
         mine = [p for p in self.projects.values() if not p.is_personal and groups & set(p.groups)]

@@ -24,7 +24,7 @@ KEYS: Mapping[str, Callable[[Charge], str | None]] = {
     "cost_centre": lambda charge: charge.cost_centre,
     "project": lambda charge: charge.project,
     "user": lambda charge: charge.user_name,
-    "environment_template": lambda charge: charge.environment_template,
+    "environment_template": lambda charge: charge.environment_template or None,
     "gpu_type": lambda charge: charge.gpu_type,
 }
 """What a report can be grouped by."""

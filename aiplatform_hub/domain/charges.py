@@ -18,6 +18,8 @@ from aiplatform_hub.domain.units import GIB, from_microseconds, to_microseconds
 from aiplatform_hub.domain.usage import UsageInterval
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
+NO_SESSION = UUID(int=0)
+"""Interval and allocation of a charge that is of no session: of storage."""
 Spans = Sequence[tuple[datetime, datetime]]
 
 
@@ -37,14 +39,16 @@ class Sku(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One SKU of one interval, inside one UTC day and under one card, either off-peak or not, either idle or not."""
+    """One SKU of one interval, or one day of a person's storage, inside one UTC day and under one card, either off-peak or not, either idle or not."""
 
     interval_id: UUID
     allocation_id: UUID
+    """:data:`NO_SESSION` where it is of storage."""
     user_name: str
     project: str
     cost_centre: str
     environment_template: str
+    """Empty where it is of storage."""
     gpu_type: str | None
     sku: Sku
     start: datetime

@@ -47,6 +47,12 @@ class NoticeKind(StrEnum):
     """An admin took a request out of the queue."""
     BUDGET_LOW = "budget_low"
     """A soft limit of a budget was passed."""
+    DISPUTED = "disputed"
+    """Somebody disputes a line of an invoice, or says more about it."""
+    DISPUTE_ANSWERED = "dispute_answered"
+    """An admin answered."""
+    DISPUTE_WITHDRAWN = "dispute_withdrawn"
+    """Whoever opened a dispute withdrew it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,11 @@ class Notice:
     detail: Mapping[str, Any]
     """Of the :class:`Subject`, as JSON."""
     dismissed_at: datetime | None = None
+
+    @property
+    def page(self) -> str:
+        """Page that it leads to, below the platform's own address; empty if there is none."""
+        return str(self.detail.get("page", "")) or (f"sessions/{self.allocation_id}" if self.allocation_id else "")
 
 
 Part = str | datetime
@@ -269,6 +280,18 @@ def _budget_low(about: Subject) -> Words:
     return Words(f"{about.name}: {taken}", (*said, *when))
 
 
+def _disputed(about: Subject) -> Words:
+    return Words(f"{about.word} disputes {about.title}", (*_said(about), ("Answer it under Billing.",)))
+
+
+def _dispute_answered(about: Subject) -> Words:
+    return Words(f"{about.word} answered your dispute of {about.title}", (*_said(about), ("Its page under Billing has the whole of it.",)))
+
+
+def _dispute_withdrawn(about: Subject) -> Words:
+    return Words(f"{about.word} withdrew the dispute of {about.title}", (*_said(about), ("There is nothing to answer any more.",)))
+
+
 def _said(about: Subject) -> tuple[Sentence, ...]:
     return ((f"They say: “{about.message}”",),) if about.message else ()
 
@@ -284,6 +307,9 @@ _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
     NoticeKind.STOPPED: _stopped,
     NoticeKind.WITHDRAWN: _withdrawn,
     NoticeKind.BUDGET_LOW: _budget_low,
+    NoticeKind.DISPUTED: _disputed,
+    NoticeKind.DISPUTE_ANSWERED: _dispute_answered,
+    NoticeKind.DISPUTE_WITHDRAWN: _dispute_withdrawn,
 }
 _EXPIRIES: Mapping[str, str] = {
     EndCause.INTEREST_EXPIRED: "Nobody confirmed in time that it was still wanted.",

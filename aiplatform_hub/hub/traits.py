@@ -75,6 +75,15 @@ class AIPlatform(Configurable):
         Example: ``c.AIPlatform.server_account = "aiplatform-demo"``""",
     ).tag(config=True)
 
+    billing_viewer_groups = List(
+        Unicode(),
+        help="""JupyterHub groups whose members read every invoice, report and budget, and dispute lines of invoices; no unit.
+        They get the role ``aiplatform-billing-viewer``, and change nothing else. Where the authenticator manages roles,
+        leave it empty and let it give the scope ``custom:aiplatform:billing:dispute``.
+        Default: none, so that only admins read them.
+        Example: ``c.AIPlatform.billing_viewer_groups = ["finance"]``""",
+    ).tag(config=True)
+
     platform_port = Int(
         DEFAULT_PLATFORM_PORT,
         help="""Port of the platform service on 127.0.0.1; a TCP port number.

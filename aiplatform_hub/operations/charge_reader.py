@@ -9,8 +9,10 @@ from typing import Any
 
 from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.charges import Charge, charges
+from aiplatform_hub.domain.storage_samples import storage_charges
 from aiplatform_hub.storage.charged_use import ChargedUse, ChargedUseStore
 from aiplatform_hub.storage.database import Connection
+from aiplatform_hub.storage.storage_samples import stream as storage_samples
 
 
 class ChargeReader:
@@ -37,13 +39,17 @@ class ChargeReader:
         Yields
         ------
         Charge
-            By cost centre, project, person, start and id of the interval, then by start and SKU.
+            Those of sessions by cost centre, project, person, start and id of the interval, then by start and SKU; behind them those of
+            storage by cost centre, project, person and start.
         """
         cards = self._cards()
         has_idle = any(card.idle_gpu_hour for card in cards)
         has_tiers = any(card.tier_discount_percent for card in cards)
         for use in self._uses.stream(connection, start, end, filters or {}, has_idle=has_idle, has_tiers=has_tiers):
             yield from _charges(use, cards, start, end)
+        if any(card.storage_gib_month for card in cards):
+            for sample in storage_samples(connection, start, end, filters or {}):
+                yield from storage_charges(sample, cards, start, end)
 
 
 def _charges(use: ChargedUse, cards: tuple[RateCard, ...], start: datetime, end: datetime) -> Iterator[Charge]:

@@ -12,7 +12,7 @@ from tests.support.hub import real_hub
 
 @pytest.fixture(scope="session")
 def standing_place():
-    with real_hub(extra_config=EXTRA_CONFIG, groups={"vision": ["user1"]}) as hub:
+    with real_hub(extra_config=EXTRA_CONFIG, groups={"vision": ["user1"], "finance": ["user8"]}) as hub:
         place = Place(hub)
         try:
             place.start()

@@ -29,7 +29,7 @@ API = f"{PREFIX}api/v1/"
 
 SERVICES = [{"name": "monitor", "api_token": MONITOR_TOKEN}, {"name": "stranger", "api_token": STRANGER_TOKEN}]
 ROLES = [{"name": "monitor", "scopes": ["read:servers", "read:metrics", "list:users"], "services": ["monitor"]}]
-EXTRA_CONFIG = f"c.JupyterHub.services = {SERVICES!r}; c.JupyterHub.load_roles = {ROLES!r}"
+EXTRA_CONFIG = f"c.JupyterHub.services = {SERVICES!r}; c.JupyterHub.load_roles = {ROLES!r}; c.AIPlatform.billing_viewer_groups = ['finance']"
 """One line, because it is laid into an indented text."""
 
 

@@ -12,6 +12,8 @@ from tests.support.hub import ADMIN, PASSWORD, wait_for
 BODY = {"environment_template": "trivial", "user": "user2"}
 DESK_BODIES = {"stop": {"message": "maintenance"}, "move-up": {"reason": "an exam"}, "drains": {"kind": "gpu", "target": "none", "reason": "a fan"}}
 CALLERS = ("anonymous", "wrong", "stranger", "read_only", "owner", "other", "admin", "service")
+VIEWER = "user8"
+"""Member of the group whose members are billing viewers; nobody else's rights are like theirs."""
 
 # Route: status by caller. `owner` is user2, whose session and quota are asked about.
 READ_ALL = {"anonymous": 401, "wrong": 401, "stranger": 403, "read_only": 200, "owner": 200, "other": 200, "admin": 200, "service": 200}
@@ -71,6 +73,12 @@ TABLE = {
     ("DELETE", "api/v1/invoices/{id}"): {**ADMIN_ONLY, "admin": 404},
     ("POST", "api/v1/invoices/{id}/issue"): {**ADMIN_ONLY, "admin": 404},
     **{("POST", f"api/v1/invoices/{{id}}/{act}"): {**ADMIN_ONLY, "admin": 400} for act in ("payment", "credit")},
+    ("GET", "api/v1/disputes"): ADMIN_ONLY,
+    ("GET", "api/v1/disputes/{id}"): {**ADMIN_ONLY, "admin": 404},
+    **{("GET", f"api/v1/invoices/{{id}}/lines/{{number}}/sessions{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/{allocation}")},
+    ("POST", "api/v1/invoices/{id}/lines/{number}/disputes"): {**ADMIN_ONLY, "admin": 403},
+    **{("POST", f"api/v1/disputes/{{id}}/{act}"): {**ADMIN_ONLY, "admin": 403} for act in ("reply", "withdraw")},
+    ("POST", "api/v1/disputes/{id}/answer"): {**ADMIN_ONLY, "admin": 400},
     ("GET", "api/v1/policy"): READ_ALL,
     ("GET", "api/v1/rate-cards"): READ_ALL,
     **{
@@ -92,6 +100,14 @@ TABLE = {
     ("GET", "api/v1/openapi.json"): dict.fromkeys(CALLERS, 200),
     ("GET", "metrics"): {**dict.fromkeys(CALLERS, 403), "anonymous": 401, "wrong": 401, "admin": 200, "service": 200},
 }
+VIEWERS = {
+    **{("GET", f"api/v1/{name}"): 200 for name in ("invoices", "invoices.csv", "disputes")},
+    **{("GET", f"api/v1/invoices/{{id}}{more}"): 404 for more in ("", "/hand-overs", "/lines/{number}/sessions", "/lines/{number}/sessions/{allocation}")},
+    ("GET", "api/v1/disputes/{id}"): 404,
+    ("POST", "api/v1/invoices/{id}/lines/{number}/disputes"): 400,
+    **{("POST", f"api/v1/disputes/{{id}}/{act}"): 400 for act in ("reply", "withdraw")},
+}
+"""Where a billing viewer gets something else than any other person: what is billed is there for them, and what they change is disputes."""
 
 
 @pytest.fixture(scope="module")
@@ -116,17 +132,22 @@ def token_of(place, caller: str) -> str | None:
             return MONITOR_TOKEN
         case "read_only":
             return place.token("user2", "read:servers!user=user2", "access:services!service=platform")
-    return place.hub.tokens[{"owner": "user2", "other": "user3", "admin": ADMIN}[caller]]
+    return place.hub.tokens[{"owner": "user2", "other": "user3", "viewer": VIEWER, "admin": ADMIN}[caller]]
 
 
 def test_the_table_has_every_route():
     assert set(TABLE) == {(route.method, route.path) for route in ROUTES}
 
 
-@pytest.mark.parametrize("caller", CALLERS)
+def expected(method, path, caller: str) -> int:
+    rights = TABLE[method, path]
+    return VIEWERS.get((method, path), rights["other"]) if caller == "viewer" else rights[caller]
+
+
+@pytest.mark.parametrize("caller", (*CALLERS, "viewer"))
 @pytest.mark.parametrize(("method", "path"), sorted(TABLE), ids=lambda value: value)
 def test_each_route_answers_each_caller_as_the_table_says(place, ended, method, path, caller):
-    address = place.hub.url + PREFIX + path.replace("{user}", "user2").replace("{id}", ended).replace("{number}", "999")
+    address = place.hub.url + PREFIX + path.replace("{user}", "user2").replace("{id}", ended).replace("{number}", "999").replace("{allocation}", ended)
     token = token_of(place, caller)
     headers = {} if token is None else {"Authorization": f"token {token}"}
     bodies = {
@@ -137,7 +158,7 @@ def test_each_route_answers_each_caller_as_the_table_says(place, ended, method, 
         "PUT": {"document": ""},
     }
     with requests.request(method, address, headers=headers, timeout=30, stream=True, json=bodies.get(method)) as answer:
-        assert answer.status_code == TABLE[method, path][caller], answer.text if "events" not in path else ""
+        assert answer.status_code == expected(method, path, caller), answer.text if "events" not in path else ""
         if answer.status_code >= 400:
             assert answer.headers["Content-Type"] == "application/problem+json"
             problem = answer.json()

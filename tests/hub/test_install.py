@@ -22,6 +22,7 @@ RIGHTS = {
     "aiplatform-keeper": {"list:users", "read:users", "read:servers", "start:servers", "delete:servers"},
     "aiplatform-culler": {"list:users", "read:users:activity", "read:servers", "delete:servers"},
     "aiplatform-supervisor": {"proxy"},
+    "aiplatform-billing-viewer": {"custom:aiplatform:billing:dispute"},
 }
 
 
@@ -78,6 +79,20 @@ def test_lists_that_the_operator_appends_to_are_extended() -> None:
 
 def test_roles_are_exactly_the_agreed_rights() -> None:
     assert {role["name"]: set(role["scopes"]) for role in installed().JupyterHub.load_roles} == RIGHTS
+
+
+def test_billing_viewers_are_the_members_of_the_groups_that_are_named() -> None:
+    def role(c: Config) -> dict:
+        return next(each for each in c.JupyterHub.load_roles if each["name"] == "aiplatform-billing-viewer")
+
+    assert role(installed())["groups"] == [], "nobody, and a group that is not named any more loses the role"
+    c = Config()
+    c.AIPlatform.billing_viewer_groups = ["finance"]
+    c.JupyterHub.custom_scopes = {"custom:mine": {"description": "x"}}
+    assert role(installed(installed(c)))["groups"] == ["finance"]
+    assert set(c.JupyterHub.custom_scopes) == {"custom:mine", "custom:aiplatform:billing:read", "custom:aiplatform:billing:dispute"}
+    platform = next(service for service in c.JupyterHub.services if service["name"] == "platform")
+    assert {"custom:aiplatform:billing:read", "custom:aiplatform:billing:dispute"} <= set(platform["oauth_client_allowed_scopes"]), "pages have them too"
 
 
 def test_supervised_services_are_external_and_the_proxy_is_not_started() -> None:

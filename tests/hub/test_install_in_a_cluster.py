@@ -93,7 +93,12 @@ def test_services_of_the_chart_are_completed_not_doubled() -> None:
     assert found["platform"]["oauth_no_confirm"] is True
     assert found["jupyterhub-idle-culler"]["command"] == ["python3"]
     assert not any("command" in found[name] for name in ("platform", "keeper"))
-    assert {role["name"] for role in c.JupyterHub.load_roles} == {"jupyterhub-idle-culler", "aiplatform-platform", "aiplatform-keeper"}
+    assert {role["name"] for role in c.JupyterHub.load_roles} == {
+        "jupyterhub-idle-culler",
+        "aiplatform-platform",
+        "aiplatform-keeper",
+        "aiplatform-billing-viewer",
+    }
 
 
 def test_culler_of_the_chart_asks_us(monkeypatch: pytest.MonkeyPatch) -> None:

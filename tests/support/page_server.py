@@ -26,6 +26,10 @@ from aiplatform_hub.services.platform.app import make_app, make_platform
 
 PREFIX = "/services/platform/"
 ADMIN = "boss"
+VIEWER = "vera"
+"""A billing viewer."""
+ACCOUNTING = "accounting"
+"""A service that reads what is billed, and nothing else."""
 _OWN_SCOPES = ("read:servers", "start:servers", "delete:servers", "read:users:groups")
 _EVERYBODY = ("read:servers", "start:servers", "delete:servers", "list:users", "read:users", "admin:users", "admin:servers")
 
@@ -135,6 +139,9 @@ def _stand_in() -> Iterator[int]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            if "/aiplatform/people" in self.path:
+                self._answer({"total": 1, "people": [_model(ADMIN)]})
+                return
             is_about = "/aiplatform/users/" in self.path
             name = unquote(self.path.rsplit("/", 1)[1]) if is_about else self.headers["Authorization"].split()[-1]
             self._answer(_model(name))
@@ -163,4 +170,7 @@ def _stand_in() -> Iterator[int]:
 def _model(name: str) -> dict[str, Any]:
     is_admin = name == ADMIN
     scopes = list(_EVERYBODY) if is_admin else [f"{scope}!user={name}" for scope in _OWN_SCOPES]
+    scopes += ["custom:aiplatform:billing:read", "custom:aiplatform:billing:dispute"] if name == VIEWER else []
+    if name == ACCOUNTING:
+        return {"name": name, "kind": "service", "admin": False, "groups": [], "scopes": ["custom:aiplatform:billing:read"]}
     return {"id": id_of(name) or 999_999, "name": name, "kind": "user", "admin": is_admin, "groups": [], "scopes": scopes}

@@ -45,7 +45,7 @@ from aiplatform_hub.web.view_models.settings import settings_page
 from aiplatform_hub.web.view_models.timeline import timeline
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison
-from tests.web import now_samples
+from tests.web import billing_samples, now_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
@@ -273,6 +273,7 @@ PAGES = {
     "admin-budgets-changing": admin_budgets_changing,
     "admin-budgets-none": admin_budgets_none,
     **now_samples.PAGES,
+    **billing_samples.PAGES,
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,
@@ -313,8 +314,10 @@ def test_forms_that_change_something_carry_their_token(name: str) -> None:
 
 def test_every_page_template_is_shown_here() -> None:
     names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "charts", "components", "release"}
-    states = {"first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"}
-    assert names == set(PAGES) - states - {"admin-budgets-changing", "admin-budgets-none"}
+    assert names == set(PAGES) - {
+        *("first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"),
+        *("no-billing", "refused-billing-line", "admin-budgets-changing", "admin-budgets-none"),
+    }
 
 
 def test_stylesheet_can_be_inlined_in_the_hubs_pages() -> None:

@@ -172,7 +172,7 @@ class ClusterDuties:
                 self._told |= {str(error)}
                 _LOG.log(logging.WARNING if is_new else logging.DEBUG, "The home of one person could not be counted: %s", error)
             else:
-                await asyncio.to_thread(self._record, user_name, size)
+                await asyncio.to_thread(self._factory.storage_meter.record, {user_name: size})
             await asyncio.sleep(BETWEEN_HOMES_SECONDS)
 
     def _homes(self) -> dict[str, Json]:
@@ -180,11 +180,6 @@ class ClusterDuties:
         pods = self.source.pods(None) or {}
         alive = {id_ for id_, record in self._factory.runtime.records(pods).found.items() if record.is_alive}
         return {allocation.user_name: pods[allocation.id] for allocation in opened if allocation.id in alive}
-
-    def _record(self, user_name: str, size: int) -> None:
-        factory = self._factory
-        with factory.database.write() as connection:
-            factory.storage_usage.record(connection, {user_name: size}, factory.clock())
 
     async def _namespaces(self) -> None:
         """Delete the namespaces of people whom the hub has no more and who have nothing open."""

@@ -60,11 +60,7 @@ class MachineDuties:
         await asyncio.to_thread(self._factory.activity_meter.sample)
 
     def _measure(self, people: frozenset[str]) -> None:
-        factory = self._factory
-        sizes = homes.measure(sorted(people), factory.settings)
-        if sizes:
-            with factory.database.write() as connection:
-                factory.storage_usage.record(connection, sizes, factory.clock())
+        self._factory.storage_meter.record(homes.measure(sorted(people), self._factory.settings))
 
     async def _archive(self) -> None:
         await asyncio.to_thread(self._archive_spool)

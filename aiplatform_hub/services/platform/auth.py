@@ -11,6 +11,10 @@ from jupyterhub.scopes import has_scope, parse_scopes
 READ = "read:servers"
 START = "start:servers"
 STOP = "delete:servers"
+BILLING = "custom:aiplatform:billing:read"
+"""To read every invoice, report and budget, and the sessions behind a line."""
+DISPUTE = "custom:aiplatform:billing:dispute"
+"""To dispute lines of invoices; implies :data:`BILLING`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,16 @@ class Principal:
     def sees_everybody(self) -> bool:
         """Whether it may read all people's things at once: an admin, or a service, with the unfiltered scope."""
         return self.holds(READ) and (self.is_admin or not self.is_user)
+
+    @property
+    def reads_billing(self) -> bool:
+        """Whether it may read everybody's invoices, reports and budgets: an admin, or who has the scope for it."""
+        return self.holds(BILLING) or (self.is_admin and self.holds(READ))
+
+    @property
+    def disputes(self) -> bool:
+        """Whether it may dispute lines of invoices."""
+        return self.is_user and self.holds(DISPUTE)
 
     def readable_servers(self) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
         """Return the people, and the single (user, server) pairs, whose things the token may read."""

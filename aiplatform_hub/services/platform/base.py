@@ -233,7 +233,7 @@ class ApiHandler(PlatformHandler):
         if principal is None:
             raise UnauthenticatedError("Send a valid API token in the header 'Authorization: Bearer …', or log in.")
         self.principal = principal
-        if route.scope and not principal.has_any(route.scope):
+        if route.scope and not any(principal.has_any(scope) for scope in (route.scope, route.other_scope) if scope):
             raise insufficient_scope(route.scope)
 
     def check_method(self) -> None:

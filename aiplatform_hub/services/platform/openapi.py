@@ -72,7 +72,7 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    scope = f"Needs the scope `{route.scope}`." if route.scope else ""
+    scope = f"Needs the scope {' or '.join(f'`{scope}`' for scope in (route.scope, route.other_scope) if scope)}." if route.scope else ""
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,

@@ -45,6 +45,8 @@ class Route:
     scope: str | None
     """The hub scope that the token needs for at least something; each handler checks it for the person or server at hand."""
     replies: Mapping[int, Reply]
+    other_scope: str | None = None
+    """Another scope that is enough instead."""
     errors: tuple[int, ...] = ()
     """Statuses of refusals besides those that every route has."""
     body: type[BaseModel] | None = None

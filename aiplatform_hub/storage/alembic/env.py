@@ -2,7 +2,13 @@
 
 from alembic import context
 
-from aiplatform_hub.storage import budget_tables, invoice_tables, rate_card_tables  # noqa: F401  their tables belong to the metadata
+from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
+    budget_tables,
+    dispute_tables,
+    invoice_tables,
+    rate_card_tables,
+    storage_sample_tables,
+)
 from aiplatform_hub.storage.migrate import VERSION_TABLE
 from aiplatform_hub.storage.schema import metadata
 

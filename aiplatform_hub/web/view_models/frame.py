@@ -31,3 +31,5 @@ class Frame:
     """What admins tell everybody."""
     push_key: str = ""
     """By which browsers know this hub's pushes; empty where it sends none."""
+    reads_billing: bool = False
+    """Whether the reader may look at what is billed."""

@@ -66,7 +66,7 @@ def _entry(notice: Notice, words: Words, paths: Paths) -> InboxEntry:
         id=notice.id,
         subject=words.subject,
         parts=tuple(parts),
-        url=paths.session(notice.allocation_id) if notice.allocation_id else "",
+        url=f"{paths.platform}{notice.page}" if notice.page else "",
         is_urgent=notice.kind in _URGENT,
         dismiss_url=paths.dismiss(notice.id),
         is_on_card=notice.kind is NoticeKind.RELEASE_WARNING,

@@ -9,7 +9,7 @@ from uuid import UUID
 from aiplatform_hub.domain.budgets import from_micros
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.budgets import BudgetDraft
-from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.auth import BILLING, READ
 from aiplatform_hub.services.platform.base import ApiHandler, insufficient_scope
 from aiplatform_hub.services.platform.bodies import instant, invalid, read_change
 from aiplatform_hub.services.platform.budget_models import BudgetBody, BudgetList, BudgetOut, runway_out
@@ -26,7 +26,7 @@ class BudgetsHandler(ApiHandler):
     async def get(self) -> None:
         """Answer with the caller's budgets; who sees everybody sees all."""
         factory = self.platform.factory
-        if self.principal.sees_everybody:
+        if self.principal.sees_everybody or self.principal.reads_billing:
             found = await self.platform.run(factory.budgets.all)
         else:
             caller = await self.platform.sessions.caller(self.principal.name)
@@ -134,8 +134,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/budgets",
                 summary="The budgets that the caller's sessions are paid from, and how they stand",
-                description="Who may read everybody's servers sees all of them.",
+                description="Who may read everybody's servers, and a billing viewer, sees all of them.",
                 scope=READ,
+                other_scope=BILLING,
                 replies={200: Reply("Budgets", BudgetList)},
             ),
             Route(

@@ -10,7 +10,8 @@ from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.reports.invoice_csv import invoice_csv
 from aiplatform_hub.services.platform.api.admin import ACT, DEFAULT_LIMIT, MAX_LIMIT, AdminApiHandler, page_parameters
-from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.api.billing import check_billing
+from aiplatform_hub.services.platform.auth import BILLING, READ
 from aiplatform_hub.services.platform.bodies import instant, invalid, read_change
 from aiplatform_hub.services.platform.invoice_models import (
     CreditBody,
@@ -33,6 +34,16 @@ _STATES = tuple(state.value for state in State)
 class InvoiceApiHandler(AdminApiHandler):
     """What they share."""
 
+    def check_reads(self) -> None:
+        """Refuse who is neither an admin nor a billing viewer.
+
+        Raises
+        ------
+        InsufficientScopeError
+            Naming the scope.
+        """
+        check_billing(self)
+
     @property
     def office(self) -> Invoices:
         """What drafts and issues."""
@@ -46,7 +57,7 @@ class InvoiceApiHandler(AdminApiHandler):
         InvalidOptionError
             If a value is none.
         """
-        found = {name: self.get_query_argument(name) for name in ("cost_centre", "legal_entity", "state") if self.get_query_argument(name, "")}
+        found = {name: self.get_query_argument(name) for name in ("cost_centre", "legal_entity", "state", "number") if self.get_query_argument(name, "")}
         if found.get("state", State.DRAFT.value) not in _STATES:
             raise invalid("state", f"state must be among {', '.join(_STATES)}.", _STATES)
         month = self.get_query_argument("month", "")
@@ -170,6 +181,7 @@ _FILTERS = (
     Parameter("cost_centre", "Only of this cost centre", {"type": "string"}),
     Parameter("legal_entity", "Only from this legal entity", {"type": "string"}),
     Parameter("state", "Only in this state", {"type": "string", "enum": list(_STATES)}),
+    Parameter("number", "Only the one with this number", {"type": "string"}),
 )
 
 
@@ -186,8 +198,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/invoices",
                 summary="Invoices, credit notes and drafts, the newest month first",
-                description="For admins.",
+                description="For admins and billing viewers.",
                 scope=READ,
+                other_scope=BILLING,
                 parameters=(*_FILTERS, *page_parameters(cursor="`next_cursor` of the page before")),
                 replies={200: Reply("A page", InvoicePage)},
                 errors=(400,),
@@ -211,8 +224,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/invoices/{id}",
                 summary="One invoice with its lines",
-                description="For admins.",
+                description="For admins and billing viewers.",
                 scope=READ,
+                other_scope=BILLING,
                 replies={200: Reply("The invoice", InvoiceOut)},
                 errors=(404,),
             ),
@@ -249,8 +263,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/invoices/{id}/hand-overs",
                 summary="What the accounting was or is to be told of an invoice",
-                description="For admins.",
+                description="For admins and billing viewers.",
                 scope=READ,
+                other_scope=BILLING,
                 replies={200: Reply("The messages", HandOversOut)},
                 errors=(404,),
             ),
@@ -263,8 +278,9 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/invoices.csv",
                 summary="What was issued, a row for each line, for import into an accounting",
-                description="For admins. Amounts of credit notes are negative.",
+                description="For admins and billing viewers. Amounts of credit notes are negative.",
                 scope=READ,
+                other_scope=BILLING,
                 parameters=_FILTERS,
                 replies={200: Reply("Comma-separated values with a heading", media_type="text/csv")},
                 errors=(400,),

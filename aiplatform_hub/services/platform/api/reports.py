@@ -9,7 +9,7 @@ from aiplatform_hub.domain.report_months import span_of_month
 from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.reports.formats import FORMATS
 from aiplatform_hub.services.platform.api.usage import ReportHandler
-from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.auth import BILLING, READ
 from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.report_files import send_report
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
@@ -48,9 +48,10 @@ RESOURCES = (
                 method="GET",
                 path="api/v1/reports",
                 summary="What was charged, as a file",
-                description="A caller's own; admins and services with the unfiltered scope get everybody's. A month that is over and closed gives the same "
+                description="A caller's own; admins, billing viewers and services with the unfiltered scope get everybody's. A month that is over and closed gives the same "
                 "bytes at any time. FOCUS has one line for each charge; the other formats have groups. In Prometheus' format people are no groups.",
                 scope=READ,
+                other_scope=BILLING,
                 parameters=(
                     Parameter("format", "Of the file; json by default", {"enum": list(FORMATS)}),
                     Parameter("month", "A UTC month such as 2026-11", {"type": "string", "pattern": r"^\d{4}-\d{2}$"}),

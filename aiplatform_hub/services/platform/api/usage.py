@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aiplatform_hub.operations.cost_reporter import GROUPS, Report, ReportRow, UsageQuery
-from aiplatform_hub.services.platform.auth import READ
+from aiplatform_hub.services.platform.auth import BILLING, READ
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import instant, invalid
 from aiplatform_hub.services.platform.models import ReportOut, ReportRowOut
@@ -29,7 +29,9 @@ class ReportHandler(ApiHandler):
             If a value is wrong or it is about somebody else.
         """
         filters: dict[str, Any] = {name: self.get_query_argument(name) for name in COLUMNS if name != "allocation" and self.get_query_argument(name, None)}
-        if "user" in filters:
+        if self.principal.reads_billing:
+            pass
+        elif "user" in filters:
             await self.require(READ, filters["user"])
         elif not self.principal.sees_everybody:
             await self.require(READ, self.principal.name)
@@ -112,7 +114,7 @@ _PARAMETERS = (
     Parameter("group_by", "Comma-separated or given several times", {"type": "array", "items": {"enum": list(GROUPS)}}),
     *(Parameter(name, f"Only this {name.replace('_', ' ')}", _TEXT) for name in COLUMNS if name != "allocation"),
 )
-_ABOUT = "A caller's own; admins and services with the unfiltered scope get everybody's. Open sessions count up to their last proof of life."
+_ABOUT = "A caller's own; admins, billing viewers and services with the unfiltered scope get everybody's. Open sessions count up to their last proof of life."
 
 
 def _resource(handler: type[ReportHandler], name: str, summary: str) -> Resource:
@@ -122,6 +124,7 @@ def _resource(handler: type[ReportHandler], name: str, summary: str) -> Resource
         summary=summary,
         description=_ABOUT,
         scope=READ,
+        other_scope=BILLING,
         parameters=_PARAMETERS,
         replies={200: Reply("The report", ReportOut)},
         errors=(400, 404),

@@ -8,6 +8,15 @@ from tornado.web import RedirectHandler, StaticFileHandler
 
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
+from aiplatform_hub.services.platform.pages.billing import (
+    BillingHandler,
+    DisputeHandler,
+    InvoiceFileHandler,
+    InvoiceHandler,
+    LineHandler,
+    OpenDisputeHandler,
+    SessionChargesHandler,
+)
 from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
@@ -42,6 +51,7 @@ __all__ = ["page_handlers"]
 _ID = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 
 _NUMBER = "([0-9]{1,18})"
+_POSITION = "([0-9]{1,9})"
 
 
 def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
@@ -101,6 +111,13 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
+        (f"{prefix}billing", BillingHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}", InvoiceHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}/file", InvoiceFileHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}", LineHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}/disputes", OpenDisputeHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}/sessions/{_ID}", SessionChargesHandler, {}),
+        (f"{prefix}billing/disputes/{_ID}/(reply|answer|withdraw)", DisputeHandler, {}),
         (f"{prefix}admin/prices", AdminPricesHandler, {}),
         (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
         (f"{prefix}admin/budgets", AdminBudgetsHandler, {}),

@@ -116,6 +116,7 @@ class Page(PageHandler):
             paths=self.paths,
             user_name=principal.name if principal else "",
             is_admin=bool(principal and principal.is_admin),
+            reads_billing=bool(principal and principal.reads_billing),
             active=self.active,
             notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users),
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),

@@ -1,0 +1,46 @@
+"""Samples of people's storage: one for each person and UTC day, never written again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aiplatform_hub.domain.storage_samples import StorageSample
+from aiplatform_hub.storage.storage_sample_tables import storage_samples
+
+BATCH = 500
+"""Rows that are in memory at once."""
+_COLUMNS = storage_samples.c
+FILTERS = {"user": _COLUMNS.user_name, "project": _COLUMNS.project, "cost_centre": _COLUMNS.cost_centre}
+"""What can be asked for; a frozen set means any of its values."""
+_ORDER = (_COLUMNS.cost_centre, _COLUMNS.project, _COLUMNS.user_name, _COLUMNS.day)
+
+
+class StorageSampleStore:
+    """Rows of the table ``storage_samples``."""
+
+    def add(self, connection: Connection, samples: Collection[StorageSample]) -> None:
+        """Add samples. A person who has one of that day keeps it, whoever was first."""
+        dialects: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+        statement = dialects[connection.dialect.name](storage_samples).on_conflict_do_nothing(index_elements=["user_name", "day"])
+        rows = [{name: getattr(sample, name) for name in _COLUMNS.keys()} for sample in samples]  # noqa: SIM118 - not a dict
+        if rows:
+            connection.execute(statement, rows)
+
+
+def stream(connection: Connection, start: datetime, end: datetime, filters: Mapping[str, Any]) -> Iterator[StorageSample]:
+    """Stream the samples whose days reach into ``[start, end)``, in order of cost centre, project, person and day.
+
+    Storage belongs to no session: none is found where filters ask for what only sessions have.
+    """
+    if not filters.keys() <= FILTERS.keys():
+        return
+    statement = select(storage_samples).where(_COLUMNS.day > start - timedelta(days=1), _COLUMNS.day < end)
+    for name, value in filters.items():
+        statement = statement.where(FILTERS[name].in_(value) if isinstance(value, frozenset) else FILTERS[name] == value)
+    for row in connection.execution_options(yield_per=BATCH).execute(statement.order_by(*_ORDER)).mappings():
+        yield StorageSample(**row)
