@@ -48,6 +48,7 @@ from aiplatform_hub.operations.dispatcher import Dispatcher
 from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
+from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
@@ -93,6 +94,7 @@ from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.disputes import DisputeStore
+from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
@@ -377,7 +379,13 @@ class Factory(Stores):
             policy=self.policies.current,
             clock=self.clock,
             series=SeriesRecorder(series=self.series, processes=SessionProcesses(spool=self.spool)),
+            energy=EnergyRecorder(energies=self.energies),
         )
+
+    @cached_property
+    def energy(self) -> EnergyReader:
+        """Reads what energy sessions took."""
+        return EnergyReader(database=self.database, catalog=self.catalog, energies=self.energies, sums=EnergySums())
 
     @cached_property
     def session_series(self) -> SessionSeriesReader:
@@ -473,6 +481,8 @@ class Factory(Stores):
             activity=ActivitySums(),
             cards=self.rate_cards,
             clock=self.clock,
+            energy=EnergySums(),
+            factors=self.catalog.carbon_factors,
         )
 
     @cached_property

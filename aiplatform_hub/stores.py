@@ -23,6 +23,7 @@ from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.drains import DrainStore
+from aiplatform_hub.storage.energy import EnergyStore
 from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
@@ -153,6 +154,11 @@ class Stores:
     def storage_samples(self) -> StorageSampleStore:
         """The same, once a day, for who pays for it."""
         return StorageSampleStore()
+
+    @cached_property
+    def energies(self) -> EnergyStore:
+        """The energy that sessions' GPUs took."""
+        return EnergyStore()
 
     @cached_property
     def clusters(self) -> ClusterStore:

@@ -46,6 +46,7 @@ def check_references(entries: Entries, removals: Mapping[str, Sequence[Entry]]) 
         for entry in _valid(entries[kind]):
             yield from _check_limits(entry, entries["gpu_types"])
     yield from _check_rates(entries)
+    yield from _check_starts(entries["carbon"], "carbon factor begins on the same day")
     yield from _check_node_pools(entries)
     yield from _check_legal_entities(entries)
     yield from _check_required(entries, removals)
@@ -89,10 +90,14 @@ def _check_rates(entries: Entries) -> Iterator[Problem]:
     for entry in cards:
         for path, text in faults_of_names(entry.model, entries["gpu_types"], entries["tiers"], entries["projects"]):
             yield entry.problem(path, text)
-    starts = Counter(entry.model.effective_from for entry in cards)
-    for entry in cards:
+    yield from _check_starts(entries["rates"], "rate card begins at the same instant")
+
+
+def _check_starts(entries: Mapping[str, Entry], what: str) -> Iterator[Problem]:
+    starts = Counter(entry.model.effective_from for entry in _valid(entries))
+    for entry in _valid(entries):
         if starts[entry.model.effective_from] > 1:
-            yield entry.problem(("effective_from",), "another rate card begins at the same instant")
+            yield entry.problem(("effective_from",), f"another {what}")
 
 
 def _check_node_pools(entries: Entries) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from aiplatform_hub.catalog.billing_models import CostCentreModel, LegalEntityModel
+from aiplatform_hub.catalog.carbon_model import CarbonFactorModel
 from aiplatform_hub.catalog.checks import Entry, check_references
 from aiplatform_hub.catalog.documents import Document, KeyPath, read_document
 from aiplatform_hub.catalog.models import EnvironmentTemplateModel, GpuTypeModel, NodePoolModel, ProjectModel, TierModel
@@ -34,6 +35,7 @@ KINDS: dict[str, Any] = {
     "rates": RateCardModel,
     "node_pools": NodePoolModel,
     "legal_entities": LegalEntityModel,
+    "carbon": CarbonFactorModel,
 }
 """The files of a catalogue folder, without ``.yaml``, and the model of their entries."""
 
@@ -177,4 +179,5 @@ def _catalog(entries: dict[str, dict[str, Entry]]) -> Catalog:
         rate_cards=tuple(cards),
         node_pools=values["node_pools"],
         legal_entities=values["legal_entities"],
+        carbon_factors=tuple(sorted(values["carbon"].values(), key=lambda factor: factor.effective_from)),
     )

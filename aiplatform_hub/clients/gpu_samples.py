@@ -30,6 +30,12 @@ class _ScriptedUse(BaseModel):
 
     utilisation_percent: Annotated[float, Field(ge=0, le=100)]
     memory_gib: Annotated[float, Field(ge=0, le=1024)] = 0.0
+    power_watts: Annotated[float, Field(ge=0, le=10_000)] | None = None
+
+    def sample(self, at: datetime) -> GpuSample:
+        """Return what a look at it says."""
+        power = None if self.power_watts is None else round(self.power_watts * 1000)
+        return GpuSample(at, self.utilisation_percent, round(self.memory_gib * GIB), power_milliwatts=power)
 
 
 _SCRIPT = TypeAdapter(dict[str, _ScriptedUse])
@@ -41,7 +47,7 @@ class GpuSampler:
     Parameters
     ----------
     script
-        A JSON file that gives each simulated GPU, by its index or UUID, ``utilisation_percent`` and ``memory_gib``. What is
+        A JSON file that gives each simulated GPU, by its index or UUID, ``utilisation_percent``, ``memory_gib`` and ``power_watts``. What is
         not in it does nothing that anybody knows; nor do all of them while there is no such file, or one with a mistake.
     """
 
@@ -70,7 +76,7 @@ class GpuSampler:
             trouble = f"no simulated GPU is called {min(strangers)!r}"
         self._tell(trouble)
         said = {device.uuid: next((uses[name] for name in _names(device) if name in uses), None) for device in devices}
-        return {uuid: GpuSample(at, use.utilisation_percent, round(use.memory_gib * GIB)) for uuid, use in said.items() if use}
+        return {uuid: use.sample(at) for uuid, use in said.items() if use}
 
     def _read(self) -> tuple[Mapping[str, _ScriptedUse], str]:
         """Return what the file says, and what is wrong with it."""
@@ -106,6 +112,16 @@ def _sample(nvml: Any, uuid: str, at: datetime) -> GpuSample | None:
     """Return what one GPU does; None if it does not say, as a part of a divided GPU (MIG) does not."""
     try:
         handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
-        return GpuSample(at, float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu), int(nvml.nvmlDeviceGetMemoryInfo(handle).used))
+        utilisation, memory = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu), int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
     except nvml.NVMLError:
+        return None
+    energy, power = (_number(nvml, ask, handle) for ask in ("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage"))
+    return GpuSample(at, utilisation, memory, energy, power)
+
+
+def _number(nvml: Any, ask: str, handle: Any) -> int | None:
+    """Return a number that not every product says, such as its energy since the driver was loaded (mJ) or its power (mW)."""
+    try:
+        return int(getattr(nvml, ask)(handle))
+    except (nvml.NVMLError, AttributeError):
         return None

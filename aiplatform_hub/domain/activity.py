@@ -32,6 +32,10 @@ class GpuSample:
     """Part of the last moments in which a kernel ran, 0 to 100."""
     memory_bytes: int
     """Memory in use."""
+    energy_millijoules: int | None = None
+    """What it took since its driver was loaded; None where it does not say."""
+    power_milliwatts: int | None = None
+    """What it takes now; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,17 @@ class RateCard:
 
 
 @dataclass(frozen=True, slots=True)
+class CarbonFactor:
+    """How much carbon is behind the energy of whole days (UTC), from one day until the next factor begins."""
+
+    name: str
+    effective_from: datetime
+    """Begin of the first day, aware UTC."""
+    grams_per_kwh: Decimal
+    """Grams of CO2 equivalents."""
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything on offer."""
 
@@ -252,6 +263,8 @@ class Catalog:
     default_tier: str = DEFAULT_TIER
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
     legal_entities: Mapping[str, LegalEntity] = field(default_factory=dict)
+    carbon_factors: tuple[CarbonFactor, ...] = ()
+    """In order of ``effective_from``."""
 
     @property
     def personal_project(self) -> Project | None:

@@ -45,6 +45,9 @@ NUMBERS = (
 )
 """The numbers of a row, in the order in which they are written."""
 
+MEASURED = ("energy_kwh", "carbon_kg")
+"""What was measured of a row and is not billed, written behind its numbers. None is unknown."""
+
 _QUANTITIES = {
     Sku.GPU_HOUR: "gpu_hours",
     Sku.IDLE_GPU_HOUR: "gpu_hours",
@@ -70,6 +73,17 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyUse:
+    """What the GPUs of one group took, as far as it was measured."""
+
+    keys: Keys
+    currency: str
+    kwh: Fraction
+    carbon_grams: Fraction | None
+    """CO2 equivalents; None where nobody knows the factor."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeRow:
     """One group in one currency."""
 
@@ -80,6 +94,8 @@ class ChargeRow:
     """By :data:`NUMBERS`."""
     rate_cards: tuple[str, ...]
     """Versions of the cards that priced it."""
+    measured: Mapping[str, Decimal | None] = field(default_factory=lambda: dict.fromkeys(MEASURED))
+    """By :data:`MEASURED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +121,7 @@ class _Group:
     used: int = 0
     idle: int = 0
     cards: set[str] = field(default_factory=set)
+    energies: list[EnergyUse] = field(default_factory=list)
 
     def add(self, charge: Charge) -> None:
         self.time[charge.sku, charge.list_price, charge.price, period_microseconds(charge.sku, charge.start)] += charge.unit_microseconds
@@ -112,6 +129,13 @@ class _Group:
         if charge.is_estimated and charge.sku in _SESSION_SKUS:
             length = to_microseconds(charge.end) - to_microseconds(charge.start)
             self.estimated += length if charge.units > 0 else -length
+
+    def measured(self) -> dict[str, Fraction | None]:
+        if not self.energies:
+            return dict.fromkeys(MEASURED)
+        grams = [each.carbon_grams for each in self.energies if each.carbon_grams is not None]
+        is_whole = len(grams) == len(self.energies)
+        return {"energy_kwh": sum((each.kwh for each in self.energies), Fraction(0)), "carbon_kg": sum(grams, Fraction(0)) / 1000 if is_whole else None}
 
     def numbers(self) -> dict[str, Fraction]:
         found = dict.fromkeys(NUMBERS, Fraction(0))
@@ -128,7 +152,14 @@ class _Group:
 
 
 def charge_report(  # noqa: PLR0913 - what it is of, by name
-    charges: Iterable[Charge], activity: Iterable[Activity], *, start: datetime, end: datetime, complete_until: datetime, group_by: Sequence[str]
+    charges: Iterable[Charge],
+    activity: Iterable[Activity],
+    *,
+    start: datetime,
+    end: datetime,
+    complete_until: datetime,
+    group_by: Sequence[str],
+    energy: Iterable[EnergyUse] = (),
 ) -> ChargeReport:
     """Return charges in groups. Memory grows with the groups, not with the charges.
 
@@ -140,6 +171,8 @@ def charge_report(  # noqa: PLR0913 - what it is of, by name
         What is known of the GPU time of the same groups.
     group_by
         Names among :data:`KEYS`.
+    energy
+        What is known of the energy of the same groups.
     """
     keys = [KEYS[name] for name in group_by]
     groups: dict[tuple[Keys, str], _Group] = defaultdict(_Group)
@@ -150,6 +183,9 @@ def charge_report(  # noqa: PLR0913 - what it is of, by name
         if group is not None:
             group.used += known.used_gpu_microseconds
             group.idle += known.idle_gpu_microseconds
+    for use in energy:
+        if (use.keys, use.currency) in groups:
+            groups[use.keys, use.currency].energies.append(use)
     rows = _rows(groups)
     return ChargeReport(start, end, min(complete_until, end), tuple(group_by), rows, _totals(rows))
 
@@ -162,12 +198,28 @@ def _rows(groups: Mapping[tuple[Keys, str], _Group]) -> tuple[ChargeRow, ...]:
         mine = [found for found in order if found[1] == currency]
         exact = [groups[found].numbers() for found in mine]
         columns = {name: apportion([numbers[name] for numbers in exact], PLACES) for name in NUMBERS}
+        measured = [groups[found].measured() for found in mine]
+        more = {name: _apportioned([each[name] for each in measured]) for name in MEASURED}
         for place, found in enumerate(mine):
             numbers = {name: column[place] for name, column in columns.items()}
             numbers["unknown_gpu_hours"] = numbers["gpu_hours"] - numbers["used_gpu_hours"] - numbers["idle_gpu_hours"]
             numbers["discount"] = numbers["list_cost"] - numbers["cost"]
-            rows.append(ChargeRow(found[0], currency, numbers, tuple(sorted(groups[found].cards))))
+            known = {name: column[place] for name, column in more.items()}
+            rows.append(ChargeRow(found[0], currency, numbers, tuple(sorted(groups[found].cards)), known))
     return tuple(rows)
+
+
+def _apportioned(amounts: Sequence[Fraction | None]) -> tuple[Decimal | None, ...]:
+    """Round what is known of a column, so that it adds up."""
+    known = iter(apportion([amount for amount in amounts if amount is not None], PLACES))
+    return tuple(None if amount is None else next(known) for amount in amounts)
+
+
+def _sum_of_known(rows: Sequence[ChargeRow], name: str) -> Decimal | None:
+    """Return a measured total; None where nothing is known, and carbon also where it is not known of all the energy."""
+    found = [row.measured[name] for row in rows if row.measured["energy_kwh"] is not None]
+    known = [amount for amount in found if amount is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(found) else None
 
 
 def _totals(rows: Sequence[ChargeRow]) -> tuple[ChargeRow, ...]:
@@ -175,5 +227,6 @@ def _totals(rows: Sequence[ChargeRow]) -> tuple[ChargeRow, ...]:
     for currency in dict.fromkeys(row.currency for row in rows):
         mine = [row for row in rows if row.currency == currency]
         numbers = {name: sum((row.numbers[name] for row in mine), Decimal(0)) for name in NUMBERS}
-        found.append(ChargeRow((), currency, numbers, tuple(sorted({card for row in mine for card in row.rate_cards}))))
+        measured = {name: _sum_of_known(mine, name) for name in MEASURED}
+        found.append(ChargeRow((), currency, numbers, tuple(sorted({card for row in mine for card in row.rate_cards})), measured))
     return tuple(found)

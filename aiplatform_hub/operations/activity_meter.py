@@ -11,6 +11,7 @@ from aiplatform_hub.domain.activity import ActivityInterval, GpuSample, activity
 from aiplatform_hub.domain.allocations import AllocationState, GpuDevice
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.units import MIB
+from aiplatform_hub.operations.energy import EnergyRecorder
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.storage.activity import ActivityStore, OpenActivity
 from aiplatform_hub.storage.allocations import AllocationStore
@@ -34,6 +35,8 @@ class ActivityMeter:
     ----------
     series
         Keeps the minutes of sessions; None keeps none.
+    energy
+        Keeps the energy of sessions; None keeps none.
     """
 
     def __init__(  # noqa: PLR0913  keyword-only
@@ -47,7 +50,9 @@ class ActivityMeter:
         policy: Callable[[], Policy],
         clock: Callable[[], datetime],
         series: SeriesRecorder | None = None,
+        energy: EnergyRecorder | None = None,
     ) -> None:
+        self._energy = energy
         self._series = series
         self._database = database
         self._allocations = allocations
@@ -98,6 +103,8 @@ class ActivityMeter:
         self._activity.close(connection, changes.over)
         self._activity.begin(connection, changes.new)
         self._activity.store_samples(connection, samples, before.keys())
+        if self._energy is not None:
+            self._energy.record(connection, running, samples)
 
 
 @dataclass(slots=True)

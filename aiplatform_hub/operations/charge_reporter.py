@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 from aiplatform_hub.domain.activity import Activity as GpuActivity
-from aiplatform_hub.domain.catalog import RateCard
-from aiplatform_hub.domain.charge_report import KEYS, Activity, Keys, charge_report
+from aiplatform_hub.domain.catalog import CarbonFactor, RateCard
+from aiplatform_hub.domain.charge_report import KEYS, Activity, EnergyUse, Keys, charge_report
+from aiplatform_hub.domain.energy import factor_at, kwh
 from aiplatform_hub.domain.rates import boundaries, card_at, split
 from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
 from aiplatform_hub.errors import InvalidOptionError, Reason
@@ -18,6 +20,7 @@ from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.reports.formats import FORMATS, Format
 from aiplatform_hub.storage.activity_sums import ACTIVITY, ActivitySums
 from aiplatform_hub.storage.database import Connection, Database
+from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.usage_sums import SumQuery, UsageSums
 
 _TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
@@ -52,7 +55,11 @@ class ChargeReporter:
         activity: ActivitySums,
         cards: Callable[[], tuple[RateCard, ...]],
         clock: Callable[[], datetime],
+        energy: EnergySums | None = None,
+        factors: tuple[CarbonFactor, ...] = (),
     ) -> None:
+        self._energy = energy
+        self._factors = factors
         self._database = database
         self._charges = charges
         self._sums = sums
@@ -80,7 +87,8 @@ class ChargeReporter:
             elif format_.write is not None:
                 activity = self._gpu_activity(connection, query)
                 span = {"start": query.start, "end": query.end, "complete_until": complete_until}
-                format_.write(charge_report(found, activity, group_by=query.group_by, **span), stream)
+                energy = self._gpu_energy(connection, query)
+                format_.write(charge_report(found, activity, group_by=query.group_by, energy=energy, **span), stream)
 
     def _gpu_activity(self, connection: Connection, query: ReportQuery) -> Iterator[Activity]:
         """Yield what is known of GPUs' use, in the groups of the query and in the currency of each card's time."""
@@ -93,6 +101,17 @@ class ChargeReporter:
                 groups[keys, currency][one.keys[ACTIVITY]] += one.gpu_microseconds
         for (keys, currency), known in groups.items():
             yield Activity(keys, currency, known[GpuActivity.USED.value], known[GpuActivity.IDLE.value])
+
+    def _gpu_energy(self, connection: Connection, query: ReportQuery) -> Iterator[EnergyUse]:
+        """Yield what GPUs took on the days of the query, in its groups."""
+        if self._energy is None:
+            return
+        cards = self._cards()
+        columns = tuple(name for name in query.group_by if name not in _TIMES)
+        for one in self._energy.sums(connection, query.start, query.end, columns, query.filters):
+            keys = tuple(_key(name, {**one.keys, "day": one.day}) for name in query.group_by)
+            factor, taken = factor_at(self._factors, one.day), kwh(one.millijoules)
+            yield EnergyUse(keys, card_at(cards, one.day).currency, taken, None if factor is None else taken * Fraction(factor.grams_per_kwh))
 
 
 def check(query: ReportQuery, now: datetime) -> None:

@@ -32,7 +32,8 @@ def _write_rows(report: ChargeReport, rows: Iterable[ChargeRow], stream: BinaryI
     for row in rows:
         keys = dict(zip(report.group_by, row.keys, strict=False))
         numbers = {name: f"{number:f}" for name, number in row.numbers.items()}
-        stream.write(separator + _dumps({"keys": keys, "currency": row.currency, **numbers, "rate_cards": row.rate_cards}))
+        measured = {name: None if number is None else f"{number:f}" for name, number in row.measured.items()}
+        stream.write(separator + _dumps({"keys": keys, "currency": row.currency, **numbers, **measured, "rate_cards": row.rate_cards}))
         separator = b","
 
 

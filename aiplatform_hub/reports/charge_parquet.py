@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
-from aiplatform_hub.domain.charge_report import NUMBERS, PLACES, ChargeReport
+from aiplatform_hub.domain.charge_report import MEASURED, NUMBERS, PLACES, ChargeReport
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.reports.charge_table import columns, lines
 
@@ -19,7 +19,7 @@ def write_parquet(report: ChargeReport, stream: BinaryIO) -> None:
     import pyarrow as pa  # noqa: PLC0415 - large, and most processes never write one
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    kinds = {**dict.fromkeys(NUMBERS, pa.decimal128(38, PLACES)), "complete_until": pa.timestamp("us", tz="UTC")}
+    kinds = {**dict.fromkeys((*NUMBERS, *MEASURED), pa.decimal128(38, PLACES)), "complete_until": pa.timestamp("us", tz="UTC")}
     about = {"from": isoformat(report.start), "to": isoformat(report.end), "complete_until": isoformat(report.complete_until)}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns(report)], metadata=about)
     rows = lines(report)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import BinaryIO
 
-from aiplatform_hub.domain.charge_report import NUMBERS, ChargeReport, ChargeRow
+from aiplatform_hub.domain.charge_report import MEASURED, NUMBERS, ChargeReport, ChargeRow
 
 
 def write_prometheus(report: ChargeReport, stream: BinaryIO) -> None:
@@ -13,9 +14,17 @@ def write_prometheus(report: ChargeReport, stream: BinaryIO) -> None:
         metric = f"aiplatform_report_{name}"
         _head(stream, metric, f"{name.replace('_', ' ').capitalize()} of the report's span")
         stream.writelines(f"{metric}{{{_labels(report, row)}}} {row.numbers[name]:f}\n".encode() for row in report.rows)
+    for name in MEASURED:
+        metric = f"aiplatform_report_{name}"
+        _head(stream, metric, f"{name.replace('_', ' ').capitalize()} of the report's span, as far as it was measured; NaN where nobody knows")
+        stream.writelines(f"{metric}{{{_labels(report, row)}}} {_known(row.measured[name])}\n".encode() for row in report.rows)
     for metric, instant in (("start", report.start), ("end", report.end), ("complete_until", report.complete_until)):
         _head(stream, f"aiplatform_report_{metric}_timestamp_seconds", f"The report's {metric.replace('_', ' ')}")
         stream.write(f"aiplatform_report_{metric}_timestamp_seconds {int(instant.timestamp())}\n".encode())
+
+
+def _known(number: Decimal | None) -> str:
+    return "NaN" if number is None else f"{number:f}"
 
 
 def _head(stream: BinaryIO, metric: str, text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 
-from aiplatform_hub.domain.charge_report import NUMBERS, ChargeReport, ChargeRow
+from aiplatform_hub.domain.charge_report import MEASURED, NUMBERS, ChargeReport, ChargeRow
 
 Cell = str | Decimal | datetime | None
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -14,13 +14,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def columns(report: ChargeReport) -> tuple[str, ...]:
     """Return the names of the columns."""
-    return (*report.group_by, "currency", *NUMBERS, "rate_cards", "complete_until")
+    return (*report.group_by, "currency", *NUMBERS, *MEASURED, "rate_cards", "complete_until")
 
 
 def lines(report: ChargeReport) -> Iterator[tuple[Cell, ...]]:
     """Yield the cells of each row."""
     for row in report.rows:
-        yield (*row.keys, row.currency, *(row.numbers[name] for name in NUMBERS), cards(row), report.complete_until)
+        yield (*row.keys, row.currency, *(row.numbers[name] for name in NUMBERS), *(row.measured[name] for name in MEASURED), cards(row), report.complete_until)
 
 
 def cards(row: ChargeRow) -> str:

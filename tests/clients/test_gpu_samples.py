@@ -36,6 +36,12 @@ def test_a_file_says_what_simulated_gpus_do(script):
     }
 
 
+def test_the_power_of_simulated_gpus_is_what_the_file_says(script):
+    (device,) = discover(1, {})
+    script.write_text(json.dumps({"0": {"utilisation_percent": 90, "power_watts": 612.5}}))
+    assert sample(script, (device,)) == {device.uuid: GpuSample(NOW, 90, 0, power_milliwatts=612_500)}
+
+
 def test_without_a_file_nothing_is_known_of_simulated_gpus_and_nothing_is_said(script, caplog):
     assert sample(script, discover(2, {})) == {}
     assert caplog.text == ""
@@ -106,6 +112,24 @@ def test_nvml_says_what_real_gpus_do_and_one_that_does_not_answer_is_absent(scri
     monkeypatch.setitem(sys.modules, "pynvml", nvml({"GPU-a": (37, 5 * GIB), "GPU-b": None}))
     real = (GpuDevice("GPU-a", "h100", 80 * GIB), GpuDevice("GPU-b", "h100", 80 * GIB, index=1))
     assert sample(script, real) == {"GPU-a": GpuSample(NOW, 37.0, 5 * GIB)}
+
+
+def test_nvml_says_what_energy_real_gpus_took_where_they_know(script, monkeypatch):
+    answers = nvml({"GPU-a": (37, 5 * GIB), "GPU-b": (37, 5 * GIB)})
+    monkeypatch.setitem(sys.modules, "pynvml", answers)
+
+    def say(place):
+        def ask(uuid):
+            found = {"GPU-a": (7_000, 300_000), "GPU-b": (None, 250_000)}[uuid][place]
+            if found is None:
+                raise NvmlError
+            return found
+
+        return ask
+
+    answers.nvmlDeviceGetTotalEnergyConsumption, answers.nvmlDeviceGetPowerUsage = say(0), say(1)
+    real = (GpuDevice("GPU-a", "h100", 80 * GIB), GpuDevice("GPU-b", "h100", 80 * GIB, index=1))
+    assert sample(script, real) == {"GPU-a": GpuSample(NOW, 37.0, 5 * GIB, 7_000, 300_000), "GPU-b": GpuSample(NOW, 37.0, 5 * GIB, None, 250_000)}
 
 
 def test_without_a_driver_nothing_is_known_of_real_gpus(script, monkeypatch):

@@ -67,8 +67,10 @@ def limits(chain: Chain) -> Limits:
 def test_people_are_told_once_per_soft_limit_and_period(limits: Limits) -> None:
     limits.budgets.set(replace(DRAFT, amount=Decimal(40)), "boss")
     session = limits.start(1, 2, hours=8)
+    (first,) = limits.warnings.due()
     assert limits.warn("ada", "bob", "ada", "x" * 255) == [80], "32 of 40 are held"
     assert limits.warn("ada") == []
+    assert limits.warnings.tell(first, ["late"]) == 0, "another keeper that saw it at the same time tells nobody"
     (told,) = limits.notices.of("ada", limit=9)
     assert told.notice.kind is NoticeKind.BUDGET_LOW
     assert told.words.subject == "Budget of project personal: 80 % of it are taken"
@@ -165,8 +167,12 @@ def test_a_stop_is_called_off_when_there_is_money_again(limits: Limits, how: str
     assert limits.look(hours=2).warned
     if how == "next month":
         limits.look(minutes=9)
+        now = limits.clock.now = datetime(2026, 12, 1, tzinfo=UTC)
     else:
         limits.budgets.end(budget.id, "boss")
+        now = limits.clock()
+    with limits.database.read() as connection:
+        assert limits.store.stops(connection, now) == {}, "at once, before anybody counts"
     if how == "replaced":
         limits.budgets.set(replace(STOP, amount=Decimal(80)), "boss")
     for _ in range(30):

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from aiplatform_hub.domain.charge_report import NUMBERS, Activity, charge_report
+from aiplatform_hub.domain.charge_report import MEASURED, NUMBERS, Activity, charge_report
 from aiplatform_hub.domain.charges import Charge, Sku
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.reports.formats import FORMATS
@@ -119,7 +119,7 @@ def test_the_workbook_has_numbers_and_dates_and_no_formula() -> None:
         xml = book.read("xl/worksheets/sheet1.xml").decode()
     assert "<f>" not in xml
     assert "=cmd" in xml
-    assert xml.count('t="inlineStr"') == len(NUMBERS) + 4 + 2 * 3, "all but header, keys, currency and cards is numeric"
+    assert xml.count('t="inlineStr"') == len(NUMBERS) + len(MEASURED) + 4 + 2 * 3, "all but header, keys, currency and cards is numeric"
 
 
 def test_no_cell_of_csv_is_a_formula() -> None:

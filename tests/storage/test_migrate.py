@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
-from aiplatform_hub.storage import rate_card_tables, storage_sample_tables  # noqa: F401  their tables belong to the metadata
+from aiplatform_hub.storage import energy_tables, rate_card_tables, storage_sample_tables  # noqa: F401  their tables belong to the metadata
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore, Pool

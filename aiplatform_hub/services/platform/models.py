@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
 from aiplatform_hub.services.platform.budget_models import BudgetAfterOut
+from aiplatform_hub.services.platform.energy_models import EnergyOut
 from aiplatform_hub.services.platform.launch_models import PackageOut, TermsOut
 from aiplatform_hub.services.platform.queue_models import AlternativeOut, QueueOut, WaitOut
 from aiplatform_hub.services.platform.release_models import ReleaseOut
@@ -310,6 +311,8 @@ class AllocationOut(Output):
     stop_message: str | None = Field(None, description="What whoever stopped it told its owner")
     url: str | None
     cost_so_far: CostSoFar | None = None
+    energy: EnergyOut | None = None
+    """None where nobody measured it."""
     decision: DecisionSummary | None = None
     history: tuple[HistoryOut, ...] = ()
 

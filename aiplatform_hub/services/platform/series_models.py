@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from aiplatform_hub.domain.series import MOST_POINTS
+from aiplatform_hub.services.platform.energy_models import EnergyOut
 from aiplatform_hub.services.platform.wire import Instant, Output
 
 
@@ -66,3 +67,4 @@ class SeriesOut(Output):
     processes: tuple[ProcessPointOut, ...]
     spans: tuple[SpanOut, ...] = Field(description="From the request to the end, whatever span is asked for")
     efficiency: SessionEfficiencyOut | None = Field(description="Once it is over; null where it had no GPU")
+    energy: EnergyOut | None = Field(description="Of the whole session until now; null where nobody measured it")

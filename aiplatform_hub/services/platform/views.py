@@ -15,6 +15,7 @@ from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import Principal
+from aiplatform_hub.services.platform.energy_models import EnergyOut, energy_out
 from aiplatform_hub.services.platform.models import AllocationOut, CostSoFar, DecisionSummary, HistoryOut, reasons_of
 from aiplatform_hub.services.platform.queue_views import QueueSnapshot, QueueViews
 from aiplatform_hub.services.platform.release_models import release_of
@@ -56,7 +57,7 @@ class AllocationViews:
             stored = self._factory.decisions.of_allocation(connection, allocation_id)
         decision = None if stored is None else DecisionSummary(outcome=stored.outcome, at=stored.at, reasons=reasons_of(stored.reasons))
         (brief,) = self.briefs((allocation,))
-        return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation)})
+        return brief.model_copy(update={"history": history, "decision": decision, "cost_so_far": self.cost(allocation), "energy": self.energy(allocation)})
 
     def brief(
         self, allocation: Allocation, entry: QueueEntry | None = None, snapshot: QueueSnapshot | None = None, release: Told | None = None
@@ -117,6 +118,11 @@ class AllocationViews:
         if total.amount is None or total.currency is None:
             return None
         return CostSoFar(amount=total.amount, currency=total.currency, gpu_seconds=total.gpu_seconds)
+
+    def energy(self, allocation: Allocation) -> EnergyOut | None:
+        """Return what an allocation's GPUs took until now; None where nobody measured it."""
+        found = self._factory.energy.of_session(allocation)
+        return None if found is None else energy_out(found)
 
     def _url(self, allocation: Allocation) -> str | None:
         """Return the address of a running server on the hub's public host."""

@@ -5,6 +5,7 @@ from alembic import context
 from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
     budget_tables,
     dispute_tables,
+    energy_tables,
     invoice_tables,
     rate_card_tables,
     storage_sample_tables,

@@ -85,6 +85,8 @@ class SessionPage:
     """None where it has not run."""
     efficiency: EfficiencyCard | None = None
     """None while it goes on, and where nothing is known of its GPUs."""
+    energy: str = ""
+    """What energy its GPUs took, in a sentence; empty where nobody measured it."""
     smaller_url: str = ""
     """Where the same is started with the GPUs that would have done; empty where there are not fewer."""
 

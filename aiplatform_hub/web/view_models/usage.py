@@ -98,6 +98,8 @@ class UsagePage:
     """Of all rows together; None without GPU time."""
     left_out: int = 0
     """So many rows are in the files alone."""
+    energy: str = ""
+    """What energy the GPUs took, in a sentence; empty where nobody measured it."""
 
 
 def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:

@@ -14,7 +14,9 @@ from aiplatform_hub.services.platform.wire import Output
 class CatalogEntryOut(Output):
     """One entry of the catalogue's files."""
 
-    kind: str = Field(description="`environment_templates`, `tiers`, `gpu_types`, `projects`, `cost_centres`, `rates`, `node_pools` or `legal_entities`")
+    kind: str = Field(
+        description="`environment_templates`, `tiers`, `gpu_types`, `projects`, `cost_centres`, `rates`, `node_pools`, `legal_entities` or `carbon`"
+    )
     name: str
     file: str = Field(description="The last file that has it; it counts")
     line: int | None

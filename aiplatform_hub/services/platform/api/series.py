@@ -6,11 +6,13 @@ from datetime import datetime
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.efficiency import Efficiency
+from aiplatform_hub.domain.energy import Energy
 from aiplatform_hub.domain.series import MOST_POINTS
 from aiplatform_hub.operations.session_series import GpuSeries, SessionSeries
 from aiplatform_hub.services.platform.api.allocations import OneAllocation
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.bodies import instant, invalid
+from aiplatform_hub.services.platform.energy_models import energy_out
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
 from aiplatform_hub.services.platform.series_models import GpuPointOut, GpuSeriesOut, ProcessPointOut, SeriesOut, SessionEfficiencyOut, SpanOut
 
@@ -26,14 +28,15 @@ class SeriesHandler(OneAllocation):
             raise invalid("from", "from must be before to, and before the session's end.")
         if end is not None and end <= (start or allocation.started_at or allocation.requested_at):
             raise invalid("to", "to must be after from, and after the session's start.")
-        self.reply(series_out(allocation, await self.platform.run(self.platform.factory.session_series.read, allocation, start, end)))
+        series = await self.platform.run(self.platform.factory.session_series.read, allocation, start, end)
+        self.reply(series_out(allocation, series, await self.platform.run(self.platform.factory.energy.of_session, allocation)))
 
     def _instant(self, name: str) -> datetime | None:
         text = self.get_query_argument(name, None)
         return None if text is None else instant(text, name)
 
 
-def series_out(allocation: Allocation, series: SessionSeries) -> SeriesOut:
+def series_out(allocation: Allocation, series: SessionSeries, energy: Energy | None) -> SeriesOut:
     """Return a session's series as it is sent."""
     return SeriesOut.model_validate(
         {
@@ -45,6 +48,7 @@ def series_out(allocation: Allocation, series: SessionSeries) -> SeriesOut:
             "processes": tuple(ProcessPointOut(at=point.at, cpu_cores=point.cpu_cores, max_memory_bytes=point.memory_bytes) for point in series.points),
             "spans": tuple(SpanOut.model_validate({"phase": span.phase.value, "from": span.start, "to": span.end}) for span in series.spans),
             "efficiency": _efficiency(series.efficiency) if series.efficiency else None,
+            "energy": energy_out(energy) if energy else None,
         }
     )
 

@@ -21,6 +21,7 @@ from aiplatform_hub.services.platform.pages.home import home_page
 from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
+from aiplatform_hub.web.view_models.energy import energy_line
 from aiplatform_hub.web.view_models.environments import class_facts, environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
@@ -216,8 +217,14 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
         timeline=timeline(series.spans, series.events, is_over=allocation.ended_at is not None),
         series=series_view(series, allocation, catalog, is_cluster=factory.settings.place is Place.CLUSTER),
         efficiency=efficiency,
+        energy=energy_line(factory.energy.of_session(allocation), _ran(allocation, now), allocation.request.gpus),
         smaller_url=smaller_url(card, efficiency, catalog, paths),
     )
+
+
+def _ran(allocation: Allocation, now: datetime) -> timedelta:
+    """Return how long a session has run."""
+    return timedelta() if allocation.started_at is None else max((allocation.ended_at or now) - allocation.started_at, timedelta())
 
 
 def _activity(factory: Factory, allocation: Allocation, now: datetime) -> ActivityBar | None:

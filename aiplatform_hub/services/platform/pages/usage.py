@@ -18,6 +18,7 @@ from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.report_files import send_report
 from aiplatform_hub.web.view_models import usage as view
 from aiplatform_hub.web.view_models.activity import activity_bar
+from aiplatform_hub.web.view_models.energy import energy_total
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison, costs_before
@@ -149,6 +150,7 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         downloads=tuple(view.Link(each.label, _href(question, paths, page="usage/report", format=name), is_current=False) for name, each in FORMATS.items()),
         activity=activity_bar(report.totals),
         left_out=len(report.rows) - len(rows),
+        energy=energy_total(factory.energy.of_span(question.start, question.end, question.filters)),
     )
 
 
