@@ -75,7 +75,7 @@ class Releases:
                 idle_since=idle.get(s.id),
                 warned_at=warned.get(s.id),
                 reclaimed_at=reclaimed.get(s.id),
-                budget_ends_at=stops.get(s.id) if s.devices else None,
+                budget_ends_at=stops.get(s.id),
                 unused_until=unused.get(s.id),
             )
             for s in sessions
