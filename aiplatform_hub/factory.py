@@ -61,6 +61,7 @@ from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
+from aiplatform_hub.operations.memberships import Memberships
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.notices import Notices
@@ -81,6 +82,7 @@ from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
+from aiplatform_hub.operations.session_moves import SessionMoves
 from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
@@ -98,12 +100,14 @@ from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
+from aiplatform_hub.storage.memberships import MembershipStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.retention import RetentionStore
+from aiplatform_hub.storage.session_moves import SessionMoveStore
 from aiplatform_hub.stores import Stores
 
 
@@ -472,6 +476,32 @@ class Factory(Stores):
         return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
 
     @cached_property
+    def memberships(self) -> Memberships:
+        """Tells who belongs to which project from when until when."""
+        return Memberships(
+            database=self.database,
+            catalog=self.catalog,
+            memberships=MembershipStore(),
+            devices=self.devices,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def session_moves(self) -> SessionMoves:
+        """Charges ended sessions to other projects."""
+        return SessionMoves(
+            database=self.database,
+            catalog=self.catalog,
+            allocations=self.allocations,
+            moves=SessionMoveStore(),
+            uses=ChargedUseStore(),
+            cards=self.rate_cards,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
     def charge_reporter(self) -> ChargeReporter:
         """Writes reports of what was charged."""
         return ChargeReporter(
@@ -508,6 +538,7 @@ class Factory(Stores):
             catalog=self.catalog,
             grants=self.grant_store,
             allocations=self.allocations,
+            memberships=MembershipStore(),
             enforcer=self.enforcer,
             clock=self.clock,
         )

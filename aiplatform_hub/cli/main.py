@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "notifications": "aiplatform_hub.cli.notifications:notifications",
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
+    "sessions": "aiplatform_hub.cli.session_moves:sessions",
+    "memberships": "aiplatform_hub.cli.memberships:memberships",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",
     "disputes": "aiplatform_hub.cli.disputes:disputes",
     "usage": "aiplatform_hub.cli.user:usage",

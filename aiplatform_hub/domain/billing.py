@@ -49,8 +49,8 @@ class Tally:
     currencies: set[str] = field(default_factory=set)
 
     def add(self, charge: Charge) -> None:
-        """Count one charge."""
-        key = LineKey(charge.project, charge.sku, charge.gpu_type, charge.list_price, charge.price, charge.rate_card, charge.is_off_peak, charge.is_correction)
+        """Count one charge; a correction is part of what the month holds now, and a line of its own only where the month was invoiced without it."""
+        key = LineKey(charge.project, charge.sku, charge.gpu_type, charge.list_price, charge.price, charge.rate_card, charge.is_off_peak, is_correction=False)
         self.units[key] = self.units.get(key, 0) + charge.unit_microseconds
         self.currencies.add(charge.currency)
         if charge.is_estimated and charge.sku in _TIME_ITSELF:

@@ -53,7 +53,7 @@ class Eligibility:
         self._around = around
         self._limits: dict[tuple[int, str], tuple[tuple[Limit, Decimal], ...]] = {}
         self._judged: dict[tuple[int, LaunchRequest], Judgement] = {}
-        self._resolved: dict[tuple[frozenset[str], LaunchRequest], LaunchRequest | EndCause] = {}
+        self._resolved: dict[tuple[frozenset[str], frozenset[str], LaunchRequest], LaunchRequest | EndCause] = {}
         self._by_user: dict[int, list[Allocation]] = {}
         self._by_project: dict[str, list[Allocation]] = {}
         for allocation in around.open:
@@ -77,7 +77,7 @@ class Eligibility:
         return verdict
 
     def _judge(self, stored: LaunchRequest, caller: Caller) -> Judgement:
-        key = (caller.groups, stored)  # nothing else of the person decides what their options mean
+        key = (caller.groups, caller.projects, stored)  # nothing else of the person decides what their options mean
         request = self._resolved.get(key)
         if request is None:
             request = self._resolved[key] = _resolved(stored, caller, self._around.catalog)

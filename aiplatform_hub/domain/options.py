@@ -108,7 +108,7 @@ class _Reader:
         return None if name is None else known[name]
 
     def project(self) -> Project | None:
-        mine = self.catalog.projects_of(self.caller.groups)
+        mine = self.catalog.projects_of(self.caller.groups, self.caller.projects)
         if "project" in self.options:
             name = self._name("project", self.catalog.projects, allowed=[project.name for project in mine])
             return None if name is None else self.catalog.projects[name]
@@ -150,7 +150,7 @@ class _Reader:
 
 
 def _refuse_forbidden(template: EnvironmentTemplate, project: Project, caller: Caller, catalog: Catalog) -> None:
-    mine = catalog.projects_of(caller.groups)
+    mine = catalog.projects_of(caller.groups, caller.projects)
     reasons = []
     if template.allowed_groups and not caller.groups & set(template.allowed_groups):
         usable = [t.name for t in catalog.environment_templates.values() if not t.allowed_groups or caller.groups & set(t.allowed_groups)]

@@ -14,6 +14,8 @@ class Caller:
     user_name: str
     groups: frozenset[str] = frozenset()
     """Names of the JupyterHub groups."""
+    projects: frozenset[str] = frozenset()
+    """Names of the projects to which they belong now by a membership, beside those of their groups."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ async def render_options_form(spawner: AIPlatformSpawner) -> str:
     link = launch_url(spawner.base_url, server_name=spawner.name)
     stored = dict(spawner.orm_spawner.user_options or {})
     try:
+        await spawner.know_projects()
         form = await process.in_thread(spawn_form, process.factory, spawner.caller, stored)
     except Exception:
         spawner.log.warning("The choices of the spawn page could not be read", exc_info=True)
@@ -66,7 +67,7 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     catalog = factory.catalog
     unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | templates_for_others(catalog, caller.groups)
     gpu_types = [capacity.name for capacity in factory.enforcer.capacity()]
-    projects = catalog.projects_of(caller.groups)
+    projects = catalog.projects_of(caller.groups, caller.projects)
     fields = {name: str(value) for name, value in stored.items() if isinstance(value, str | int)}
     startable = [name for name in catalog.environment_templates if name not in unavailable]
     choices = choices_of(fields, catalog=catalog, gpu_types=gpu_types, projects=projects, startable=startable)

@@ -60,6 +60,7 @@ class AIPlatformSpawner(Spawner):
         self._is_starting = False
         self._is_refused = False
         self._stage = (5, "Checking your limits")
+        self._projects: frozenset[str] = frozenset()
         if self.hub is not None:
             with suppress(RuntimeError):  # no running loop: a hub that only upgrades its database
                 asyncio.get_running_loop()
@@ -107,7 +108,18 @@ class AIPlatformSpawner(Spawner):
     @property
     def caller(self) -> Caller:
         """The server's owner, as the hub knows them now."""
-        return Caller(user_id=self.user.orm_user.id, user_name=self.user.name, groups=frozenset(group.name for group in self.user.groups))
+        return Caller(self.user.orm_user.id, self.user.name, frozenset(group.name for group in self.user.groups), self._projects)
+
+    async def know_projects(self) -> None:
+        """Read to which projects the owner belongs now by a membership: it counts at each launch.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        process = self.platform
+        self._projects = await process.in_thread(process.factory.memberships.projects_of, self.user.name)
 
     @property
     def server_key(self) -> ServerKey:
@@ -163,6 +175,7 @@ class AIPlatformSpawner(Spawner):
         # The hub stores whatever PUT and PATCH send: options are checked here, before anything reads them.
         with self._refusing():
             await self.platform.know_gpus()
+            await self.know_projects()
             self.validated_request(user_options)
         if self.apply_user_options:
             await super()._run_apply_user_options(user_options)
@@ -182,6 +195,7 @@ class AIPlatformSpawner(Spawner):
     async def _take_up(self) -> Allocation:
         self.enter_stage(5, "Checking your limits")
         await self.platform.know_gpus()
+        await self.know_projects()
         request = self.validated_request(self.user_options)
         await self.check_place(request)
         process = self.platform

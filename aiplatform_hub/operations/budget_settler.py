@@ -119,6 +119,6 @@ class BudgetSettler:
     def _sums(self, connection: Connection, start: datetime, end: datetime, some: Mapping[UUID, Unsettled]) -> dict[UUID, Fraction]:
         sums: dict[UUID, Fraction] = defaultdict(Fraction)
         for charge in self._charges.charges(connection, start, end, filters={"allocation": frozenset(some)}):
-            if charge.currency == some[charge.allocation_id].currency and not charge.is_correction:  # a move changes no budget
+            if charge.currency == some[charge.allocation_id].currency and not charge.is_correction:  # a budget counts what ran, where it ran
                 sums[charge.allocation_id] += charge.amount
         return sums

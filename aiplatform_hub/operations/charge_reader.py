@@ -9,8 +9,10 @@ from typing import Any
 
 from aiplatform_hub.domain.catalog import RateCard
 from aiplatform_hub.domain.charges import Charge, charges
+from aiplatform_hub.domain.session_moves import corrections
 from aiplatform_hub.domain.storage_samples import storage_charges
-from aiplatform_hub.storage.charged_use import ChargedUse, ChargedUseStore
+from aiplatform_hub.domain.usage import UsageInterval
+from aiplatform_hub.storage.charged_use import ACCOUNTS, ChargedUse, ChargedUseStore
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.storage_samples import stream as storage_samples
 
@@ -25,7 +27,8 @@ class ChargeReader:
     def charges(self, connection: Connection, start: datetime, end: datetime, *, filters: Mapping[str, Any] | None = None) -> Iterator[Charge]:
         """Stream what of ``[start, end)`` is charged; memory does not grow with the span.
 
-        Open intervals count up to their last proof of life.
+        Open intervals count up to their last proof of life. Sessions that were moved to another project are charged as they were metered; corrections
+        take that back and charge the other project, also where the filters name only one of the two.
 
         Parameters
         ----------
@@ -39,21 +42,32 @@ class ChargeReader:
         Yields
         ------
         Charge
-            Those of sessions by cost centre, project, person, start and id of the interval, then by start and SKU; behind them those of
-            storage by cost centre, project, person and start.
+            Those of sessions by cost centre, project, person, start and id of the interval, then by start and SKU; behind them the corrections, by
+            session, interval and move; behind them those of storage by cost centre, project, person and start.
         """
         cards = self._cards()
         has_idle = any(card.idle_gpu_hour for card in cards)
         has_tiers = any(card.tier_discount_percent for card in cards)
-        for use in self._uses.stream(connection, start, end, filters or {}, has_idle=has_idle, has_tiers=has_tiers):
-            yield from _charges(use, cards, start, end)
+        named = filters or {}
+        for use in self._uses.stream(connection, start, end, named, has_idle=has_idle, has_tiers=has_tiers):
+            interval, until = _clipped(use, start, end)
+            yield from charges(interval, cards, until, tier=use.tier, idle=use.idle)
+        for use in self._uses.moved(connection, start, end, named, has_idle=has_idle, has_tiers=has_tiers):
+            interval, until = _clipped(use, start, end)
+            found = corrections(interval, use.moves, cards, until, tier=use.tier, idle=use.idle)
+            yield from (charge for charge in found if _is_asked_for(charge, named))
         if any(card.storage_gib_month for card in cards):
-            for sample in storage_samples(connection, start, end, filters or {}):
+            for sample in storage_samples(connection, start, end, named):
                 yield from storage_charges(sample, cards, start, end)
 
 
-def _charges(use: ChargedUse, cards: tuple[RateCard, ...], start: datetime, end: datetime) -> Iterator[Charge]:
+def _clipped(use: ChargedUse, start: datetime, end: datetime) -> tuple[UsageInterval, datetime]:
+    """Return an interval from where the span begins, and until when it counts."""
     interval = use.interval
     until = end if interval.ended_at is not None else min(end, interval.last_seen_at or interval.started_at)
-    clipped = replace(interval, started_at=max(interval.started_at, start))
-    yield from charges(clipped, cards, until, tier=use.tier, idle=use.idle)
+    return replace(interval, started_at=max(interval.started_at, start)), until
+
+
+def _is_asked_for(charge: Charge, filters: Mapping[str, Any]) -> bool:
+    asked = {name: filters[name] for name in ACCOUNTS if name in filters}
+    return all(getattr(charge, name) in (value if isinstance(value, frozenset) else {value}) for name, value in asked.items())

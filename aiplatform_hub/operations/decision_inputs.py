@@ -43,12 +43,13 @@ def to_json(inputs: DecisionInputs) -> dict[str, Any]:
     """Return the inputs as JSON values."""
     observed = inputs.observed
     standing = {} if inputs.standing is None else {"standing": standing_to_json(inputs.standing)}
+    projects = {"projects": sorted(inputs.caller.projects)} if inputs.caller.projects else {}
     claims = {"claims": [_claim(claim) for claim in inputs.claims]} if inputs.claims else {}
     return {
         **standing,
         **claims,
         "request": _fields(inputs.request),
-        "caller": {"user_id": inputs.caller.user_id, "user_name": inputs.caller.user_name, "groups": sorted(inputs.caller.groups)},
+        "caller": {"user_id": inputs.caller.user_id, "user_name": inputs.caller.user_name, "groups": sorted(inputs.caller.groups), **projects},
         "limits": [_without_none({**_fields(limit), "amount": str(limit.amount)}) for limit in inputs.limits],
         "open_allocations": [_allocation(allocation) for allocation in inputs.open_allocations],
         "capacity": _capacity(inputs.capacity),
@@ -64,7 +65,7 @@ def from_json(content: Mapping[str, Any]) -> DecisionInputs:
     caller, capacity, observed = content["caller"], content["capacity"], content["observed"]
     return DecisionInputs(
         request=LaunchRequest(**content["request"]),
-        caller=Caller(user_id=caller["user_id"], user_name=caller["user_name"], groups=frozenset(caller["groups"])),
+        caller=Caller(caller["user_id"], caller["user_name"], frozenset(caller["groups"]), frozenset(caller.get("projects", ()))),
         limits=tuple(Limit(**{**limit, "amount": Decimal(limit["amount"])}) for limit in content["limits"]),
         open_allocations=tuple(_allocation_of(values) for values in content["open_allocations"]),
         capacity=_capacity_of(capacity),

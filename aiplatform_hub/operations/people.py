@@ -10,12 +10,14 @@ from datetime import datetime
 from aiplatform_hub.clients.hub_api import HubUser
 from aiplatform_hub.domain.catalog import Catalog, Project
 from aiplatform_hub.domain.limits import PROJECT, LimitUsage, server_label
+from aiplatform_hub.domain.memberships import projects_by_user
 from aiplatform_hub.domain.people import TierChoice, tier_choice
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.grants import Grant, GrantStore
+from aiplatform_hub.storage.memberships import MembershipStore
 
 PAST_GRANTS = 20
 """So many grants of a person are told, the newest."""
@@ -57,6 +59,7 @@ class PeopleDirectory:
         catalog: Catalog,
         grants: GrantStore,
         allocations: AllocationStore,
+        memberships: MembershipStore,
         enforcer: QuotaEnforcer,
         clock: Callable[[], datetime],
     ) -> None:
@@ -64,6 +67,7 @@ class PeopleDirectory:
         self._catalog = catalog
         self._grants = grants
         self._allocations = allocations
+        self._memberships = memberships
         self._enforcer = enforcer
         self._clock = clock
 
@@ -72,11 +76,22 @@ class PeopleDirectory:
         with self._database.read() as connection:
             granted = self._grants.newest_of(connection, [user.name for user in users], self._clock())
             opened = self._allocations.open(connection)
+            members = projects_by_user(self._memberships.counting(connection, self._clock()), self._clock())
         sessions = Counter(allocation.user_id for allocation in opened)
         gpus: Counter[int] = Counter()
         for allocation in opened:
             gpus[allocation.user_id] += allocation.request.gpus
-        return tuple(self._record(user, granted.get(user.name), sessions[user.id], gpus[user.id]) for user in users)
+        return tuple(
+            PersonRecord(
+                user=user,
+                tier=tier_choice(user.groups, self._catalog, granted[user.name].tier if user.name in granted else None),
+                projects=self._catalog.projects_of(user.groups, members.get(user.name, frozenset())),
+                grant=granted.get(user.name),
+                sessions=sessions[user.id],
+                gpus=gpus[user.id],
+            )
+            for user in users
+        )
 
     def rights(self, user: HubUser) -> PersonRights:
         """Return what one person may do and what of it they use."""
@@ -90,13 +105,3 @@ class PeopleDirectory:
         with self._database.read() as connection:
             grants = self._grants.of(connection, user.name, limit=PAST_GRANTS)
         return PersonRights(record, tuple(limits), grants)
-
-    def _record(self, user: HubUser, grant: Grant | None, sessions: int, gpus: int) -> PersonRecord:
-        return PersonRecord(
-            user=user,
-            tier=tier_choice(user.groups, self._catalog, grant.tier if grant else None),
-            projects=self._catalog.projects_of(user.groups),
-            grant=grant,
-            sessions=sessions,
-            gpus=gpus,
-        )

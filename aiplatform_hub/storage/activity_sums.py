@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.storage.closed_sums import ClosedSums
+from aiplatform_hub.storage.moved_sums import corrected
 from aiplatform_hub.storage.schema import activity_intervals as activities
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 from aiplatform_hub.storage.usage_sums import COLUMNS, Span, Sum, SumQuery, closed_span, greatest, least, number, open_span, sum_statement, sums_of
@@ -31,7 +32,8 @@ class ActivitySums:
         if connection.execute(_ANY).first() is None:
             return []  # as in every cluster; the join would read the whole ledger for nothing
         asked = replace(query, group_by=(*query.group_by, ACTIVITY), is_priced=False)
-        return [*self._closed.sums(connection, asked), *_read(connection, asked, *open_span(), ())]
+        found = [*self._closed.sums(connection, asked), *_read(connection, asked, *open_span(), ())]
+        return corrected(connection, asked, found, lambda wanted: _read_closed(connection, wanted, ()))
 
 
 def _read_closed(connection: Connection, query: SumQuery, more: tuple[ColumnElement[bool], ...]) -> list[Sum]:

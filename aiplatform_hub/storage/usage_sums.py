@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
 from aiplatform_hub.storage.closed_sums import ClosedSums
+from aiplatform_hub.storage.moved_sums import corrected
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
 DAY_MICROSECONDS = 86_400_000_000
@@ -104,8 +105,9 @@ class UsageSums:
         self._closed = ClosedSums(_read_closed)
 
     def sums(self, connection: Connection, query: SumQuery) -> list[Sum]:
-        """Return the sums of all intervals, open ones up to their last proof of life."""
-        return [*self._closed.sums(connection, query), *_read(connection, query, *open_span(), ())]
+        """Return the sums of all intervals, open ones up to their last proof of life; moved sessions count where they are now."""
+        found = [*self._closed.sums(connection, query), *_read(connection, query, *open_span(), ())]
+        return corrected(connection, query, found, lambda asked: _read_closed(connection, asked, ()))
 
     def complete_until(self, connection: Connection, now: datetime) -> datetime:
         """Return the instant before which every interval is closed: the start of the oldest open one, else now."""

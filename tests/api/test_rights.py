@@ -59,6 +59,11 @@ TABLE = {
     ("PUT", "api/v1/allocations/{id}/hidden"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 404},
     ("DELETE", "api/v1/allocations/{id}/hidden"): {**READ_ONE, "read_only": 403, "service": 403, "owner": 204, "admin": 404},
     ("GET", "api/v1/allocations/{id}/series"): READ_ONE,
+    ("GET", "api/v1/allocations/{id}/moves"): READ_ONE,
+    ("POST", "api/v1/allocations/{id}/move"): {**ADMIN_ONLY, "admin": 400},  # the body lacks a project
+    ("GET", "api/v1/memberships"): READ_ALL,
+    ("POST", "api/v1/memberships"): {**ADMIN_ONLY, "admin": 400},
+    ("DELETE", "api/v1/memberships/{id}"): {**ADMIN_ONLY, "admin": 404},
     ("GET", "api/v1/announcements"): READ_ALL,
     ("POST", "api/v1/announcements"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
     ("DELETE", "api/v1/announcements/{number}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},

@@ -21,6 +21,7 @@ from aiplatform_hub.domain.catalog import CostCentre, RateCard
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rounding import rounded
+from aiplatform_hub.domain.session_moves import Account, SessionMove
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
@@ -28,6 +29,7 @@ from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals, allocations
+from aiplatform_hub.storage.session_moves import SessionMoveStore
 from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, Office
 from tests.support.workbook import cells
@@ -93,6 +95,10 @@ def meter(office: Office, row: dict[str, str]) -> None:
             start, end = (datetime.fromisoformat(row[name]) for name in ("idle_from", "idle_until"))
             idle = {"started_at": start, "ended_at": end, "last_seen_at": end, "activity": "idle", "samples": 1}
             connection.execute(insert(activity_intervals).values(allocation_id=one.allocation_id, **idle))
+        if row["moved_to"]:
+            source, target = Account(row["project"], row["cost_centre"]), Account(*row["moved_to"].split(" of "))
+            move = SessionMove(one.allocation_id, 1, source, target, one.started_at, ended.ended_at, DECEMBER.replace(day=2), "bea", "it was the course's")
+            SessionMoveStore().insert(connection, move)
 
 
 def report(office: Office, name: str, *groups: str, now: datetime | None = None) -> bytes:
@@ -110,15 +116,15 @@ def test_the_spreadsheet_agrees_with_itself() -> None:
         assert rounded(exact(line), 6) == Decimal(line["amount"]), line
         hours = Fraction((datetime.fromisoformat(line["until"]) - datetime.fromisoformat(line["from"])).total_seconds()) / 3600
         assert abs(hours - Fraction(line["hours"])) < Fraction(1, 10**9)
-    assert {name: rounded(amount, 4) for name, amount in by("cost_centre").items()} == {"lab": Decimal("67.8400"), "teaching": Decimal("1.0867")}
+    assert {name: rounded(amount, 4) for name, amount in by("cost_centre").items()} == {"lab": Decimal("67.8400"), "teaching": Decimal("8.2867")}
 
 
 def test_every_piece_is_the_one_of_the_spreadsheet(month: Office) -> None:
     reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
     with month.database.read() as connection:
-        found = [(c.interval_id.int, c.start, c.end, c.units, c.amount) for c in reader.charges(connection, NOVEMBER, DECEMBER)]
+        found = [(c.interval_id.int, c.project, c.start, c.end, c.units, c.amount) for c in reader.charges(connection, NOVEMBER, DECEMBER)]
     wanted = [
-        (int(line["session"]), datetime.fromisoformat(line["from"]), datetime.fromisoformat(line["until"]), int(line["units"]), exact(line))
+        (int(line["session"]), line["project"], datetime.fromisoformat(line["from"]), datetime.fromisoformat(line["until"]), int(line["units"]), exact(line))
         for line in table("lines")
     ]
     assert sorted(found) == sorted(wanted)
@@ -136,7 +142,15 @@ def test_every_format_says_the_same_to_the_cent(month: Office) -> None:
     for name, costs in found.items():
         assert {project: rounded(Fraction(cost), 6) for project, cost in costs.items()} == wanted, name
     (whole,) = json.loads(report(month, "json"))["totals"]
-    assert (whole["cost"], whole["estimated_seconds"]) == ("68.926667", "3600.000000")
+    assert (whole["cost"], whole["estimated_seconds"]) == ("76.126667", "3600.000000")
+
+
+def test_a_corrected_piece_says_so_in_focus(month: Office) -> None:
+    rows = list(csv.DictReader(io.StringIO(report(month, "focus").decode())))
+    assert [(row["SubAccountId"], row["BilledCost"]) for row in rows if row["ChargeClass"] == "Correction"] == [
+        ("vision", "-6.4800000000"),
+        ("course", "7.2000000000"),
+    ]
 
 
 def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
@@ -146,7 +160,7 @@ def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
 
 def test_invoices_are_its_cost_centres(month: Office) -> None:
     drafts = month.invoices.draft("2026-11", by="bea").invoices
-    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("67.84"), "Teaching": Decimal("1.09")}
+    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("67.84"), "Teaching": Decimal("8.29")}
     for each in drafts:
         assert sum((line.amount for line in each.lines), Decimal(0)) == each.net
 

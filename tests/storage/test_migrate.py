@@ -16,7 +16,16 @@ from sqlalchemy.engine import make_url
 
 from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
-from aiplatform_hub.storage import energy_tables, rate_card_tables, storage_sample_tables  # noqa: F401  their tables belong to the metadata
+from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
+    budget_tables,
+    dispute_tables,
+    energy_tables,
+    invoice_tables,
+    membership_tables,
+    rate_card_tables,
+    session_move_tables,
+    storage_sample_tables,
+)
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore, Pool

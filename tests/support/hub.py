@@ -145,7 +145,13 @@ class RealHub:
             for name, arguments in ((TRIVIAL, []), (FAILING, ["--fail"]), (SLOW, ["--slow"]))
         }
         templates |= {name: dict(values) for name, values in self.templates.items()}
-        (self.folder / "catalog" / "environment_templates.yaml").write_text(json.dumps(templates, indent=1))
+        entries = {
+            "environment_templates": templates,
+            "projects": {"vision": {"display_name": "Vision", "cost_centre": "vision"}},
+            "cost_centres": {"vision": {"display_name": "Vision"}},
+        }
+        for name, values in entries.items():
+            (self.folder / "catalog" / f"{name}.yaml").write_text(json.dumps(values, indent=1))
 
     def _config(self) -> str:
         base = textwrap.dedent(

@@ -22,6 +22,7 @@ from aiplatform_hub.domain.health import (
     Reconciled,
 )
 from aiplatform_hub.domain.limits import Limit, LimitUsage
+from aiplatform_hub.domain.memberships import Membership
 from aiplatform_hub.domain.people import tier_choice
 from aiplatform_hub.domain.policy import SHIPPED
 from aiplatform_hub.domain.requests import Caller
@@ -38,6 +39,7 @@ from aiplatform_hub.web.view_models.audit import audit_page
 from aiplatform_hub.web.view_models.catalogue import catalogue_page, look_as
 from aiplatform_hub.web.view_models.efficiency import efficiency_page, forecast_view
 from aiplatform_hub.web.view_models.health import health_page
+from aiplatform_hub.web.view_models.memberships import memberships_part
 from aiplatform_hub.web.view_models.people import GrantForm, PersonPage, people_page, person_page
 from aiplatform_hub.web.view_models.projects import project_cards
 from tests.web.samples import CATALOG, HOSTILE, NOW, PATHS, RUNNING, frame
@@ -116,12 +118,27 @@ def person() -> str:
     return shown("people", "admin-person.html", page=person_view(GrantForm("default", HOSTILE, HOSTILE, problems), GRANT.id))
 
 
+MEMBERS = memberships_part(
+    (
+        Membership(UUID(int=1), HOSTILE, "vision", NOW - timedelta(days=9), NOW + timedelta(days=9), HOSTILE, "bea", NOW),
+        Membership(UUID(int=2), "ada", "vision", NOW + timedelta(days=9), None, "next term", "bea", NOW),
+        Membership(UUID(int=3), "ada", "vision", NOW - timedelta(days=9), None, "by mistake", "bea", NOW, NOW - timedelta(days=8), "cleo"),
+    ),
+    CATALOG,
+    PATHS,
+    NOW,
+    typed={"user": HOSTILE},
+    problem=None,
+    done="",
+)
+
+
 def projects() -> str:
     records = (
         (ProjectRecord(CATALOG.projects["personal"], (), 1.0, 0.25, None, Decimal(0), {}), HubPeople(12, (ADA,))),
         (ProjectRecord(CATALOG.projects["vision"], (POOL,), 3.0, 0.75, 2, Decimal("12.5"), {"EUR": Decimal(18)}), HubPeople(6, (ADA,))),
     )
-    return shown("projects", "admin-projects.html", cards=project_cards(records, FILES, CATALOG, PATHS))
+    return shown("projects", "admin-projects.html", cards=project_cards(records, FILES, CATALOG, PATHS), members=MEMBERS)
 
 
 def efficiency() -> str:

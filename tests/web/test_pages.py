@@ -45,7 +45,7 @@ from aiplatform_hub.web.view_models.settings import settings_page
 from aiplatform_hub.web.view_models.timeline import timeline
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison
-from tests.web import billing_samples, now_samples
+from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
@@ -274,6 +274,7 @@ PAGES = {
     "admin-budgets-none": admin_budgets_none,
     **now_samples.PAGES,
     **billing_samples.PAGES,
+    **session_move_samples.PAGES,
     "stop": stop,
     "withdraw": withdraw,
     "problem": problem,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -115,7 +116,9 @@ class DispatchDuty:
             self._people.pop(owner, None)
             self._people[owner if caller is None else (caller.user_id, caller.user_name)] = (caller, now)
         gone: dict[str, Caller | None] = {name: None for (_, name), (caller, _) in self._people.items() if caller is None}
-        return gone | {caller.user_name: caller for caller, _ in self._people.values() if caller is not None}
+        mine = await asyncio.to_thread(self._factory.memberships.projects_by_user) if self._people else {}
+        known = [replace(caller, projects=mine.get(caller.user_name, frozenset())) for caller, _ in self._people.values() if caller is not None]
+        return gone | {caller.user_name: caller for caller in known}
 
     async def _caller(self, user_id: int, user_name: str) -> Caller | None:
         """Return an owner by their name, or by their id where they have another name now; their requests follow them."""

@@ -83,7 +83,8 @@ class Sessions:
         user: HubUser | None = await self.hub.user(user_name)
         if user is None:
             raise NotFoundError(f"There is no user {user_name}.")
-        return Caller(user_id=user.id, user_name=user.name, groups=user.groups)
+        projects = await self.threads.run(self.factory.memberships.projects_of, user.name)
+        return Caller(user_id=user.id, user_name=user.name, groups=user.groups, projects=projects)
 
     async def resolve(self, options: dict[str, object], caller: Caller) -> LaunchRequest:
         """Validate options against the catalogue and this place's GPU types.

@@ -7,7 +7,9 @@ from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the m
     dispute_tables,
     energy_tables,
     invoice_tables,
+    membership_tables,
     rate_card_tables,
+    session_move_tables,
     storage_sample_tables,
 )
 from aiplatform_hub.storage.migrate import VERSION_TABLE

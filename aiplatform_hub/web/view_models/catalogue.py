@@ -132,7 +132,7 @@ def look_as(caller: Caller, tier: str, reasons: Mapping[str, str | None], catalo
         person_url=f"{paths.platform}admin/people/{quote(caller.user_name, safe='')}",
         tier=tier_label(catalog, tier),
         groups=", ".join(sorted(caller.groups)) or "none",
-        projects=", ".join(project_label(catalog, project.name) for project in catalog.projects_of(caller.groups)) or "none",
+        projects=", ".join(project_label(catalog, project.name) for project in catalog.projects_of(caller.groups, caller.projects)) or "none",
         offers=tuple(offers),
     )
 

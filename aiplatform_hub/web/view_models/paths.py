@@ -51,6 +51,10 @@ class Paths:
         """Return where a running session is kept longer."""
         return f"{self.session(allocation_id)}/extend"
 
+    def move_session(self, allocation_id: UUID) -> str:
+        """Return the page on which an admin charges an ended session to another project."""
+        return f"{self.session(allocation_id)}/move"
+
     def hide(self, allocation_id: UUID) -> str:
         """Return where an ended session is taken off its owner's list."""
         return f"{self.session(allocation_id)}/hide"

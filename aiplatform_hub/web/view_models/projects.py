@@ -61,7 +61,7 @@ def project_card(record: ProjectRecord, members: HubPeople, files: Inspection, c
         title=project.display_name,
         name=project.name,
         kind="everybody's own" if project.is_personal else "",
-        members_text=count(members.total, "member") if project.groups or project.is_personal else "No group belongs to it, so nobody is a member.",
+        members_text=count(members.total, "member") if project.groups or project.is_personal else "No group belongs to it: only who is a member for a span.",
         members=tuple(Member(person.name, people_url(paths, person.name)) for person in members.people) if not project.is_personal else (),
         people_url=people_url(paths) + query,
         limits=tuple(quota_bar(row, catalog) for row in record.limits),

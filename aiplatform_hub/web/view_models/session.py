@@ -89,6 +89,8 @@ class SessionPage:
     """What energy its GPUs took, in a sentence; empty where nobody measured it."""
     smaller_url: str = ""
     """Where the same is started with the GPUs that would have done; empty where there are not fewer."""
+    move_url: str = ""
+    """Where an admin charges it to another project; empty for others, and while it goes on."""
 
     @property
     def smaller_label(self) -> str:

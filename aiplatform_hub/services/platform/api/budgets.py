@@ -30,7 +30,7 @@ class BudgetsHandler(ApiHandler):
             found = await self.platform.run(factory.budgets.all)
         else:
             caller = await self.platform.sessions.caller(self.principal.name)
-            projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups))
+            projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
             found = await self.platform.run(factory.budgets.of, caller, projects)
         self.reply(BudgetList(items=tuple(self.body_of(each) for each in found)))
 

@@ -38,7 +38,7 @@ class CatalogHandler(ApiHandler):
     async def get(self) -> None:
         """Answer with templates, tiers, GPU types with prices, and the caller's projects; for admins those of anybody."""
         factory = self.platform.factory
-        groups = await self._groups()
+        groups, projects = await self._groups()
         card = card_at(await self.platform.run(factory.rate_cards), factory.clock())
         here = [entry.name for entry in await self.platform.run(factory.enforcer.capacity)]
         catalog = CatalogOut(
@@ -47,21 +47,22 @@ class CatalogHandler(ApiHandler):
             gpu_types=tuple(gpu_type_out(kind.name, kind.display_name, card) for kind in factory.catalog.gpu_types.values()),
             projects=tuple(
                 ProjectOut(name=project.name, display_name=project.display_name, cost_centre=project.cost_centre)
-                for project in factory.catalog.projects_of(groups)
+                for project in factory.catalog.projects_of(groups, projects)
             ),
             currency=card.currency,
             cpu_only_price_per_hour=card.cpu_only_hour,
         )
         self.reply(catalog)
 
-    async def _groups(self) -> frozenset[str]:
-        """Return the groups of whoever the catalogue is for."""
+    async def _groups(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return groups and memberships of whoever the catalogue is for."""
         as_user = self.get_query_argument("as_user", "")
         if not as_user:
-            return self.principal.groups
+            return self.principal.groups, await self.platform.run(self.platform.factory.memberships.projects_of, self.principal.name)
         if not self.principal.sees_everybody:
             raise insufficient_scope(READ)
-        return (await self.platform.sessions.caller(as_user)).groups
+        caller = await self.platform.sessions.caller(as_user)
+        return caller.groups, caller.projects
 
     def _templates(self, here: list[str], groups: frozenset[str]) -> list[EnvironmentTemplateOut]:
         """Look, in a thread, for what can be started here."""

@@ -19,6 +19,7 @@ from aiplatform_hub.services.platform.api import (
     health,
     hidden,
     invoices,
+    memberships,
     notifications,
     people,
     policy,
@@ -31,6 +32,7 @@ from aiplatform_hub.services.platform.api import (
     releases,
     reports,
     series,
+    session_moves,
     usage,
 )
 from aiplatform_hub.services.platform.base import ApiHandler
@@ -90,6 +92,7 @@ RESOURCES: tuple[Resource, ...] = (
     *hidden.RESOURCES,
     *releases.RESOURCES,
     *series.RESOURCES,
+    *session_moves.RESOURCES,
     *desk.RESOURCES,
     *drains.RESOURCES,
     *alternatives.RESOURCES,
@@ -106,6 +109,7 @@ RESOURCES: tuple[Resource, ...] = (
     *events.RESOURCES,
     *people.RESOURCES,
     *projects.RESOURCES,
+    *memberships.RESOURCES,
     *efficiency.RESOURCES,
     *health.RESOURCES,
     *invoices.RESOURCES,

@@ -39,8 +39,9 @@ from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveG
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
-from aiplatform_hub.services.platform.pages.projects import AdminProjectsHandler
+from aiplatform_hub.services.platform.pages.projects import AddMemberHandler, AdminProjectsHandler, EndMemberHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
+from aiplatform_hub.services.platform.pages.session_moves import MoveSessionHandler
 from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
 from aiplatform_hub.services.platform.pages.showcase import ShowcaseHandler
 from aiplatform_hub.services.platform.pages.usage import UsageHandler, UsageReportHandler
@@ -80,6 +81,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}sessions/{_ID}/gpus", FewerGpusHandler, {}),
         (f"{prefix}sessions/{_ID}/keep", KeepHandler, {}),
         (f"{prefix}sessions/{_ID}/extend", ExtendHandler, {}),
+        (f"{prefix}sessions/{_ID}/move", MoveSessionHandler, {}),
         (f"{prefix}notifications", InboxHandler, {}),
         (f"{prefix}notifications/([0-9]{{1,18}})/dismiss", DismissHandler, {}),
         (f"{prefix}announcements", BannersHandler, {}),
@@ -104,6 +106,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
         (f"{prefix}admin/projects", AdminProjectsHandler, {}),
+        (f"{prefix}admin/projects/members", AddMemberHandler, {}),
+        (f"{prefix}admin/projects/members/{_ID}/end", EndMemberHandler, {}),
         (f"{prefix}admin/efficiency", AdminEfficiencyHandler, {}),
         (f"{prefix}admin/efficiency/forecast", AdminForecastHandler, {}),
         (f"{prefix}admin/health", AdminHealthHandler, {}),

@@ -140,7 +140,7 @@ def _summary(factory: Factory, last: Allocation) -> str:
 
 def budget_bars(factory: Factory, caller: Caller) -> tuple[Bar, ...]:
     """Return the budgets that a person's sessions are paid from."""
-    projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups))
+    projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
     now = factory.clock()
     return tuple(budget_bar(each, factory.budgets.runway(each), now) for each in factory.budgets.of(caller, projects))
 

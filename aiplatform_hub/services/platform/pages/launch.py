@@ -122,7 +122,7 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | templates_for_others(catalog, caller.groups)
     offer = Offer(
         catalog,
-        catalog.projects_of(caller.groups),
+        catalog.projects_of(caller.groups, caller.projects),
         tuple(c.name for c in factory.enforcer.capacity()),
         unavailable,
         inside_of_templates(catalog, factory.settings),

@@ -32,7 +32,7 @@ def read_page(factory: Factory, caller: Caller, paths: Paths) -> PolicyPage:
         told = told_of(factory, connection, opened, now)
         place = place_seconds(factory, connection)
         unused = {a.id: factory.inactivity_limits.of(connection, a, place) for a in opened if not a.request.gpus}
-    projects = [project.name for project in catalog.projects_of(caller.groups)]
+    projects = [project.name for project in catalog.projects_of(caller.groups, caller.projects)]
     return policy_page(
         policy,
         unused=_limits(factory, caller, tier, projects, place),

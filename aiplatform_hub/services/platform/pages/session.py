@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.prices import charged_what
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, steps_with_idleness, why
+from aiplatform_hub.web.view_models.session_moves import correction_note, move_steps, moved_facts
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view, smaller_url
 from aiplatform_hub.web.view_models.timeline import idle_lines, timeline
 
@@ -39,7 +41,9 @@ LOG_BYTES = 16_384
 """So much of the end of a log is shown."""
 
 
-class _OneAllocation(Page):
+class OneAllocationPage(Page):
+    """A page about one allocation."""
+
     active = "home"
 
     async def allocation(self, text: str) -> Allocation:
@@ -61,6 +65,8 @@ class _OneAllocation(Page):
         is_own = self.principal.name == allocation.user_name
         line = await self._line(allocation, is_own=is_own) if allocation.is_queued else None
         page = await self.platform.run(session_page, self.factory, allocation, self.paths, may_read_log=is_own or self.principal.is_admin, line=line)
+        if self.principal.is_admin and self.principal.sees_everybody and page.costs and allocation.ended_at is not None:
+            page = replace(page, move_url=self.paths.move_session(allocation.id))
         self.show("session.html", page=page, problem=problem_of(error) if error else None)
 
     async def _line(self, allocation: Allocation, *, is_own: bool) -> Line:
@@ -71,14 +77,14 @@ class _OneAllocation(Page):
         return lines[allocation.id]
 
 
-class SessionHandler(_OneAllocation):
+class SessionHandler(OneAllocationPage):
     """``GET sessions/ID``."""
 
     async def get(self, allocation_id: str) -> None:
         await self.show_session(await self.allocation(allocation_id))
 
 
-class _ChangeHandler(_OneAllocation):
+class _ChangeHandler(OneAllocationPage):
     """Changes something about an allocation, then shows the page that it was asked from."""
 
     async def get(self, allocation_id: str) -> None:
@@ -156,7 +162,7 @@ class ExtendHandler(_ChangeHandler):
         await self.platform.run(self.factory.releaser.extend, allocation.id, by=self.principal.name)
 
 
-class StopHandler(_OneAllocation):
+class StopHandler(OneAllocationPage):
     """``GET sessions/ID/stop`` asks, ``POST`` stops."""
 
     async def get(self, allocation_id: str) -> None:
@@ -202,11 +208,12 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
     card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line, release=release)
     efficiency = efficiency_card(series.efficiency)
+    moves = factory.session_moves.of(allocation.id) if allocation.ended_at is not None else ()
     ends = class_facts(allocation, catalog, factory.policies.current().reservations)
     return SessionPage(
         card=card,
-        facts=(*session_facts(allocation, catalog, wait_facts(allocation, card.wait, now) if card.wait else ()), *ends),
-        steps=steps_with_idleness(steps(allocation, series.events), idle_lines(series.spans, now)),
+        facts=(*moved_facts(session_facts(allocation, catalog, wait_facts(allocation, card.wait, now) if card.wait else ()), moves), *ends),
+        steps=steps_with_idleness((*steps(allocation, series.events), *move_steps(moves)), idle_lines(series.spans, now)),
         verdict=verdict,
         reasons=reasons,
         costs=tuple(_cost_row(line, factory) for line in lines),
@@ -249,9 +256,9 @@ def _cost_row(charge: Charge, factory: Factory) -> CostRow:
     return CostRow(
         start=stamp(charge.start),
         end=stamp(charge.end),
-        what=charged_what(charge.sku, charge.units, gpu_label(factory.catalog, charge.gpu_type), is_off_peak=charge.is_off_peak),
+        what=charged_what(charge.sku, abs(charge.units), gpu_label(factory.catalog, charge.gpu_type), is_off_peak=charge.is_off_peak) + correction_note(charge),
         hours=hours(Decimal(seconds)),
-        price=price(charge.price * charge.units, charge.currency).removesuffix(" per hour"),
+        price=price(charge.price * abs(charge.units), charge.currency).removesuffix(" per hour"),
         amount=money(rounded(charge.amount, MONEY_PLACES), charge.currency),
     )
 
