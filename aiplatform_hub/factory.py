@@ -42,6 +42,9 @@ from aiplatform_hub.operations.charge_reporter import ChargeReporter
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
+from aiplatform_hub.operations.credit_reader import CreditReader
+from aiplatform_hub.operations.credit_settler import CreditSettler
+from aiplatform_hub.operations.credits import Credits
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
@@ -466,6 +469,28 @@ class Factory(Stores):
         return BudgetWarnings(database=self.database, budgets=self.budget_store, notices=self.notices, clock=self.clock)
 
     @cached_property
+    def credits(self) -> Credits:
+        """Gives and ends credits."""
+        return Credits(
+            database=self.database,
+            credits_=self.credit_store,
+            catalog=self.catalog,
+            cards=self.rate_cards,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def credit_reader(self) -> CreditReader:
+        """Tells what credits pay."""
+        return CreditReader(charges=self.charge_reader, credits_=self.credit_store)
+
+    @cached_property
+    def credit_settler(self) -> CreditSettler:
+        """Notes what each credit has paid."""
+        return CreditSettler(database=self.database, credits_=self.credit_store, reader=self.credit_reader, sums=self.usage_sums, clock=self.clock)
+
+    @cached_property
     def storage_meter(self) -> StorageMeter:
         """Records how much people's storage holds."""
         return StorageMeter(database=self.database, catalog=self.catalog, usage=self.storage_usage, storage_samples=self.storage_samples, clock=self.clock)
@@ -507,6 +532,7 @@ class Factory(Stores):
         return ChargeReporter(
             database=self.database,
             charges=self.charge_reader,
+            credits_=self.credit_reader,
             sums=self.usage_sums,
             activity=ActivitySums(),
             cards=self.rate_cards,
@@ -750,6 +776,7 @@ class Factory(Stores):
             catalog=self.catalog,
             invoices=invoices,
             charges=self.charge_reader,
+            credits_=self.credit_reader,
             sums=self.usage_sums,
             verifier=self.verifier,
             clock=self.clock,

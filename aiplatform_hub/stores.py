@@ -19,6 +19,7 @@ from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.clusters import ClusterStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
@@ -79,6 +80,11 @@ class Stores:
     def budget_store(self) -> BudgetStore:
         """Budgets, and what sessions hold of them."""
         return BudgetStore()
+
+    @cached_property
+    def credit_store(self) -> CreditStore:
+        """Credits, and what each has paid."""
+        return CreditStore()
 
     @cached_property
     def ledger_head(self) -> LedgerHead:

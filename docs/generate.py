@@ -52,6 +52,8 @@ AUDIT_ACTIONS = {
     "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
     "set_budget": "A budget was set for a cost centre, project or person. `detail` holds amount, span, soft limits, what it does when it is spent, and the reason.",
     "end_budget": "A budget was ended",
+    "grant_credit": "An admin gave a person, project or cost centre a credit. `detail` holds its id, amount, priority, span and reason.",
+    "end_credit": "An admin ended a credit. `detail` holds its id.",
     "add_membership": "An admin let a person belong to a project for a span. `detail` holds project, span and reason.",
     "end_membership": "An admin ended a membership. `detail` is as for `add_membership`.",
     "announce": "An admin told everybody something. `detail` holds level, text and span.",

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "notifications": "aiplatform_hub.cli.notifications:notifications",
     "announcements": "aiplatform_hub.cli.announcements:announcements",
     "budgets": "aiplatform_hub.cli.budgets:budgets",
+    "credits": "aiplatform_hub.cli.credits:credits_",
     "sessions": "aiplatform_hub.cli.session_moves:sessions",
     "memberships": "aiplatform_hub.cli.memberships:memberships",
     "rate-cards": "aiplatform_hub.cli.rate_cards:rate_cards",

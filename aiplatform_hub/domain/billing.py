@@ -9,9 +9,11 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
+from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.catalog import CostCentre, LegalEntity
-from aiplatform_hub.domain.charges import Charge, Sku
-from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, Kind, Party, State, places_of
+from aiplatform_hub.domain.charges import CREDIT_PARTS, Charge, Sku
+from aiplatform_hub.domain.credits import Credit, Payment
+from aiplatform_hub.domain.invoices import CREDIT_PREFIX, Invoice, InvoiceLine, Kind, Party, State, places_of
 from aiplatform_hub.domain.rounding import apportion, rounded
 
 
@@ -31,7 +33,16 @@ class LineKey:
     @property
     def order(self) -> tuple[object, ...]:
         """What lines are sorted by."""
-        return (self.is_correction, self.project, list(Sku).index(self.sku), self.gpu_type or "", self.rate_card, self.is_off_peak, -self.price)
+        return (
+            self.is_correction,
+            self.sku is Sku.CREDIT,
+            self.project,
+            list(Sku).index(self.sku),
+            self.gpu_type or "",
+            self.rate_card,
+            self.is_off_peak,
+            -self.price,
+        )
 
 
 Units = Mapping[LineKey, int]
@@ -47,6 +58,8 @@ class Tally:
     estimated_microseconds: int = 0
     """Unit-time whose end nobody saw, of the GPUs or environments themselves: cores and memory do not count it again."""
     currencies: set[str] = field(default_factory=set)
+    paid: dict[Credit, Fraction] = field(default_factory=dict)
+    """What credits paid of it."""
 
     def add(self, charge: Charge) -> None:
         """Count one charge; a correction is part of what the month holds now, and a line of its own only where the month was invoiced without it."""
@@ -55,6 +68,21 @@ class Tally:
         self.currencies.add(charge.currency)
         if charge.is_estimated and charge.sku in _TIME_ITSELF:
             self.estimated_microseconds += charge.unit_microseconds
+
+    def pay(self, payment: Payment) -> None:
+        """Count what a credit paid."""
+        self.paid[payment.credit] = self.paid.get(payment.credit, Fraction(0)) + payment.amount
+
+    @property
+    def demanded(self) -> dict[LineKey, int]:
+        """Return units by line, with a line that takes back what each credit paid."""
+        return {**self.units, **{_credit_key(credit): -round(amount * CREDIT_PARTS) for credit, amount in self.paid.items()}}
+
+
+def _credit_key(credit: Credit) -> LineKey:
+    """Return the line of a credit: so many units of the currency at the price 1, in the place of a rate card its id."""
+    project = credit.name if credit.scope is Scope.PROJECT else ""
+    return LineKey(project, Sku.CREDIT, None, Decimal(1), Decimal(1), f"{CREDIT_PREFIX}{credit.id}", is_off_peak=False, is_correction=False)
 
 
 _TIME_ITSELF = frozenset({Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR, Sku.CPU_ONLY_HOUR})
@@ -74,6 +102,14 @@ def tallies(month: datetime, charges: Iterable[Charge]) -> dict[str, Tally]:
     for charge in charges:
         found.setdefault(charge.cost_centre, Tally(month)).add(charge)
     return found
+
+
+def count_payments(found: Mapping[datetime, Mapping[str, Tally]], payments: Iterable[Payment]) -> None:
+    """Count in the tallies of some months what credits paid then; payments of other months are passed over."""
+    for payment in payments:
+        of_month = found.get(payment.start.replace(day=1, hour=0, minute=0, second=0, microsecond=0), {})
+        if payment.charge.cost_centre in of_month:
+            of_month[payment.charge.cost_centre].pay(payment)
 
 
 def billed(lines: Iterable[InvoiceLine]) -> dict[datetime, dict[LineKey, int]]:
@@ -101,10 +137,10 @@ def lines_of(own: Tally, earlier: Sequence[Tally], demanded: Mapping[datetime, U
         Decimal places of the currency.
     """
     found: dict[tuple[datetime, LineKey], int] = {}
-    _add(found, own.month, own.units, 1)
+    _add(found, own.month, own.demanded, 1)
     _add(found, own.month, demanded.get(own.month, {}), -1)
     for tally in earlier:
-        _add(found, tally.month, _as_corrections(tally.units), 1)
+        _add(found, tally.month, _as_corrections(tally.demanded), 1)
         _add(found, tally.month, demanded.get(tally.month, {}), -1)
     kept = sorted(
         ((month, key, units) for (month, key), units in found.items() if units and (key.price or key.list_price)),

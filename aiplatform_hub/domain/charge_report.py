@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Charge, Sku, period_microseconds
+from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.domain.report_spans import bucket_key
 from aiplatform_hub.domain.rounding import apportion
 from aiplatform_hub.domain.units import to_microseconds
@@ -42,6 +43,8 @@ NUMBERS = (
     "list_cost",
     "discount",
     "cost",
+    "credits",
+    "net_cost",
 )
 """The numbers of a row, in the order in which they are written."""
 
@@ -120,6 +123,7 @@ class _Group:
     estimated: int = 0
     used: int = 0
     idle: int = 0
+    credits: Fraction = Fraction(0)
     cards: set[str] = field(default_factory=set)
     energies: list[EnergyUse] = field(default_factory=list)
 
@@ -147,6 +151,7 @@ class _Group:
         used = min(Fraction(self.used, MICROSECONDS_PER_HOUR), found["gpu_hours"])
         idle = min(Fraction(self.idle, MICROSECONDS_PER_HOUR), found["gpu_hours"] - used)
         found |= {"used_gpu_hours": used, "idle_gpu_hours": idle}
+        found["credits"] = self.credits
         found["estimated_seconds"] = Fraction(self.estimated, 1_000_000)
         return found
 
@@ -154,6 +159,7 @@ class _Group:
 def charge_report(  # noqa: PLR0913 - what it is of, by name
     charges: Iterable[Charge],
     activity: Iterable[Activity],
+    payments: Iterable[Payment] = (),
     *,
     start: datetime,
     end: datetime,
@@ -169,6 +175,8 @@ def charge_report(  # noqa: PLR0913 - what it is of, by name
         In any order.
     activity
         What is known of the GPU time of the same groups.
+    payments
+        What credits pay of the charges. They are taken after the charges.
     group_by
         Names among :data:`KEYS`.
     energy
@@ -183,6 +191,9 @@ def charge_report(  # noqa: PLR0913 - what it is of, by name
         if group is not None:
             group.used += known.used_gpu_microseconds
             group.idle += known.idle_gpu_microseconds
+    for payment in payments:
+        charge = payment.charge
+        groups[tuple(key(charge) for key in keys), charge.currency].credits += payment.amount
     for use in energy:
         if (use.keys, use.currency) in groups:
             groups[use.keys, use.currency].energies.append(use)
@@ -204,6 +215,7 @@ def _rows(groups: Mapping[tuple[Keys, str], _Group]) -> tuple[ChargeRow, ...]:
             numbers = {name: column[place] for name, column in columns.items()}
             numbers["unknown_gpu_hours"] = numbers["gpu_hours"] - numbers["used_gpu_hours"] - numbers["idle_gpu_hours"]
             numbers["discount"] = numbers["list_cost"] - numbers["cost"]
+            numbers["net_cost"] = numbers["cost"] - numbers["credits"]
             known = {name: column[place] for name, column in more.items()}
             rows.append(ChargeRow(found[0], currency, numbers, tuple(sorted(groups[found].cards)), known))
     return tuple(rows)

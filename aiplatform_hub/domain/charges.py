@@ -18,6 +18,8 @@ from aiplatform_hub.domain.units import GIB, from_microseconds, to_microseconds
 from aiplatform_hub.domain.usage import UsageInterval
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
+CREDIT_PARTS = MICROSECONDS_PER_HOUR * 10**12
+"""Parts of one unit of a currency in which an invoice counts what a credit pays: prices of 12 places times whole microseconds are whole parts."""
 NO_SESSION = UUID(int=0)
 """Interval and allocation of a charge that is of no session: of storage."""
 Spans = Sequence[tuple[datetime, datetime]]
@@ -35,6 +37,8 @@ class Sku(StrEnum):
     MEMORY_GIB_HOUR = "memory_gib_hour"
     """Part of a GiB counts as a whole one."""
     STORAGE_GIB_MONTH = "storage_gib_month"
+    CREDIT = "credit"
+    """What a credit pays, in units of the currency; only on invoices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ class Charge:
 
 
 def period_microseconds(sku: Sku, instant: datetime) -> int:
-    """Return how long what a price is for lasts: an hour, or the calendar month (UTC) of an instant."""
+    """Return how long what a price is for lasts: an hour, or the calendar month (UTC) of an instant; of a credit, the parts of its unit."""
+    if sku is Sku.CREDIT:
+        return CREDIT_PARTS
     if sku is not Sku.STORAGE_GIB_MONTH:
         return MICROSECONDS_PER_HOUR
     month = instant.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

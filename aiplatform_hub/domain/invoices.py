@@ -19,6 +19,8 @@ from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.errors import ConflictError
 
+CREDIT_PREFIX = "credit:"
+"""Before a credit's id, in the place of a line's rate card."""
 QUANTITY_PLACES = 6
 """Decimal places of a line's quantity where it is shown; what it costs is computed from the exact one."""
 
@@ -78,14 +80,14 @@ class InvoiceLine:
     price: Decimal
     """The same after all discounts: the unit price."""
     rate_card: str
-    """Version of the card."""
+    """Version of the card; of a credit's line its id, after :data:`CREDIT_PREFIX`."""
     is_off_peak: bool
     is_correction: bool
     """Whether it changes what was or would have been invoiced: FOCUS' ``ChargeClass`` ``Correction``."""
     month: datetime
     """Begin (UTC) of the month that it is about: the invoice's own, or for a later found difference an earlier one."""
     unit_microseconds: int
-    """Exact quantity; negative where something is taken back."""
+    """Exact quantity; negative where something is taken back, or paid by a credit."""
     amount: Decimal
     """Without tax, in the places of the currency: exact quantity × unit price, rounded so that all lines add up to the rounded total."""
 
@@ -174,7 +176,7 @@ class Invoice:
     @property
     def rate_cards(self) -> tuple[str, ...]:
         """Versions of the rate cards on its lines."""
-        return tuple(sorted({line.rate_card for line in self.lines}))
+        return tuple(sorted({line.rate_card for line in self.lines if line.sku is not Sku.CREDIT}))
 
     @property
     def title(self) -> str:

@@ -17,6 +17,7 @@ from aiplatform_hub.domain.rates import boundaries, card_at, split
 from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.reports.formats import FORMATS, Format
 from aiplatform_hub.storage.activity_sums import ACTIVITY, ActivitySums
 from aiplatform_hub.storage.database import Connection, Database
@@ -51,6 +52,7 @@ class ChargeReporter:
         *,
         database: Database,
         charges: ChargeReader,
+        credits_: CreditReader,
         sums: UsageSums,
         activity: ActivitySums,
         cards: Callable[[], tuple[RateCard, ...]],
@@ -62,6 +64,7 @@ class ChargeReporter:
         self._factors = factors
         self._database = database
         self._charges = charges
+        self._credits = credits_
         self._sums = sums
         self._activity = activity
         self._cards = cards
@@ -82,13 +85,14 @@ class ChargeReporter:
         with self._database.read() as connection:
             complete_until = min(self._sums.complete_until(connection, self._clock()), query.end)
             found = self._charges.charges(connection, query.start, query.end, filters=query.filters)
+            payments = self._credits.payments(connection, query.start, min(query.end, self._clock()), filters=query.filters)
             if format_.write_charges is not None:
-                format_.write_charges(found, complete_until, stream)
+                format_.write_charges(found, complete_until, stream, payments)
             elif format_.write is not None:
                 activity = self._gpu_activity(connection, query)
                 span = {"start": query.start, "end": query.end, "complete_until": complete_until}
                 energy = self._gpu_energy(connection, query)
-                format_.write(charge_report(found, activity, group_by=query.group_by, energy=energy, **span), stream)
+                format_.write(charge_report(found, activity, payments, group_by=query.group_by, energy=energy, **span), stream)
 
     def _gpu_activity(self, connection: Connection, query: ReportQuery) -> Iterator[Activity]:
         """Yield what is known of GPUs' use, in the groups of the query and in the currency of each card's time."""

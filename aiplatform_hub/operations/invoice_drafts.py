@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from aiplatform_hub.domain.billing import Drafting, LineKey, Tally, billed, currency_problem, drafted, lines_of, tallies
+from aiplatform_hub.domain.billing import Drafting, LineKey, Tally, billed, count_payments, currency_problem, drafted, lines_of, tallies
 from aiplatform_hub.domain.catalog import Catalog, LegalEntity
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, month_span, places_of
+from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.domain.report_spans import months_before
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.ledger import LedgerVerifier, VerifiedLedger
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.invoices import InvoiceStore
@@ -49,6 +51,7 @@ class InvoiceDrafter:
         catalog: Catalog,
         invoices: InvoiceStore,
         charges: ChargeReader,
+        credits_: CreditReader,
         sums: UsageSums,
         verifier: LedgerVerifier,
         clock: Callable[[], datetime],
@@ -57,6 +60,7 @@ class InvoiceDrafter:
         self._catalog = catalog
         self._invoices = invoices
         self._charges = charges
+        self._credits = credits_
         self._sums = sums
         self._verifier = verifier
         self._clock = clock
@@ -107,12 +111,13 @@ class InvoiceDrafter:
             )
 
     def _compute(self, connection: Connection, start: datetime, end: datetime, terms: _Terms) -> Drafts:
-        used = tallies(start, self._charges.charges(connection, start, end))
         first = months_before(start, EARLIER_MONTHS)
+        used = tallies(start, self._charges.charges(connection, start, end))
         names = set(used) | set(self._catalog.cost_centres) if terms.cost_centre is None else {terms.cost_centre}
         demanded = {name: self._invoices.standing_lines(connection, name, start) for name in sorted(names)}
         months = sorted({month for found, _ in demanded.values() for month in found if month >= first})
-        earlier = {month: tallies(month, self._charges.charges(connection, month, month_span(f"{month:%Y-%m}")[1])) for month in months}
+        earlier = {month: tallies(month, self._charges.charges(connection, month, next_month(month))) for month in months}
+        count_payments({**earlier, start: used}, self._credits.payments(connection, min((*months, start)), end))
         invoices: list[Invoice] = []
         left_out: list[LeftOut] = []
         for name, (standing, lines) in demanded.items():

@@ -10,13 +10,15 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import BinaryIO
 
 from aiplatform_hub.domain.charges import Charge, Sku
+from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.reports.charge_table import safe_cell
 
@@ -35,8 +37,11 @@ _UNITS = {
 }
 
 
-def write_focus(charges: Iterable[Charge], complete_until: datetime, stream: BinaryIO) -> None:
-    """Write a header and one line for each charge; costs are rounded so that they add up to the exact total, rounded."""
+def write_focus(charges: Iterable[Charge], complete_until: datetime, stream: BinaryIO, payments: Iterable[Payment] = ()) -> None:
+    """Write a header, one line for each charge and one for each part of it that a credit pays.
+
+    Costs are rounded so that they add up to the exact total, rounded.
+    """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     sums: dict[str, _RunningSum] = defaultdict(_RunningSum)
     writer = csv.DictWriter(text, COLUMNS)
@@ -45,8 +50,15 @@ def write_focus(charges: Iterable[Charge], complete_until: datetime, stream: Bin
         cost = sums[f"cost {charge.currency}"].add(charge.amount)
         list_cost = sums[f"list {charge.currency}"].add(charge.list_amount)
         row = {**_costs(charge, cost, list_cost), **_times(charge, complete_until), **_names(charge)}
-        writer.writerow({name: safe_cell(value) if name in _FREE_TEXT else value for name, value in row.items()})
+        writer.writerow(_safe(row))
+    for payment in payments:
+        paid = sums[f"credit {payment.charge.currency}"].add(-payment.amount)
+        writer.writerow(_safe(_credit_row(payment, paid, complete_until)))
     text.detach()
+
+
+def _safe(row: Mapping[str, str]) -> dict[str, str]:
+    return {name: safe_cell(value) if name in _FREE_TEXT else value for name, value in row.items()}
 
 
 class _RunningSum:
@@ -123,6 +135,20 @@ def _names(charge: Charge) -> dict[str, str]:
     }
 
 
+def _credit_row(payment: Payment, paid: Decimal, complete_until: datetime) -> dict[str, str]:
+    """Return what a credit pays of a charge: a negative cost without price or quantity, as FOCUS has credits."""
+    charge, credit = payment.charge, payment.credit
+    described = {
+        **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), f"{paid:f}"),
+        "BillingCurrency": charge.currency,
+        "ChargeCategory": "Credit",
+        "ChargeClass": "",
+        "ChargeDescription": f"Credit of the {credit.scope.value.replace('_', ' ')} {credit.name}: {credit.reason}",
+        "x_CreditId": str(credit.id),
+    }
+    return {**_names(charge), **_times(replace(charge, start=payment.start, end=payment.end), complete_until), **described}
+
+
 def _instant(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
@@ -133,7 +159,7 @@ COLUMNS = (
     "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity",
     "PricingUnit", "ProviderName", "PublisherName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName", "ServiceSubcategory",
     "SkuId", "SkuMeter", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags",
-    "x_CompleteUntil", "x_IsEstimated", "x_IsOffPeak", "x_RateCard",
+    "x_CompleteUntil", "x_CreditId", "x_IsEstimated", "x_IsOffPeak", "x_RateCard",
 )  # fmt: skip
 """Those of FOCUS in the order of their names, then ours."""
 _FREE_TEXT = frozenset({"BillingAccountId", "BillingAccountName", "SubAccountId", "SubAccountName", "ChargeDescription", "ResourceName"})

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from aiplatform_hub.domain.charge_report import ChargeReport
 from aiplatform_hub.domain.charges import Charge
+from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.reports.charge_csv import write_csv
 from aiplatform_hub.reports.charge_json import write_json
 from aiplatform_hub.reports.charge_parquet import write_parquet
@@ -27,8 +28,8 @@ class Format:
     """Of the file's name, without a dot before it."""
     write: Callable[[ChargeReport, BinaryIO], None] | None = None
     """Writes groups."""
-    write_charges: Callable[[Iterable[Charge], datetime, BinaryIO], None] | None = None
-    """Writes each charge as it comes, with the instant until which the ledger is complete."""
+    write_charges: Callable[[Iterable[Charge], datetime, BinaryIO, Iterable[Payment]], None] | None = None
+    """Writes each charge as it comes, with the instant until which the ledger is complete, and then what credits paid."""
     forbidden_groups: frozenset[str] = frozenset()
     """What it cannot be grouped by."""
 

@@ -17,7 +17,10 @@ import pytest
 from sqlalchemy import insert
 
 from aiplatform_hub.domain.allocations import EndCause
+from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.catalog import CostCentre, RateCard
+from aiplatform_hub.domain.charges import Sku
+from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rounding import rounded
@@ -25,8 +28,10 @@ from aiplatform_hub.domain.session_moves import Account, SessionMove
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals, allocations
 from aiplatform_hub.storage.session_moves import SessionMoveStore
@@ -76,7 +81,17 @@ def month(database: Database, tmp_path: Path) -> Office:
     office = Office(database, tmp_path, catalog=MADE, now=DECEMBER.replace(day=3))
     for row in table("sessions"):
         meter(office, row)
+    with database.write() as connection:
+        for row in table("credits"):
+            CreditStore().insert(connection, credit_of(row))
     return office
+
+
+def credit_of(row: dict[str, str]) -> Credit:
+    start, end = (datetime.fromisoformat(row[name]) for name in ("starts_at", "expires_at"))
+    given = {"scope": Scope(row["scope"]), "name": row["name"], "amount_micros": int(Decimal(row["amount"]) * 10**6), "currency": row["currency"]}
+    about = {"priority": int(row["priority"]), "reason": row["what it tries"], "created_by": "root", "created_at": NOVEMBER}
+    return Credit(id=UUID(int=int(row["credit"])), **given, **about, starts_at=start, expires_at=end)
 
 
 def meter(office: Office, row: dict[str, str]) -> None:
@@ -104,7 +119,13 @@ def meter(office: Office, row: dict[str, str]) -> None:
 def report(office: Office, name: str, *groups: str, now: datetime | None = None) -> bytes:
     reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
     made = ChargeReporter(
-        database=office.database, charges=reader, sums=UsageSums(), activity=ActivitySums(), cards=lambda: CARDS, clock=lambda: now or office.clock()
+        database=office.database,
+        charges=reader,
+        credits_=CreditReader(charges=reader, credits_=CreditStore()),
+        sums=UsageSums(),
+        activity=ActivitySums(),
+        cards=lambda: CARDS,
+        clock=lambda: now or office.clock(),
     )
     stream = io.BytesIO()
     made.write(ReportQuery(NOVEMBER, DECEMBER, name, groups), stream)
@@ -128,6 +149,38 @@ def test_every_piece_is_the_one_of_the_spreadsheet(month: Office) -> None:
         for line in table("lines")
     ]
     assert sorted(found) == sorted(wanted)
+
+
+def test_every_payment_of_a_credit_is_the_one_of_the_spreadsheet(month: Office) -> None:
+    reader = CreditReader(charges=ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS), credits_=CreditStore())
+    with month.database.read() as connection:
+        found = [(p.credit.id.int, p.charge.interval_id.int, p.start, p.end, p.amount) for p in reader.payments(connection, NOVEMBER, DECEMBER)]
+    wanted = [
+        (int(line["credit"]), int(line["session"]), datetime.fromisoformat(line["from"]), datetime.fromisoformat(line["until"]), exact(line))
+        for line in table("credit-lines")
+    ]
+    assert sorted(found) == sorted(wanted)
+    for line in table("credit-lines"):
+        assert rounded(exact(line), 6) == Decimal(line["amount"]), line
+    assert sum(amount for *_, amount in found) == 14
+
+
+def test_every_format_says_the_same_of_credits(month: Office) -> None:
+    wanted = {"vision": (Decimal(0), Decimal("48.44")), "nlp": (Decimal(14), Decimal("5.4")), "course": (Decimal(0), Decimal("8.286667"))}
+    found = {
+        "csv": list(csv.DictReader(io.StringIO(report(month, "csv", "project").decode()))),
+        "json": [{**row, **row["keys"]} for row in json.loads(report(month, "json", "project"))["rows"]],
+        "parquet": pq.read_table(io.BytesIO(report(month, "parquet", "project"))).to_pylist(),
+        "xlsx": sheet(report(month, "xlsx", "project")),
+    }
+    for name, rows in found.items():
+        said = {row["project"]: tuple(rounded(Fraction(row[number]), 6) for number in ("credits", "net_cost")) for row in rows}
+        assert said == wanted, name
+    paid = focus_costs(report(month, "focus"), "Credit")
+    assert paid == {"nlp": Decimal("-14.0000000000")}
+    gauges = report(month, "prometheus", "project").decode()
+    assert 'aiplatform_report_credits{project="nlp",currency="EUR",rate_cards="first second"} 14.000000' in gauges
+    assert 'aiplatform_report_net_cost{project="nlp",currency="EUR",rate_cards="first second"} 5.400000' in gauges
 
 
 def test_every_format_says_the_same_to_the_cent(month: Office) -> None:
@@ -160,14 +213,16 @@ def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
 
 def test_invoices_are_its_cost_centres(month: Office) -> None:
     drafts = month.invoices.draft("2026-11", by="bea").invoices
-    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("67.84"), "Teaching": Decimal("8.29")}
+    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("53.84"), "Teaching": Decimal("8.29")}
+    (credit,) = [line for each in drafts for line in each.lines if line.sku is Sku.CREDIT]
+    assert (credit.quantity, credit.price, credit.amount) == (Decimal(-14), 1, Decimal(-14))
     for each in drafts:
         assert sum((line.amount for line in each.lines), Decimal(0)) == each.net
 
 
-def focus_costs(content: bytes) -> dict[str, Decimal]:
+def focus_costs(content: bytes, category: str = "Usage") -> dict[str, Decimal]:
     sums: dict[str, Decimal] = {}
-    for row in csv.DictReader(io.StringIO(content.decode())):
+    for row in (row for row in csv.DictReader(io.StringIO(content.decode())) if row["ChargeCategory"] == category):
         sums[row["SubAccountId"]] = sums.get(row["SubAccountId"], Decimal(0)) + Decimal(row["BilledCost"])
     return sums
 

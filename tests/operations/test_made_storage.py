@@ -21,8 +21,10 @@ from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.storage_samples import StorageSample
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.storage_samples import StorageSampleStore
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -75,7 +77,13 @@ def reader() -> ChargeReader:
 
 def report(office: Office, name: str, *groups: str) -> bytes:
     made = ChargeReporter(
-        database=office.database, charges=reader(), sums=UsageSums(), activity=ActivitySums(), cards=lambda: MADE.rate_cards, clock=office.clock
+        database=office.database,
+        charges=reader(),
+        credits_=CreditReader(charges=reader(), credits_=CreditStore()),
+        sums=UsageSums(),
+        activity=ActivitySums(),
+        cards=lambda: MADE.rate_cards,
+        clock=office.clock,
     )
     stream = io.BytesIO()
     made.write(ReportQuery(NOVEMBER, DECEMBER, name, groups), stream)

@@ -20,10 +20,12 @@ from aiplatform_hub.domain.energy import Energy
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.energy import EnergyStore
 from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.energy_tables import session_energy
@@ -147,9 +149,11 @@ def test_reports_say_what_was_measured_and_leave_empty_what_was_not(lab) -> None
 
 def report(lab: Lab, factor: CarbonFactor, *groups: str):
     cards = lab.chain.catalog.rate_cards
+    charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: cards)
     made = ChargeReporter(
         database=lab.chain.database,
-        charges=ChargeReader(uses=ChargedUseStore(), cards=lambda: cards),
+        charges=charges,
+        credits_=CreditReader(charges=charges, credits_=CreditStore()),
         sums=UsageSums(),
         activity=ActivitySums(),
         cards=lambda: cards,

@@ -19,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.charge_report import MEASURED, NUMBERS, Activity, charge_report
 from aiplatform_hub.domain.charges import Charge, Sku
+from aiplatform_hub.domain.credits import Credit, Payment
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.reports.formats import FORMATS
 from tests.support import focus
@@ -48,18 +50,20 @@ CHARGES = (
     charge(7, sku=Sku.CPU_ONLY_HOUR, gpu_type=None, list_price=Decimal("0.04"), price="0.04", cost_centre=""),
     charge(8, hours=24 - 1e-3, sku=Sku.STORAGE_GIB_MONTH, units=50, gpu_type=None, list_price=Decimal("0.02"), price="0.02"),
 )
+GIVEN = Credit(UUID(int=9), Scope.PERSON, "ada", 2_000_000, "EUR", 0, START, None, "=a course", "root", START)
+PAYMENTS = (Payment(GIVEN, CHARGES[0], CHARGES[0].start, CHARGES[0].end, Fraction(1, 3)), Payment(GIVEN, CHARGES[2], START, END, Fraction(5, 3)))
 ACTIVITY = (Activity(("ada",), "EUR", 3 * 3_600_000_000, 1_800_000_000),)
 
 
-def report(*groups, charges=CHARGES, activity=()):
-    return charge_report(charges, activity, start=START, end=END, complete_until=datetime(2027, 1, 5, tzinfo=UTC), group_by=groups)
+def report(*groups, charges=CHARGES, activity=(), payments=PAYMENTS):
+    return charge_report(charges, activity, payments, start=START, end=END, complete_until=datetime(2027, 1, 5, tzinfo=UTC), group_by=groups)
 
 
 def written(name, *groups, activity=()) -> bytes:
     stream = io.BytesIO()
     format_ = FORMATS[name]
     if format_.write_charges is not None:
-        format_.write_charges(iter(CHARGES), END, stream)
+        format_.write_charges(iter(CHARGES), END, stream, PAYMENTS)
     else:
         format_.write(report(*groups, activity=activity), stream)
     return stream.getvalue()
@@ -73,7 +77,7 @@ def expected() -> Decimal:
 @settings(max_examples=40, deadline=None)
 def test_rows_add_up_to_the_exact_total_rounded(found) -> None:
     charges = [charge(2, hours, units, price=str(price), list_price=price + 1, user_name=user) for user, units, hours, price in found]
-    made = report("user", charges=charges)
+    made = report("user", charges=charges, payments=())
     totals = {row.currency: row.numbers for row in made.totals}
     if charges:
         assert totals["EUR"]["cost"] == rounded(sum((each.amount for each in charges), Fraction(0)), 6)
@@ -86,6 +90,7 @@ def test_numbers_by_hand() -> None:
     assert {name: str(number) for name, number in total.numbers.items() if number} == {
         "gpu_hours": "15.666667", "unknown_gpu_hours": "15.666667", "cpu_only_hours": "1.000000", "storage_gib_months": "1.666597",
         "estimated_seconds": "25200.000000", "list_cost": "44.006665", "discount": "0.533333", "cost": "43.473332",
+        "credits": "2.000000", "net_cost": "41.473332",
     }  # fmt: skip
     assert total.rate_cards == ("2026-01", "2026-11")
     ada, other = report("user", activity=ACTIVITY).rows[1], report("user", activity=ACTIVITY).rows[0]
@@ -108,7 +113,10 @@ def test_every_format_says_the_same() -> None:
     costs = sum(Decimal(row["cost"]) for row in rows)
     assert costs == expected() == Decimal(as_json["totals"][0]["cost"])
     lines = list(csv.DictReader(io.StringIO(written("focus").decode())))
-    assert rounded(Fraction(sum(Decimal(line["BilledCost"]) for line in lines)), 6) == expected()
+    assert rounded(Fraction(sum(Decimal(line["BilledCost"]) for line in lines)), 6) == expected() - 2
+    assert [line["BilledCost"] for line in lines if line["ChargeCategory"] == "Credit"] == ["-0.3333333333", "-1.6666666667"]
+    assert sum(Decimal(row["credits"]) for row in rows) == 2
+    assert sum(Decimal(row["net_cost"]) for row in rows) == expected() - 2
     assert {row["complete_until"] for row in rows} == {"2026-12-01T00:00:00.000000Z"}, "what is over cannot become more complete"
     assert table[0]["complete_until"] == END
     assert as_json["rate_cards"] == ["2026-01", "2026-11"]
@@ -144,13 +152,20 @@ def test_focus_meets_the_published_rules() -> None:
     assert focus.problems(text) == []
     mandatory = [name for name, rule in focus.COLUMNS.items() if rule["level"] == "Mandatory"]
     assert len(mandatory) == 21
-    assert [row["ChargeClass"] for row in csv.DictReader(io.StringIO(text))] == ["", "", "", "", "Correction", "", ""]
+    assert [row["ChargeClass"] for row in csv.DictReader(io.StringIO(text))] == ["", "", "", "", "Correction", *[""] * 4]
 
 
 def test_the_checker_of_focus_finds_breaches() -> None:
     text = written("focus").decode()
     assert "header: BilledCost is mandatory" in focus.problems(text.replace("BilledCost", "x_Billed", 1))
-    for right, wrong in (("EUR", "Euro"), ("Usage,", "Use,"), ("3.20", "4.20"), ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z"), (",Compute,", ",Computing,")):
+    for right, wrong in (
+        ("EUR", "Euro"),
+        ("-0.3333333333", "0.3333333333"),
+        ("Usage,", "Use,"),
+        ("3.20", "4.20"),
+        ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z"),
+        (",Compute,", ",Computing,"),
+    ):
         assert focus.problems(text.replace(right, wrong)), right
 
 
@@ -158,7 +173,7 @@ def test_an_empty_month_is_a_file_too() -> None:
     for name, format_ in FORMATS.items():
         stream = io.BytesIO()
         if format_.write is not None:
-            format_.write(report("user", charges=()), stream)
+            format_.write(report("user", charges=(), payments=()), stream)
         else:
             format_.write_charges(iter(()), END, stream)
         assert stream.getvalue(), name
@@ -176,5 +191,5 @@ def test_charges_are_let_go_as_they_are_written(name: str) -> None:
     if name == "focus":
         FORMATS[name].write_charges(many(), END, io.BytesIO())
     else:
-        FORMATS[name].write(report("user", charges=many()), io.BytesIO())
+        FORMATS[name].write(report("user", charges=many(), payments=()), io.BytesIO())
     assert alive[0] < 10

@@ -18,6 +18,7 @@ from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
     budget_tables,
+    credit_tables,
     dispute_tables,
     energy_tables,
     invoice_tables,

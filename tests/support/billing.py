@@ -16,11 +16,13 @@ from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.invoice_drafts import InvoiceDrafter
 from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
@@ -71,7 +73,14 @@ class Office:
         charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: self.catalog.rate_cards)
         verifier = LedgerVerifier(self.database, self.head)
         drafter = InvoiceDrafter(
-            database=self.database, catalog=self.catalog, invoices=self.store, charges=charges, sums=UsageSums(), verifier=verifier, clock=self.clock
+            database=self.database,
+            catalog=self.catalog,
+            invoices=self.store,
+            charges=charges,
+            credits_=CreditReader(charges=charges, credits_=CreditStore()),
+            sums=UsageSums(),
+            verifier=verifier,
+            clock=self.clock,
         )
         trail = AuditTrail(database=self.database, audit=AuditStore(), clock=self.clock)
         self.invoices = Invoices(

@@ -1,5 +1,5 @@
 """What FOCUS 1.2 demands of a data set, as data: levels, types, nulls and allowed values of its columns (tests/data/focus-1.2-columns.json,
-taken from the published specification, tag v1.2), and those of its normative rules that concern usage charges."""
+taken from the published specification, tag v1.2), and those of its normative rules that concern usage charges and credits."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def _rules(row: dict[str, str]):
         )
         if not (low <= start < end <= high):
             yield "the charge period is not inside the billing period"
-        for price, cost in _PRODUCTS:
+        if row["ChargeCategory"] == "Credit":
+            yield from _credit_rules(row)
+        for price, cost in _PRODUCTS if row["ChargeCategory"] != "Credit" else ():
             if not row["ChargeClass"] and abs(Decimal(row[price]) * Decimal(row["PricingQuantity"]) - Decimal(row[cost])) > _TOLERANCE:
                 yield f"{price} × PricingQuantity is not {cost}"
             if Decimal(row[price]) < 0:
@@ -65,3 +67,11 @@ def _rules(row: dict[str, str]):
         yield "SubAccountType goes with SubAccountId"
     if not re.fullmatch(r"[A-Z]{3}", row.get("BillingCurrency", "")):
         yield "BillingCurrency is no ISO 4217 code"
+
+
+def _credit_rules(row: dict[str, str]):
+    """A credit that is no part of another charge costs the same in every column, less than nothing, and has neither price nor quantity."""
+    if len({row[name] for name in ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost")}) > 1 or Decimal(row["BilledCost"]) > 0:
+        yield "a credit is not one negative cost"
+    if any(row[name] for name in ("ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "PricingUnit", "ConsumedQuantity", "ConsumedUnit")):
+        yield "a credit has a price or a quantity"

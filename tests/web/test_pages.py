@@ -49,6 +49,7 @@ from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
+from tests.web.credit_samples import admin_credits
 from tests.web.now_samples import now_page
 from tests.web.price_samples import admin_prices
 from tests.web.release_samples import policy, warned_home, warned_session
@@ -272,6 +273,7 @@ PAGES = {
     "admin-budgets": admin_budgets,
     "admin-budgets-changing": admin_budgets_changing,
     "admin-budgets-none": admin_budgets_none,
+    "admin-credits": admin_credits,
     **now_samples.PAGES,
     **billing_samples.PAGES,
     **session_move_samples.PAGES,

@@ -52,4 +52,4 @@ def test_samples_cost_by_every_sku_and_less_off_peak() -> None:
 
 def test_charge_says_what_it_is_for() -> None:
     found = [charged_what(sku, 2, "NVIDIA H100", is_off_peak=sku is Sku.GPU_HOUR) for sku in Sku]
-    assert found == ["2 × NVIDIA H100, off-peak", "2 × NVIDIA H100, idle", "No GPU", "2 CPU cores", "2 GiB of memory", "2 GiB of storage"]
+    assert found == ["2 × NVIDIA H100, off-peak", "2 × NVIDIA H100, idle", "No GPU", "2 CPU cores", "2 GiB of memory", "2 GiB of storage", "Paid by a credit"]

@@ -29,6 +29,8 @@ ESTIMATE_SECONDS = 3.0
 """Time between two looks whether estimates of waits are to be made anew."""
 LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
+CREDIT_SECONDS = 60.0
+"""Time between two looks at what credits have paid."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ class Keeper:
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
+            Tick("credits", CREDIT_SECONDS, self._burn, is_slow=True),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("budget-days", DAYS_SECONDS, budgets.keep_days, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
@@ -150,6 +153,9 @@ class Keeper:
         """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
         await asyncio.to_thread(self._factory.queue_memory.store)
         await asyncio.to_thread(self._factory.wait_forecaster.refresh)
+
+    async def _burn(self) -> None:
+        await asyncio.to_thread(self._factory.credit_settler.settle)
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))

@@ -17,6 +17,7 @@ TABS = (
     ("announcements", "Announcements", "admin/announcements"),
     ("prices", "Prices", "admin/prices"),
     ("budgets", "Budgets", "admin/budgets"),
+    ("credits", "Credits", "admin/credits"),
 )
 """Name, label and address below the platform's of each page."""
 

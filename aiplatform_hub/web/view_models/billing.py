@@ -36,6 +36,7 @@ _SKU_WORDS: Mapping[Sku, str] = {
     Sku.CPU_CORE_HOUR: "CPU cores",
     Sku.MEMORY_GIB_HOUR: "GiB of memory",
     Sku.STORAGE_GIB_MONTH: "GiB of storage",
+    Sku.CREDIT: "Paid by a credit",
 }
 
 
@@ -288,6 +289,8 @@ def line_row(line: InvoiceLine, invoice: Invoice, dispute: DisputeState | None, 
 
 
 def _unit_price(line: InvoiceLine, currency: str) -> str:
+    if line.sku is Sku.CREDIT:
+        return ""
     words = price(line.price, currency)
     return words.replace("per hour", "per month") if line.sku is Sku.STORAGE_GIB_MONTH else words
 

@@ -222,6 +222,7 @@ def charged_what(sku: Sku, units: int, type_label: str | None, *, is_off_peak: b
         Sku.MEMORY_GIB_HOUR: f"{units} GiB of memory",
         Sku.STORAGE_GIB_MONTH: f"{units} GiB of storage",
         Sku.CPU_ONLY_HOUR: gpus(0, None),
+        Sku.CREDIT: "Paid by a credit",
         Sku.IDLE_GPU_HOUR: f"{gpus(units, type_label)}, idle",
     }
     return words.get(sku, gpus(units, type_label)) + (", off-peak" if is_off_peak else "")

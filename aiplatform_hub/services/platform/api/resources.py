@@ -35,6 +35,7 @@ from aiplatform_hub.services.platform.api import (
     session_moves,
     usage,
 )
+from aiplatform_hub.services.platform.api import credits as credits_
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.openapi import document
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
@@ -101,6 +102,7 @@ RESOURCES: tuple[Resource, ...] = (
     *notifications.RESOURCES,
     *announcements.RESOURCES,
     *budgets.RESOURCES,
+    *credits_.RESOURCES,
     *billing.RESOURCES,
     *disputes.RESOURCES,
     *push.RESOURCES,

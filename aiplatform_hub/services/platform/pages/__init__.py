@@ -19,6 +19,7 @@ from aiplatform_hub.services.platform.pages.billing import (
 )
 from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.credits import AdminCreditsHandler, EndCreditHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
 from aiplatform_hub.services.platform.pages.hiding import HideHandler, UnhideHandler
@@ -115,6 +116,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
+        (f"{prefix}admin/credits", AdminCreditsHandler, {}),
+        (f"{prefix}admin/credits/{_ID}/end", EndCreditHandler, {}),
         (f"{prefix}billing", BillingHandler, {}),
         (f"{prefix}billing/invoices/{_ID}", InvoiceHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/file", InvoiceFileHandler, {}),

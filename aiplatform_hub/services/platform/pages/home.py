@@ -14,6 +14,7 @@ from aiplatform_hub.domain.units import format_bytes
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.again import again_notes
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
+from aiplatform_hub.services.platform.pages.credits import credit_bars
 from aiplatform_hub.services.platform.pages.queue import own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.storage.allocations import AllocationFilter
@@ -79,7 +80,7 @@ def home_page(factory: Factory, caller: Caller, paths: Paths, hidden_id: str = "
         last=cards[last.id] if last else None,
         last_summary=_summary(factory, last) if last else "",
         tier=factory.catalog.tiers[tier].display_name,
-        bars=(*(quota_bar(usage, factory.catalog) for usage in limits), *budget_bars(factory, caller)),
+        bars=(*(quota_bar(usage, factory.catalog) for usage in limits), *budget_bars(factory, caller), *credit_bars(factory, caller)),
         gpu_rows=gpu_rows(factory),
         place=factory.settings.place.value,
         home_folder=format_bytes(own.home_bytes) if own.home_bytes is not None and not has_storage_bar else "",

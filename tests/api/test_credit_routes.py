@@ -1,0 +1,67 @@
+"""Credits on a live hub: who reads them, who gives them, on the page and on the command line."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.support.hub import ADMIN
+
+BODY = {"scope": "person", "name": "user3", "amount": "5", "currency": "EUR", "reason": "a try"}
+
+
+def credits_of(place, user):
+    return place.call("GET", "credits", user=user).json()["items"]
+
+
+def test_each_sees_what_pays_for_them_and_home_says_what_is_left(place):
+    given = place.call("POST", "credits", user=ADMIN, json={**BODY, "expires_at": "2099-01-01T00:00:00Z"})
+    assert given.status_code == 201, given.text
+    credit = given.json()
+    assert (credit["left"], credit["state"]) == ("5", "active")
+    assert [one["id"] for one in credits_of(place, "user3")] == [credit["id"]]
+    assert credits_of(place, "user4") == []
+    home = place.call("GET", "../../home", user="user3").text
+    assert "5.00 EUR left of 5.00 EUR" in home
+    assert "expires on 2099-01-01" in home
+    page = place.call("GET", "../../admin/credits", user=ADMIN).text
+    assert "user3" in page
+    assert credit["id"] in page
+    assert place.call("GET", "../../admin/credits", user="user3").status_code == 404
+    assert place.call("DELETE", f"credits/{credit['id']}", user=ADMIN).status_code == 204
+    assert place.call("DELETE", f"credits/{credit['id']}", user=ADMIN).status_code == 409
+    assert credits_of(place, "user3") == []
+    assert "ended" in {one["state"] for one in credits_of(place, ADMIN)}
+
+
+def test_it_is_given_listed_and_ended_on_the_command_line(place):
+    def typed(*words, user=ADMIN):
+        command, environment = place.typed("credits", *words, user=user)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    made = typed("grant", "person", "user5", "12.50", "EUR", "--expires", "2099-01-01", "--reason", "a course")
+    assert made.returncode == 0, made.stderr
+    number = made.stdout.rsplit(" ", 1)[1].strip()
+    assert "12.50" in typed("list", user="user5").stdout
+    assert "admin:servers" in typed("grant", "person", "user6", "1", "EUR", "--reason", "x", user="user5").stderr
+    assert typed("end", number).returncode == 0
+    assert "No credit applies to you." in typed("list", user="user5").stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"amount": "-1"}, "amount"),
+        ({"amount": "x"}, "amount"),
+        ({"currency": "USD"}, "currency"),
+        ({"scope": "galaxy"}, "scope"),
+        ({"starts_at": "2020-01-01T00:00:00Z"}, "starts_at"),
+        ({"expires_at": "soon"}, "expires_at"),
+        ({"priority": "1"}, "priority"),
+    ],
+)
+def test_wrong_credits_are_refused_by_field(place, change, field):
+    answer = place.call("POST", "credits", user=ADMIN, json={**BODY, "name": "user7", **change})
+    assert (answer.status_code, answer.json()["reasons"][0]["field"]) == (400, field)
+    assert credits_of(place, "user7") == []
