@@ -81,11 +81,11 @@ class _Sum:
 def is_of_line(charge: Charge, invoice: Invoice, line: InvoiceLine) -> bool:
     """Return whether a charge of the line's month is part of it: same cost centre, project, SKU, GPU type, card, price and window.
 
-    A line about an earlier month corrects it: all of what that month holds now is behind it, corrections or not.
+    Corrections are part of what the month holds now, as :meth:`aiplatform_hub.domain.billing.Tally.add` has it.
     """
     same = (charge.cost_centre, charge.project, charge.sku, charge.gpu_type, charge.list_price, charge.price, charge.rate_card, charge.is_off_peak)
     wanted = (invoice.cost_centre, line.project, line.sku, line.gpu_type, line.list_price, line.price, line.rate_card, line.is_off_peak)
-    return same == wanted and (line.month != invoice.period_start or charge.is_correction == line.is_correction)
+    return same == wanted
 
 
 def sessions_behind(invoice: Invoice, line: InvoiceLine, charges: Iterable[Charge]) -> LineSessions:

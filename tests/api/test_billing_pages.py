@@ -124,6 +124,10 @@ def test_a_student_finds_nothing_and_a_viewer_changes_nothing_else(place) -> Non
     for who in (STUDENT, VIEWER):
         for path, body in ((f"{issued.id}/issue", {}), (f"{issued.id}/payment", {}), (f"{issued.id}/credit", {"reason": "x"}), ("", {"month": "2026-01"})):
             assert server.post(f"api/v1/invoices/{path}".rstrip("/"), who, body).status == 403, (who, path)
+    for who in (STUDENT, ADMIN):
+        assert server.post(f"api/v1/invoices/{issued.id}/lines/1/disputes", who, {"text": "x"}).status == 403, who
+    for path in (f"invoices/{issued.id}", f"invoices/{issued.id}/lines/1/sessions", "disputes"):
+        assert server.get(f"api/v1/{path}", STUDENT).status == 403, path
     assert server.get("admin", VIEWER).status == 404
     assert server.get("api/v1/audit", VIEWER).status == 403
 
@@ -140,6 +144,11 @@ def test_a_viewer_reads_reports_and_budgets_of_everybody(place) -> None:
     assert server.post("api/v1/budgets", ADMIN, body).status == 201
     assert [one["name"] for one in asked(server, "budgets", VIEWER)["items"]] == ["lab"]
     assert asked(server, "budgets", STUDENT)["items"] == []
+    assert "Cost centre Lab &lt;b&gt;" in server.get("billing", VIEWER).body
+    everybody = {who: server.get("usage?who=everybody", who).body for who in (VIEWER, STUDENT)}
+    assert {who: "of everybody</h1>" in body for who, body in everybody.items()} == {VIEWER: True, STUDENT: False}
+    file = "usage/report?who=everybody&format=csv&group_by=user&first_day=2026-01-01&last_day=2026-01-31"
+    assert {who: "ada" in server.get(file, who).body for who in (VIEWER, STUDENT)} == {VIEWER: True, STUDENT: False}
 
 
 def test_a_program_reads_what_is_billed_and_nothing_else(place) -> None:

@@ -242,6 +242,22 @@ def visitor(place):
     return Visitor(place, "user4")
 
 
+def test_a_billing_viewer_who_logged_in_sees_billing_and_a_student_does_not(place, visitor):
+    """Pages act with what the hub gives their login: the role of the group is among it."""
+    viewer = Visitor(place, VIEWER)
+    page = viewer.session.get(f"{place.hub.url}{PREFIX}billing", timeout=30)
+    assert (page.status_code, ">Billing</h1>" in page.text) == (200, True), page.text[:2000]
+    form = {"_xsrf": viewer.xsrf, "text": "Twice?"}
+    nowhere = f"{place.hub.url}{PREFIX}billing/invoices/{'0' * 8}-0000-0000-0000-{'0' * 12}/lines/1/disputes"
+    assert viewer.session.post(nowhere, data=form, timeout=30).status_code == 404, "they may, and there is no such invoice"
+    assert ">Billing</a>" in viewer.session.get(f"{place.hub.url}/hub/token", timeout=30).text, "the hub's own pages lead there too"
+    answer = visitor.session.get(f"{place.hub.url}{PREFIX}billing", timeout=30)
+    assert (answer.status_code, ">Billing<" in answer.text) == (404, False)
+    refused = visitor.session.post(nowhere, data={**form, "_xsrf": visitor.xsrf}, timeout=30)
+    assert refused.status_code == 404
+    wait_for(lambda: any((e.outcome, e.actor, e.target) == ("refused", "user4", nowhere.removeprefix(place.hub.url)) for e in place.audit()), "it is audited")
+
+
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
 
 

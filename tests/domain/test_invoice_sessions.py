@@ -66,7 +66,7 @@ def test_sessions_of_all_lines_are_all_charges(found: list[Charge]) -> None:
 
 
 def _fits(charge: Charge, key) -> bool:
-    names = ("project", "sku", "gpu_type", "list_price", "price", "rate_card", "is_off_peak", "is_correction")
+    names = ("project", "sku", "gpu_type", "list_price", "price", "rate_card", "is_off_peak")
     return all(getattr(charge, name) == getattr(key, name) for name in names)
 
 

@@ -8,12 +8,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from aiplatform_hub.domain.billing import Drafting, drafted, lines_of, tallies
+from aiplatform_hub.domain.budgets import Budget, Period, Scope, Spending
 from aiplatform_hub.domain.charges import Charge, Sku
 from aiplatform_hub.domain.disputes import Dispute, Entry, EntryKind
 from aiplatform_hub.domain.invoice_sessions import charges_behind, sessions_behind
 from aiplatform_hub.domain.invoices import credit_note, issued, void
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.billing_reader import Months
+from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.storage.invoice_heads import InvoiceHead
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.billing import invoice_page, months_page
@@ -66,6 +68,11 @@ _SAID = ((EntryKind.OPENED, "vera", f"Twice?\n{HOSTILE}"), (EntryKind.ANSWERED, 
 DISPUTE = Dispute(UUID(int=60), INVOICE.id, LINE.position, tuple(Entry(number, kind, by, DECEMBER, text) for number, (kind, by, text) in enumerate(_SAID, 1)))
 TOO_LONG = InvalidOptionError(HOSTILE, (Reason("invalid_option", HOSTILE, field="text"),))
 
+BUDGETS = tuple(
+    Standing(Budget(UUID(int=70), scope, HOSTILE, 10**9, "EUR", Period.MONTH, NOVEMBER, None, HOSTILE, HOSTILE, NOVEMBER), Spending(6 * 10**8, taken), 10**9)
+    for scope, taken in ((Scope.COST_CENTRE, 10**8), (Scope.PROJECT, 4 * 10**8), (Scope.PERSON, 0))
+)
+
 
 def _frame() -> Frame:
     return replace(frame("billing"), reads_billing=True)
@@ -80,11 +87,11 @@ def months() -> str:
     note = issued(note, number="UE-2026-00002", at=DECEMBER + timedelta(hours=10), by="bea")
     documents = tuple(map(head, (void(INVOICE, credited_by="UE-2026-00002"), note, replace(_DRAFT, id=UUID(int=52), cost_centre=HOSTILE))))
     found = Months(documents, {INVOICE.id: 1}, NOVEMBER)
-    return render("billing.html", _frame(), page=months_page(found, [(DISPUTE, INVOICE)], CATALOG, PATHS, is_newest=True))
+    return render("billing.html", _frame(), page=months_page(found, [(DISPUTE, INVOICE)], BUDGETS, CATALOG, PATHS, is_newest=True))
 
 
 def no_months() -> str:
-    return render("billing.html", _frame(), page=months_page(Months((), {}, None), [], CATALOG, PATHS, is_newest=True))
+    return render("billing.html", _frame(), page=months_page(Months((), {}, None), [], (), CATALOG, PATHS, is_newest=True))
 
 
 def invoice() -> str:

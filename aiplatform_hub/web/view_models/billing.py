@@ -8,14 +8,16 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from aiplatform_hub.domain.budgets import Scope, from_micros
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.disputes import Dispute, DisputeState
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, Kind, Party, State, places_of
 from aiplatform_hub.operations.billing_reader import Months
+from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.storage.invoice_heads import InvoiceHead
 from aiplatform_hub.web.view_models.environments import Fact
-from aiplatform_hub.web.view_models.formats import Stamp, count, price, stamp
+from aiplatform_hub.web.view_models.formats import Bar, Stamp, count, money, percent, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, project_label
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.usage import Link
@@ -95,6 +97,8 @@ class MonthsPage:
     months: tuple[MonthCard, ...]
     disputes: tuple[DisputeRow, ...]
     """Those that wait for an answer."""
+    budgets: tuple[Bar, ...]
+    """Of cost centres and projects."""
     earlier_url: str
     """Empty where there are no older months."""
     is_newest: bool
@@ -139,13 +143,17 @@ def line_url(paths: Paths, invoice_id: UUID, position: int) -> str:
     return f"{invoice_url(paths, invoice_id)}/lines/{position}"
 
 
-def months_page(found: Months, waiting: Sequence[tuple[Dispute, Invoice]], catalog: Catalog, paths: Paths, *, is_newest: bool) -> MonthsPage:
+def months_page(  # noqa: PLR0913  what the page is made of
+    found: Months, waiting: Sequence[tuple[Dispute, Invoice]], budgets: Sequence[Standing], catalog: Catalog, paths: Paths, *, is_newest: bool
+) -> MonthsPage:
     """Return the months, the newest first.
 
     Parameters
     ----------
     waiting
         Disputes that wait for an answer.
+    budgets
+        Everybody's; those of single persons are left out.
     """
     by_month: dict[datetime, list[InvoiceHead]] = {}
     for head in found.documents:
@@ -153,9 +161,20 @@ def months_page(found: Months, waiting: Sequence[tuple[Dispute, Invoice]], catal
     return MonthsPage(
         months=tuple(_month(month, heads, found.open_disputes, catalog, paths) for month, heads in by_month.items()),
         disputes=tuple(_dispute_row(dispute, invoice, paths) for dispute, invoice in waiting),
+        budgets=tuple(_budget(each, catalog) for each in budgets if each.budget.scope is not Scope.PERSON),
         earlier_url="" if found.earlier_than is None else f"{paths.platform}billing?before={found.earlier_than:%Y-%m}",
         is_newest=is_newest,
     )
+
+
+def _budget(each: Standing, catalog: Catalog) -> Bar:
+    budget, taken = each.budget, each.spending.taken_micros
+    left, limit = (money(from_micros(micros), budget.currency) for micros in (max(0, each.limit_micros - taken), each.limit_micros))
+    is_project = budget.scope is Scope.PROJECT
+    whose = f"Project {project_label(catalog, budget.name)}" if is_project else f"Cost centre {centre_label(budget.name, catalog)}"
+    used, held = (money(from_micros(micros), budget.currency) for micros in (each.spending.committed_micros, each.spending.held_micros))
+    share = percent(Decimal(taken), Decimal(each.limit_micros))
+    return Bar(whose, f"{left} left of {limit}", share, is_full=taken >= each.limit_micros, note=f"{used} used, {held} held by open sessions")
 
 
 def _month(month: datetime, heads: Sequence[InvoiceHead], waiting: Mapping[UUID, int], catalog: Catalog, paths: Paths) -> MonthCard:

@@ -59,7 +59,8 @@ class BillingHandler(BillingPage):
             raise invalid("before", str(error)) from error
         found = await self.platform.run(self.factory.billing_reader.months, before=before)
         waiting = await self.platform.run(self.factory.disputes.latest, DisputeFilter(DisputeState.OPEN), limit=MOST_WAITING) if before is None else ()
-        self.show("billing.html", page=view.months_page(found, waiting, self.factory.catalog, self.paths, is_newest=before is None))
+        budgets = await self.platform.run(self.factory.budgets.all) if before is None else ()
+        self.show("billing.html", page=view.months_page(found, waiting, budgets, self.factory.catalog, self.paths, is_newest=before is None))
 
 
 class InvoiceHandler(BillingPage):

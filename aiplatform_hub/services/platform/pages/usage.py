@@ -79,11 +79,16 @@ class _Asking(Page):
     active = "usage"
     title = "Usage"
 
+    @property
+    def sees_everybody(self) -> bool:
+        """Whether the reader may ask about everybody."""
+        return self.principal.sees_everybody or self.principal.reads_billing
+
     async def question(self) -> Question:
         """Return what the query asks for; whatever is not understood takes its default."""
         caller = await self.caller()
         fields = self.fields()
-        is_everybody = fields.get("who") == "everybody" and self.principal.sees_everybody
+        is_everybody = fields.get("who") == "everybody" and self.sees_everybody
         own = view.span_of_days(fields.get("first_day", ""), fields.get("last_day", ""))
         period = "" if own else fields.get("period", "month") if fields.get("period", "month") in view.PERIODS else "month"
         start, end = own or view.span_of(period, self.factory.clock())
@@ -98,7 +103,7 @@ class UsageHandler(_Asking):
     async def get(self) -> None:
         question = await self.question()
         page = await self.platform.run(usage_page, self.factory, question, self.paths)
-        self.show("usage.html", page=page, is_everybody=question.user_name is None, can_see_everybody=self.principal.sees_everybody)
+        self.show("usage.html", page=page, is_everybody=question.user_name is None, can_see_everybody=self.sees_everybody)
 
 
 class UsageReportHandler(_Asking):
