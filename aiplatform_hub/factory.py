@@ -25,6 +25,7 @@ from aiplatform_hub.clients.signed_post import SHORTEST_SECRET, SignedPost
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
 from aiplatform_hub.config import Place, Settings, accounting_secret, notifier_secret, notifier_secret_name
 from aiplatform_hub.domain.catalog import LegalEntity, RateCard
+from aiplatform_hub.domain.chargeback import with_idle_prices
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
@@ -39,6 +40,7 @@ from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter
+from aiplatform_hub.operations.chargeback import ChargebackReader
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
 from aiplatform_hub.operations.cost_reporter import CostReporter
@@ -90,6 +92,7 @@ from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.showback import Showback
 from aiplatform_hub.operations.storage_meter import StorageMeter
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
@@ -97,6 +100,7 @@ from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
+from aiplatform_hub.storage.capacity_changes import CapacityHistory
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.disputes import DisputeStore
 from aiplatform_hub.storage.energy_sums import EnergySums
@@ -111,6 +115,7 @@ from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.retention import RetentionStore
 from aiplatform_hub.storage.session_moves import SessionMoveStore
+from aiplatform_hub.storage.showback import ShowbackStore
 from aiplatform_hub.stores import Stores
 
 
@@ -498,7 +503,28 @@ class Factory(Stores):
     @cached_property
     def charge_reader(self) -> ChargeReader:
         """Reads what was used as charges."""
-        return ChargeReader(uses=ChargedUseStore(), cards=self.rate_cards)
+        return self._charge_reader(self.rate_cards)
+
+    @cached_property
+    def split_charge_reader(self) -> ChargeReader:
+        """Reads the same charges, used and idle time apart everywhere."""
+        return self._charge_reader(lambda: with_idle_prices(self.rate_cards()))
+
+    @staticmethod
+    def _charge_reader(cards: Callable[[], tuple[RateCard, ...]]) -> ChargeReader:
+        return ChargeReader(uses=ChargedUseStore(), cards=cards)
+
+    @cached_property
+    def chargeback(self) -> ChargebackReader:
+        """Reads what each cost centre owes."""
+        return ChargebackReader(
+            database=self.database,
+            charges=self.split_charge_reader,
+            capacity=CapacityHistory(),
+            sums=self.usage_sums,
+            cards=self.rate_cards,
+            clock=self.clock,
+        )
 
     @cached_property
     def memberships(self) -> Memberships:
@@ -539,6 +565,21 @@ class Factory(Stores):
             clock=self.clock,
             energy=EnergySums(),
             factors=self.catalog.carbon_factors,
+        )
+
+    @cached_property
+    def showback(self) -> Showback:
+        """Tells project leads what their projects used."""
+        return Showback(
+            database=self.database,
+            catalog=self.catalog,
+            showback=ShowbackStore(),
+            charges=self.split_charge_reader,
+            sums=self.usage_sums,
+            activity=ActivitySums(),
+            notices=self.notices,
+            audit_trail=self.audit_trail,
+            clock=self.clock,
         )
 
     @cached_property

@@ -71,6 +71,7 @@ TICKS = (
     "invoices",
     "budgets",
     "budget-days",
+    "showback",
 )
 """The keeper's repeated tasks."""
 NOTICE_RESULTS = ("delivered", "tried", "failed")

@@ -71,6 +71,7 @@ AUDIT_ACTIONS = {
     "add_rate_card": "An admin recorded a rate card that is to come. `target` is its version, `detail` holds when it begins, the reason and the card.",
     "change_rate_card": "An admin let another card take the place of one that had not begun. `detail` is as for `add_rate_card`.",
     "withdraw_rate_card": "An admin withdrew a rate card that had not begun. `detail` holds when it would have begun and the reason.",
+    "choose_showback": "A project lead switched the monthly mail about their projects on or off. `detail` holds which.",
     "launch_session": "Somebody started a server for another person, or tried to. `detail` holds person and server.",
     "move_cluster": "An operator let the database belong to another cluster (`aiplatform move-cluster`). `target` is the new one, `detail` holds the one before and what was open.",
     "move_session": "An admin charged an ended session to another project. `detail` holds project and cost centre before and after, and the reason.",

@@ -88,7 +88,7 @@ def _check_limits(entry: Entry, gpu_types: Iterable[str]) -> Iterator[Problem]:
 def _check_rates(entries: Entries) -> Iterator[Problem]:
     cards = _valid(entries["rates"])
     for entry in cards:
-        for path, text in faults_of_names(entry.model, entries["gpu_types"], entries["tiers"], entries["projects"]):
+        for path, text in faults_of_names(entry.model, entries["gpu_types"], entries["tiers"], entries["projects"], entries["cost_centres"]):
             yield entry.problem(path, text)
     yield from _check_starts(entries["rates"], "rate card begins at the same instant")
 

@@ -298,6 +298,7 @@ class ProjectModel(_Entry):
     groups: list[Text] = []
     is_personal: bool = False
     limits: list[LimitModel] = []
+    leads: list[Text] = []
 
     def to_domain(self, name: str) -> Project:
         """Return the domain's project."""
@@ -308,6 +309,7 @@ class ProjectModel(_Entry):
             groups=tuple(self.groups),
             is_personal=self.is_personal,
             limits=tuple(limit.to_domain() for limit in self.limits),
+            leads=tuple(dict.fromkeys(self.leads)),
         )
 
 

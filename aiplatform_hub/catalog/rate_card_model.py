@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from aiplatform_hub.catalog.documents import KeyPath
 from aiplatform_hub.catalog.models import Instant
 from aiplatform_hub.catalog.problems import repeated, unknown
-from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, RateCard
+from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, RateCard, Share, Unallocated
 from aiplatform_hub.domain.currencies import CODES, CREDITS, is_currency
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 
@@ -72,6 +72,12 @@ def _weekday(name: str) -> str:
     return name
 
 
+def _share(name: object) -> Share:
+    if not isinstance(name, str) or name not in tuple(Share):
+        raise ValueError(unknown("way to share", str(name), tuple(Share)))
+    return Share(name)
+
+
 Price = Annotated[Decimal, BeforeValidator(_price)]
 Percent = Annotated[Decimal, BeforeValidator(_percent)]
 LocalTime = Annotated[time, BeforeValidator(_local_time)]
@@ -105,6 +111,18 @@ class OffPeakModel(_Entry):
         return OffPeak(self.time_zone, self.discount_percent, tuple(window.to_domain() for window in self.windows))
 
 
+class UnallocatedModel(_Entry):
+    """Who pays for usable GPUs that no session held, and how much."""
+
+    share: Annotated[Share, BeforeValidator(_share)]
+    gpu_hour: dict[str, Price] = {}
+    cost_centres: list[str] = []
+
+    def to_domain(self) -> Unallocated:
+        """Return the domain's rule."""
+        return Unallocated(self.share, dict(self.gpu_hour), tuple(dict.fromkeys(self.cost_centres)))
+
+
 class RateCardModel(_Entry):
     """An entry of ``rates.yaml``."""
 
@@ -119,6 +137,7 @@ class RateCardModel(_Entry):
     off_peak: OffPeakModel | None = None
     tier_discount_percent: dict[str, Percent] = {}
     project_discount_percent: dict[str, Percent] = {}
+    unallocated: UnallocatedModel | None = None
 
     def to_domain(self, name: str) -> RateCard:
         """Return the domain's rate card."""
@@ -135,11 +154,16 @@ class RateCardModel(_Entry):
             off_peak=self.off_peak.to_domain() if self.off_peak else None,
             tier_discount_percent=dict(self.tier_discount_percent),
             project_discount_percent=dict(self.project_discount_percent),
+            unallocated=self.unallocated.to_domain() if self.unallocated else Unallocated(),
         )
 
 
 def faults_of_names(
-    model: RateCardModel, gpu_types: Mapping[str, object], tiers: Mapping[str, object], projects: Mapping[str, object]
+    model: RateCardModel,
+    gpu_types: Mapping[str, object],
+    tiers: Mapping[str, object],
+    projects: Mapping[str, object],
+    cost_centres: Mapping[str, object],
 ) -> Iterator[tuple[KeyPath, str]]:
     """Yield what a card names that does not exist, and GPU types that it does not price: where it stands, and what is wrong."""
     known: tuple[tuple[str, str, Mapping[str, object], frozenset[str]], ...] = (
@@ -152,6 +176,22 @@ def faults_of_names(
         for name in getattr(model, key):
             if name not in names and name not in others:
                 yield (key, name), unknown(what, name, names)
+    yield from _faults_of_unallocated(model.unallocated, gpu_types, cost_centres)
     unpriced = [name for name in gpu_types if name not in model.gpu_hour]
     if unpriced and ANY_GPU_TYPE not in model.gpu_hour:
         yield ("gpu_hour",), f'no price for {", ".join(unpriced)}; add them, or "*" for every other type'
+
+
+def _faults_of_unallocated(
+    model: UnallocatedModel | None, gpu_types: Mapping[str, object], cost_centres: Mapping[str, object]
+) -> Iterator[tuple[KeyPath, str]]:
+    if model is None:
+        return
+    for name in model.gpu_hour:
+        if name not in gpu_types and name != ANY_GPU_TYPE:
+            yield ("unallocated", "gpu_hour", name), unknown("GPU type", name, gpu_types)
+    for position, name in enumerate(model.cost_centres):
+        if name not in cost_centres:
+            yield ("unallocated", "cost_centres", position), unknown("cost centre", name, cost_centres)
+    if model.cost_centres and model.share is not Share.EVENLY:
+        yield ("unallocated", "cost_centres"), f"cost_centres says who shares evenly, and share is {model.share.value}; leave it out"

@@ -14,7 +14,7 @@ from aiplatform_hub.catalog.documents import Document, document_of
 from aiplatform_hub.catalog.loader import NAME, keys_at
 from aiplatform_hub.catalog.problems import configuration_error, wording
 from aiplatform_hub.catalog.rate_card_model import WEEKDAYS, RateCardModel, faults_of_names
-from aiplatform_hub.domain.catalog import Catalog, RateCard
+from aiplatform_hub.domain.catalog import Catalog, RateCard, Unallocated
 from aiplatform_hub.domain.off_peak import OffPeak
 from aiplatform_hub.domain.units import isoformat
 
@@ -45,7 +45,7 @@ def read_rate_card(text: str, version: str, *, name: str = "document", catalog: 
     document = document_of(text.encode("utf-8", "replace"), Path(name))
     model = _model(document)
     if model is not None and catalog is not None:
-        for path, fault in faults_of_names(model, catalog.gpu_types, catalog.tiers, catalog.projects):
+        for path, fault in faults_of_names(model, catalog.gpu_types, catalog.tiers, catalog.projects, catalog.cost_centres):
             document.add_problem(path, fault)
     if model is None or document.problems:
         raise configuration_error("The rate card", document.problems)
@@ -75,6 +75,7 @@ def rate_card_text(card: RateCard) -> str:
         "off_peak": _off_peak(card.off_peak) if card.off_peak else None,
         "tier_discount_percent": _texts(card.tier_discount_percent),
         "project_discount_percent": _texts(card.project_discount_percent),
+        "unallocated": _unallocated(card.unallocated) if card.unallocated != Unallocated() else None,
     }
     said = {key: value for key, value in optional.items() if value}
     return str(yaml.safe_dump({**required, **said}, sort_keys=False, allow_unicode=True))
@@ -94,3 +95,8 @@ def _off_peak(off_peak: OffPeak) -> dict[str, Any]:
         for each in off_peak.windows
     ]
     return {"time_zone": off_peak.time_zone, "discount_percent": _text(off_peak.discount_percent), "windows": windows}
+
+
+def _unallocated(rule: Unallocated) -> dict[str, Any]:
+    said = {"gpu_hour": _texts(rule.gpu_hour), "cost_centres": list(rule.cost_centres)}
+    return {"share": rule.share.value, **{key: value for key, value in said.items() if value}}

@@ -48,6 +48,8 @@ COMMANDS: dict[str, str] = {
     "simulate": "aiplatform_hub.cli.simulate:simulate",
     "export-trace": "aiplatform_hub.cli.export_trace:export_trace",
     "invoices": "aiplatform_hub.cli.invoices:invoices",
+    "chargeback": "aiplatform_hub.cli.chargeback:chargeback",
+    "showback": "aiplatform_hub.cli.chargeback:showback",
     "report": "aiplatform_hub.cli.report:report",
     "completion": "aiplatform_hub.cli.completion:completion",
 }

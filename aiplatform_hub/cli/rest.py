@@ -60,6 +60,17 @@ class RestClient:
         """
         return self._call("GET", self._hub_url + API_PATH + path, params={k: v for k, v in (params or {}).items() if v not in (None, ())})
 
+    def text(self, path: str, params: Mapping[str, Any]) -> str:
+        """Return a file.
+
+        Raises
+        ------
+        AIPlatformError
+            The refusal.
+        """
+        known = {key: value for key, value in params.items() if value is not None}
+        return self._answer("GET", self._hub_url + API_PATH + path, params=known).content.decode()
+
     def post(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """Return the answer to a body; options that are None are left out."""
         return self._call("POST", self._hub_url + API_PATH + path, json={k: v for k, v in body.items() if v is not None}, headers=headers)
@@ -129,18 +140,22 @@ class RestClient:
         return str(found[0]["id"])
 
     def _call(self, method: str, url: str, **kwargs: Any) -> Any:
-        try:
-            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, allow_redirects=False, **kwargs)
-        except requests.RequestException as error:
-            raise ServiceUnavailableError(f"{self._hub_url} does not answer. Is AIPLATFORM_URL right, and the platform running?") from error
-        if answer.status_code >= _OK:
-            raise refusal_of(answer)
+        answer = self._answer(method, url, **kwargs)
         if not answer.content:
             return None
         try:
             return answer.json()
         except ValueError as error:
             raise ServiceUnavailableError(f"{self._hub_url} is not the address of an AI Platform Hub.") from error
+
+    def _answer(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        try:
+            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, allow_redirects=False, **kwargs)
+        except requests.RequestException as error:
+            raise ServiceUnavailableError(f"{self._hub_url} does not answer. Is AIPLATFORM_URL right, and the platform running?") from error
+        if answer.status_code >= _OK:
+            raise refusal_of(answer)
+        return answer
 
 
 def _short(entry: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
 from aiplatform_hub.domain.off_peak import OffPeak
 from aiplatform_hub.domain.pods import GPU_RESOURCE, PRODUCT_LABEL
@@ -210,6 +211,30 @@ class Project:
     """True for the one project that everybody has and that is taken when none is named and no other fits."""
     limits: tuple[LimitAmount, ...] = ()
     """The shared pool: all members' open allocations together."""
+    leads: tuple[str, ...] = ()
+    """Names of the people who answer for it: they are told each month what it used."""
+
+
+class Share(StrEnum):
+    """Who pays for GPUs that nobody held."""
+
+    NONE = "none"
+    """Nobody: it is a line of its own."""
+    EVENLY = "evenly"
+    """Each cost centre the same."""
+    PROPORTIONALLY = "proportionally"
+    """Each as much as the GPU time costs that its sessions held, without discounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unallocated:
+    """What becomes of usable GPUs that no session held."""
+
+    share: Share = Share.NONE
+    gpu_hour: Mapping[str, Decimal] = field(default_factory=dict)
+    """Price of one such GPU for one hour by GPU type, ``*`` for every other type; what is not here costs as if it were used."""
+    cost_centres: tuple[str, ...] = ()
+    """Who shares evenly; empty means each that was charged something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +261,7 @@ class RateCard:
     tier_discount_percent: Mapping[str, Decimal] = field(default_factory=dict)
     """By tier of the person when the session was decided on; it and a project's discount are taken one after the other."""
     project_discount_percent: Mapping[str, Decimal] = field(default_factory=dict)
+    unallocated: Unallocated = Unallocated()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class NoticeKind(StrEnum):
     """An admin answered."""
     DISPUTE_WITHDRAWN = "dispute_withdrawn"
     """Whoever opened a dispute withdrew it."""
+    SHOWBACK = "showback"
+    """What a lead's projects used in a month; :mod:`aiplatform_hub.domain.showback` words it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Drains:
                 self._check(connection, kind, target)
                 drain = Drain(0, kind, target, self._clock(), by, reason)
                 drain = Drain(self._drains.insert(connection, drain), kind, target, drain.at, by, reason)
-                self._devices.apply_drains(connection)
+                self._devices.apply_drains(connection, drain.at)
                 self._audit_trail.record(connection, actor=by, action="drain", target=f"{kind.value}:{target}", outcome="allowed", detail={"reason": reason})
                 return drain, self._on(connection, drain)
         except TakenError as error:
@@ -85,7 +85,7 @@ class Drains:
             if drain is None:
                 raise NotFoundError("There is no such drain.")
             if self._drains.undo(connection, drain_id, self._clock()):
-                self._devices.apply_drains(connection)
+                self._devices.apply_drains(connection, self._clock())
                 self._audit_trail.record(connection, actor=by, action="undo_drain", target=f"{drain.kind.value}:{drain.target}", outcome="allowed")
 
     def _check(self, connection: Connection, kind: DrainKind, target: str) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, Words, is_current, words
+from aiplatform_hub.domain.showback import showback_words
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.storage.database import Connection, Database
@@ -57,6 +58,7 @@ class Notices:
         kind: NoticeKind,
         detail: Mapping[str, Any],
         at: datetime,
+        only: Collection[str] | None = None,
     ) -> bool:
         """Tell a person something, in the caller's transaction and once for each key; False when it was told before.
 
@@ -64,9 +66,12 @@ class Notices:
         ----------
         detail
             As :meth:`about` gives it.
+        only
+            Channels that pass it on, of those that there are; None for all.
         """
+        channels = self._channels if only is None else tuple(name for name in self._channels if name in only)
         notice = Notice(id=0, key=key, at=at, user_name=user_name, allocation_id=allocation_id, kind=kind, detail=detail)
-        return self._notifications.tell(connection, notice, self._channels)
+        return self._notifications.tell(connection, notice, channels)
 
     def about(self, allocation: Allocation, *, until: datetime | None = None, cause: str = "", is_back: bool = False) -> dict[str, Any]:
         """Return the detail of a notice about an allocation, as JSON: names as they are now, so that it reads the same later."""
@@ -118,6 +123,8 @@ class Notices:
 
 def words_of(notice: Notice) -> Words:
     """Return a stored notice in words."""
+    if notice.kind is NoticeKind.SHOWBACK:
+        return showback_words(notice.detail)
     detail = notice.detail
     about = Subject(
         title=detail["title"],

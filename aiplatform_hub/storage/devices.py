@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, insert, or_, sel
 from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.cluster import ClusterCapacity
 from aiplatform_hub.domain.node_shapes import NodeShape, shapes_of, values_of
+from aiplatform_hub.storage.capacity_changes import has_capacity, note_capacity
 from aiplatform_hub.storage.schema import capacity_pools, drains, gpu_devices, gpu_leases
 
 MACHINE = "machine"
@@ -94,10 +95,12 @@ class DeviceStore:
         gone = self._store(connection, {device.uuid: _values(device, is_present=True) for device in devices}, at)
         if gone:
             connection.execute(update(gpu_devices).where(gpu_devices.c.uuid.in_(gone)).values(healthy=False, updated_at=at))
-        self.apply_drains(connection)
+        self.apply_drains(connection, at)
 
     def is_as_stored(self, connection: Connection, capacity: ClusterCapacity) -> bool:
         """Whether :meth:`register_cluster` would change nothing."""
+        if not has_capacity(connection):  # a database from before it was noted
+            return False
         pool = self.pool(connection)
         if pool is None or not pool.is_cluster or (pool.memory_bytes, pool.cpu_cores) != (capacity.memory_bytes, capacity.cpu_cores):
             return False
@@ -134,8 +137,9 @@ class DeviceStore:
             uuids = [uuid for uuid in gone if (uuid in leased) is is_present]
             if uuids:
                 connection.execute(update(gpu_devices).where(gpu_devices.c.uuid.in_(uuids)).values(healthy=False, present=is_present, updated_at=at))
+        note_capacity(connection, at)
 
-    def apply_drains(self, connection: Connection) -> None:
+    def apply_drains(self, connection: Connection, at: datetime) -> None:
         """Note on each GPU of a machine whether a drain stands that is about it: decisions read it with the GPUs, in the same statement."""
         drained = {(row.kind, row.target) for row in connection.execute(_DRAINED)}
         is_whole = ("node", MACHINE) in drained
@@ -144,6 +148,7 @@ class DeviceStore:
         if changed:
             connection.execute(_UPDATE, changed)
             self._note_change(connection)
+        note_capacity(connection, at)
 
     def claim(self, connection: Connection, like: GpuDevice, amount: int, at: datetime) -> tuple[str, ...]:
         """Return free slots of a node for a session that runs on it already; they count from now on.

@@ -75,6 +75,9 @@ TABLE = {
     ("POST", "api/v1/credits"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 400},
     ("DELETE", "api/v1/credits/{id}"): {**READ_ALL, **dict.fromkeys(("read_only", "owner", "other", "service"), 403), "admin": 404},
     ("GET", "api/v1/reports"): READ_ALL,
+    ("GET", "api/v1/reports/chargeback"): ADMIN_ONLY,
+    ("GET", "api/v1/showback"): READ_ALL,
+    ("PUT", "api/v1/showback"): {**OWN_ONLY, "owner": 400, "other": 400, "admin": 400},  # each their own; the body is another's
     **{("GET", f"api/v1/invoices{more}"): ADMIN_ONLY for more in ("", ".csv")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/hand-overs")},
     ("POST", "api/v1/invoices"): {**ADMIN_ONLY, "admin": 400},
@@ -109,7 +112,7 @@ TABLE = {
     ("GET", "metrics"): {**dict.fromkeys(CALLERS, 403), "anonymous": 401, "wrong": 401, "admin": 200, "service": 200},
 }
 VIEWERS = {
-    **{("GET", f"api/v1/{name}"): 200 for name in ("invoices", "invoices.csv", "disputes")},
+    **{("GET", f"api/v1/{name}"): 200 for name in ("invoices", "invoices.csv", "disputes", "reports/chargeback")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): 404 for more in ("", "/hand-overs", "/lines/{number}/sessions", "/lines/{number}/sessions/{allocation}")},
     ("GET", "api/v1/disputes/{id}"): 404,
     ("POST", "api/v1/invoices/{id}/lines/{number}/disputes"): 400,

@@ -14,7 +14,7 @@ import pytest
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.catalog.rate_cards import rate_card_text, read_rate_card
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
-from aiplatform_hub.domain.catalog import Catalog, RateCard
+from aiplatform_hub.domain.catalog import Catalog, RateCard, Share, Unallocated
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.requests import LaunchRequest
 from aiplatform_hub.domain.usage import UsageInterval
@@ -42,6 +42,7 @@ NEW = RateCard(
     off_peak=NIGHTS,
     tier_discount_percent={"default": Decimal("12.5")},
     project_discount_percent={"personal": Decimal(10)},
+    unallocated=Unallocated(Share.EVENLY, {"*": Decimal("0.25")}, ("personal",)),
 )
 TEXT = rate_card_text(NEW)
 

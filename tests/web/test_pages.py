@@ -49,6 +49,7 @@ from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
+from tests.web.chargeback_samples import admin_chargeback
 from tests.web.credit_samples import admin_credits
 from tests.web.now_samples import now_page
 from tests.web.price_samples import admin_prices
@@ -247,7 +248,7 @@ def inbox_page() -> str:
 
 def settings() -> str:
     subscriptions = [PushSubscription(UUID(int=9), "ada", f"https://push.example/{HOSTILE}", HOSTILE, HOSTILE, f"Firefox on {HOSTILE}", NOW, NOW)]
-    return render("settings.html", replace(frame("settings"), push_key="key-of-the-test"), page=settings_page(subscriptions, PATHS))
+    return render("settings.html", replace(frame("settings"), push_key="key-of-the-test"), page=settings_page(subscriptions, PATHS, showback=True))
 
 
 def offline() -> str:
@@ -274,6 +275,7 @@ PAGES = {
     "admin-budgets-changing": admin_budgets_changing,
     "admin-budgets-none": admin_budgets_none,
     "admin-credits": admin_credits,
+    "admin-chargeback": admin_chargeback,
     **now_samples.PAGES,
     **billing_samples.PAGES,
     **session_move_samples.PAGES,

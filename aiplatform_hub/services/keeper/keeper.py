@@ -31,6 +31,8 @@ LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
 CREDIT_SECONDS = 60.0
 """Time between two looks at what credits have paid."""
+SHOWBACK_SECONDS = 900.0
+"""Time between two looks whether project leads are to be told of a month."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
 _LOG = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class Keeper:
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
             Tick("credits", CREDIT_SECONDS, self._burn, is_slow=True),
+            Tick("showback", SHOWBACK_SECONDS, self._show_back, is_slow=True),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("budget-days", DAYS_SECONDS, budgets.keep_days, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
@@ -159,6 +162,9 @@ class Keeper:
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))
+
+    async def _show_back(self) -> None:
+        await asyncio.to_thread(self._factory.showback.look)
 
     async def _prune(self) -> None:
         await asyncio.to_thread(self._factory.pruner.prune)

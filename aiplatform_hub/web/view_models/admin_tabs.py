@@ -18,6 +18,7 @@ TABS = (
     ("prices", "Prices", "admin/prices"),
     ("budgets", "Budgets", "admin/budgets"),
     ("credits", "Credits", "admin/credits"),
+    ("chargeback", "Chargeback", "admin/chargeback"),
 )
 """Name, label and address below the platform's of each page."""
 

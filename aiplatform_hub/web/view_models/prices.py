@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, Catalog, RateCard
+from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, Catalog, RateCard, Share
 from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rate_cards import CardInForce, RecordedCard
@@ -178,6 +178,19 @@ def _notes(card: RateCard, catalog: Catalog) -> Iterator[str]:
     for name, percent in card.project_discount_percent.items():
         project = catalog.projects.get(name)
         yield f"{_percent(percent)} less for the project {project.display_name if project else name}."
+    yield from _unallocated_notes(card, catalog)
+
+
+def _unallocated_notes(card: RateCard, catalog: Catalog) -> Iterator[str]:
+    """Yield who pays for GPUs that nobody held, and how much."""
+    rule = card.unallocated
+    if rule.share is Share.NONE:
+        return
+    names = ", ".join(catalog.cost_centres[name].display_name if name in catalog.cost_centres else name for name in rule.cost_centres)
+    among = f"evenly among {names}" if names else "evenly among the cost centres" if rule.share is Share.EVENLY else "as each used"
+    yield f"GPUs that nobody held are shared {among}."
+    for name, amount in rule.gpu_hour.items():
+        yield f"{_gpu(name, catalog)} that nobody held: {price(amount, card.currency)}."
 
 
 def off_peak_words(off_peak: OffPeak) -> str:

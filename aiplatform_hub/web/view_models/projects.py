@@ -68,6 +68,7 @@ def project_card(record: ProjectRecord, members: HubPeople, files: Inspection, c
         facts=(
             Fact("Cost centre", centre.display_name if centre else project.cost_centre),
             Fact("Groups", ", ".join(project.groups) or "none"),
+            *((Fact("Leads", ", ".join(project.leads)),) if project.leads else ()),
             Fact("Fair share", f"{record.share:g} ({record.share_fraction * 100:.0f} % of all)"),
             Fact("Limit of the policy", bound),
             Fact("This month", f"{hours(record.gpu_hours * 3600)} GPU-hours, {cost}"),

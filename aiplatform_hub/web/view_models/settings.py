@@ -30,13 +30,15 @@ class SettingsPage:
     is_available: bool
     """Whether this hub tells browsers by push."""
     browsers: tuple[BrowserRow, ...] = ()
+    showback: bool | None = None
+    """Whether a lead gets the monthly mail; None for who leads no project."""
 
 
-def settings_page(subscriptions: Iterable[PushSubscription] | None, paths: Paths) -> SettingsPage:
-    """Return the page; None where this hub does not tell browsers."""
+def settings_page(subscriptions: Iterable[PushSubscription] | None, paths: Paths, *, showback: bool | None = None) -> SettingsPage:
+    """Return the page; ``subscriptions`` is None where this hub does not tell browsers."""
     if subscriptions is None:
-        return SettingsPage(is_available=False)
-    return SettingsPage(is_available=True, browsers=tuple(_row(each, paths) for each in subscriptions))
+        return SettingsPage(is_available=False, showback=showback)
+    return SettingsPage(is_available=True, browsers=tuple(_row(each, paths) for each in subscriptions), showback=showback)
 
 
 def _row(subscription: PushSubscription, paths: Paths) -> BrowserRow:

@@ -11,6 +11,7 @@ from aiplatform_hub.services.platform.api import (
     budgets,
     catalog,
     catalog_entries,
+    chargeback,
     desk,
     disputes,
     drains,
@@ -117,6 +118,7 @@ RESOURCES: tuple[Resource, ...] = (
     *invoices.RESOURCES,
     *rate_cards.RESOURCES,
     *reports.RESOURCES,
+    *chargeback.RESOURCES,
     *OWN_RESOURCES,
 )
 """All of them, in the order of the documentation."""

@@ -19,6 +19,7 @@ from aiplatform_hub.services.platform.pages.billing import (
 )
 from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
+from aiplatform_hub.services.platform.pages.chargeback import AdminChargebackFileHandler, AdminChargebackHandler
 from aiplatform_hub.services.platform.pages.credits import AdminCreditsHandler, EndCreditHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
@@ -43,7 +44,7 @@ from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, Wi
 from aiplatform_hub.services.platform.pages.projects import AddMemberHandler, AdminProjectsHandler, EndMemberHandler
 from aiplatform_hub.services.platform.pages.session import ExtendHandler, FewerGpusHandler, KeepHandler, SessionHandler, StopHandler
 from aiplatform_hub.services.platform.pages.session_moves import MoveSessionHandler
-from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler
+from aiplatform_hub.services.platform.pages.settings import AppFileHandler, BrowserOffHandler, OfflineHandler, SettingsHandler, ShowbackChoiceHandler
 from aiplatform_hub.services.platform.pages.showcase import ShowcaseHandler
 from aiplatform_hub.services.platform.pages.usage import UsageHandler, UsageReportHandler
 from aiplatform_hub.web.rendering import APP_DIR, STATIC_DIR
@@ -129,4 +130,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
         (f"{prefix}admin/budgets", AdminBudgetsHandler, {}),
         (f"{prefix}admin/budgets/end", EndBudgetHandler, {}),
+        (f"{prefix}admin/chargeback", AdminChargebackHandler, {}),
+        (f"{prefix}admin/chargeback\\.csv", AdminChargebackFileHandler, {}),
+        (f"{prefix}settings/showback", ShowbackChoiceHandler, {}),
     ]

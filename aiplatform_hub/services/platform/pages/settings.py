@@ -29,7 +29,23 @@ class SettingsHandler(Page):
     async def get(self) -> None:
         caller = await self.caller()
         found = await self.platform.run(self.factory.push_desk.of, caller.user_name) if self.factory.has_push else None
-        self.show("settings.html", page=settings_page(found, self.paths))
+        wants = await self.platform.run(self.factory.showback.is_wanted, caller.user_name) if self.factory.showback.is_lead(caller.user_name) else None
+        self.show("settings.html", page=settings_page(found, self.paths, showback=wants))
+
+
+class ShowbackChoiceHandler(Page):
+    """``POST settings/showback``: switches the monthly mail on or off, then the settings."""
+
+    async def get(self) -> None:
+        """Lead to the settings, for a browser that opens the address again."""
+        self.redirect(self.paths.settings, status=303)
+
+    async def post(self) -> None:
+        caller = await self.caller()
+        if not self.principal.may(START, caller.user_name):
+            raise InsufficientScopeError(f"This needs the scope {START}!user={caller.user_name}.")
+        await self.platform.run(self.factory.showback.choose, caller.user_name, is_wanted=self.fields().get("showback") == "on")
+        self.redirect(f"{self.paths.settings}#showback", status=303)
 
 
 class BrowserOffHandler(Page):
