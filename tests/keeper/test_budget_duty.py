@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from aiplatform_hub.clients.hub_api import HubPeople, HubUser
+from aiplatform_hub.domain.memberships import Membership
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.services.keeper.budgets import BudgetDuty
 from tests.operations.test_budget_limits import Limits
@@ -50,17 +53,23 @@ def limits(chain: Chain) -> Limits:
 
 def duty(limits: Limits, hub: Any) -> BudgetDuty:
     parts = {"budget_settler": limits.settler, "budget_warnings": limits.warnings, "budget_days": limits.days, "catalog": limits.chain.catalog}
+    now = limits.clock()
+    spans = [
+        Membership(UUID(int=number), name, "vision", now - timedelta(days=9), now + timedelta(days=days), "", "boss", now)
+        for number, (name, days) in enumerate((("mia", 1), ("old", 0)))
+    ]
+    parts |= {"clock": limits.clock, "memberships": SimpleNamespace(all=lambda project: [each for each in spans if each.project == project])}
     return BudgetDuty(factory=SimpleNamespace(**parts), hub=hub)
 
 
 def told(limits: Limits) -> list[str]:
-    return sorted(name for name in ("ada", "bob", "eve", "zoe", "user1") for _ in limits.notices.of(name, limit=9))
+    return sorted(name for name in ("ada", "bob", "eve", "zoe", "mia", "old", "user1") for _ in limits.notices.of(name, limit=9))
 
 
 @pytest.mark.parametrize(
     ("scope", "name", "who"),
     [
-        ("project", "vision", ["ada", "bob", "zoe"]),
+        ("project", "vision", ["ada", "bob", "mia", "zoe"]),
         ("cost_centre", "lab", ["ada", "zoe"]),
         ("person", "user1", ["user1"]),
     ],
@@ -71,6 +80,17 @@ def test_who_is_told_and_that_once(limits: Limits, scope: str, name: str, who: l
     for _ in range(2):
         asyncio.run(duty(limits, Hub()).look())
     assert told(limits) == who
+
+
+def test_where_a_project_names_leads_they_are_told_and_not_all_members(limits: Limits) -> None:
+    limits.budgets.set(replace(DRAFT, name="vision", amount=Decimal(8)), "boss")
+    limits.chain.hold(person(1, "vision"), "a", replace(want(2, project="vision"), max_hours=2))
+    catalog = limits.chain.catalog
+    led = replace(catalog, projects=catalog.projects | {"vision": replace(catalog.projects["vision"], leads=("eve",))})
+    keeper = duty(limits, Hub())
+    keeper._factory.catalog = led
+    asyncio.run(keeper.look())
+    assert told(limits) == ["ada", "eve", "zoe"]
 
 
 def test_of_the_project_that_everybody_has_admins_are_told(limits: Limits) -> None:

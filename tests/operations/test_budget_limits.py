@@ -193,6 +193,8 @@ def test_a_stop_that_was_recorded_is_taken_back_when_there_is_money_again(limits
 
 
 def test_what_ended_in_the_period_before_the_budget_was_set_counts(limits: Limits) -> None:
+    limits.clock.now = datetime(2026, 10, 30, 22, tzinfo=UTC)
+    limits.stop(limits.start(6, 1, name="last month"))
     limits.clock.now = datetime(2026, 10, 31, 22, tzinfo=UTC)
     across = limits.start(1, 1, name="across")
     limits.clock.now = datetime(2026, 11, 1, 3, tzinfo=UTC)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 
 from aiplatform_hub.clients.hub_api import HubApiClient, HubUser
 from aiplatform_hub.domain.budgets import Budget, Scope
+from aiplatform_hub.domain.catalog import Project
 from aiplatform_hub.factory import Factory
 
 BUDGET_SECONDS = 5.0
@@ -55,9 +57,14 @@ class BudgetDuty:
         if self._hub is None:
             return None
         project = self._factory.catalog.projects.get(budget.name) if budget.scope is Scope.PROJECT else None
-        members = await self._all(self._hub, project.groups) if project is not None and project.groups and not project.is_personal else ()
-        admins = [person for person in await self._all(self._hub) if person.is_admin]
-        return frozenset(person.name for person in (*members, *admins))
+        concerned = frozenset() if project is None or project.is_personal else frozenset(project.leads) or await self._members(self._hub, project)
+        return concerned | {person.name for person in await self._all(self._hub) if person.is_admin}
+
+    async def _members(self, hub: HubApiClient, project: Project) -> frozenset[str]:
+        """Return who belongs to a project now, by a group or for a span."""
+        of_groups = await self._all(hub, project.groups) if project.groups else ()
+        now, spans = self._factory.clock(), await asyncio.to_thread(partial(self._factory.memberships.all, project=project.name))
+        return frozenset({person.name for person in of_groups} | {each.user_name for each in spans if each.counts_at(now)})
 
     @staticmethod
     async def _all(hub: HubApiClient, groups: Collection[str] | None = None) -> tuple[HubUser, ...]:
