@@ -835,7 +835,14 @@ class Factory(Stores):
     @cached_property
     def billing_reader(self) -> BillingReader:
         """Reads months of invoices, and the sessions behind a line."""
-        return BillingReader(database=self.database, invoices=InvoiceStore(), heads=InvoiceHeads(), disputes=DisputeStore(), charges=self.charge_reader)
+        return BillingReader(
+            database=self.database,
+            invoices=InvoiceStore(),
+            heads=InvoiceHeads(),
+            disputes=DisputeStore(),
+            charges=self.charge_reader,
+            credits_=self.credit_reader,
+        )
 
     @cached_property
     def disputes(self) -> Disputes:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from aiplatform_hub.domain.charges import Charge, period_microseconds
-from aiplatform_hub.domain.invoices import QUANTITY_PLACES, Invoice, InvoiceLine
+from aiplatform_hub.domain.charges import CREDIT_PARTS, Charge, period_microseconds
+from aiplatform_hub.domain.credits import Payment
+from aiplatform_hub.domain.invoices import CREDIT_PREFIX, QUANTITY_PLACES, Invoice, InvoiceLine
 from aiplatform_hub.domain.rounding import apportion
 
 AMOUNT_PLACES = 6
@@ -73,8 +74,11 @@ class _Sum:
     is_estimated: bool = False
 
     def add(self, charge: Charge) -> None:
-        self.start, self.end = min(self.start, charge.start), max(self.end, charge.end)
-        self.units += charge.unit_microseconds
+        self.count(charge.unit_microseconds, charge, charge.start, charge.end)
+
+    def count(self, units: int, charge: Charge, start: datetime, end: datetime) -> None:
+        self.start, self.end = min(self.start, start), max(self.end, end)
+        self.units += units
         self.is_estimated = self.is_estimated or charge.is_estimated
 
 
@@ -100,7 +104,33 @@ def sessions_behind(invoice: Invoice, line: InvoiceLine, charges: Iterable[Charg
     for charge in charges:
         if is_of_line(charge, invoice, line):
             sums.setdefault((charge.allocation_id, charge.user_name), _Sum(charge, charge.start, charge.end)).add(charge)
-    found = sorted((each for each in sums.values() if each.units), key=lambda each: (-each.units, each.start, str(each.first.allocation_id)))
+    return _line_sessions(invoice, line, sums.values())
+
+
+def payments_behind(invoice: Invoice, line: InvoiceLine, payments: Iterable[Payment]) -> LineSessions:
+    """Return the sessions for which a credit paid what its line takes back.
+
+    Parameters
+    ----------
+    payments
+        Of the line's month, in any order; those of other credits and cost centres are left out.
+    """
+    sums: dict[tuple[UUID, str], _Sum] = {}
+    for payment in payments:
+        charge = payment.charge
+        if is_of_credit(payment, invoice, line):
+            of_session = sums.setdefault((charge.allocation_id, charge.user_name), _Sum(charge, payment.start, payment.end))
+            of_session.count(-round(payment.amount * CREDIT_PARTS), charge, payment.start, payment.end)
+    return _line_sessions(invoice, line, sums.values())
+
+
+def is_of_credit(payment: Payment, invoice: Invoice, line: InvoiceLine) -> bool:
+    """Return whether a line of a credit takes back a payment of its month."""
+    return payment.charge.cost_centre == invoice.cost_centre and line.rate_card == f"{CREDIT_PREFIX}{payment.credit.id}"
+
+
+def _line_sessions(invoice: Invoice, line: InvoiceLine, sums: Iterable[_Sum]) -> LineSessions:
+    found = sorted((each for each in sums if each.units), key=lambda each: (-abs(each.units), each.start, str(each.first.allocation_id)))
     period = period_microseconds(line.sku, line.month)
     exact = [Fraction(each.units, period) for each in found]
     amounts = apportion([quantity * Fraction(line.price) for quantity in exact], AMOUNT_PLACES)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from aiplatform_hub.domain.charges import Charge
+from aiplatform_hub.domain.charges import Charge, Sku
+from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.domain.disputes import check_line
-from aiplatform_hub.domain.invoice_sessions import LineSessions, SessionCharge, charges_behind, sessions_behind
+from aiplatform_hub.domain.invoice_sessions import LineSessions, SessionCharge, charges_behind, is_of_credit, payments_behind, sessions_behind
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine
 from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.disputes import DisputeStore
 from aiplatform_hub.storage.invoice_heads import InvoiceHead, InvoiceHeads
@@ -38,7 +40,10 @@ class Months:
 class BillingReader:
     """Reads; writes nothing."""
 
-    def __init__(self, *, database: Database, invoices: InvoiceStore, heads: InvoiceHeads, disputes: DisputeStore, charges: ChargeReader) -> None:
+    def __init__(  # noqa: PLR0913  keyword-only
+        self, *, database: Database, invoices: InvoiceStore, heads: InvoiceHeads, disputes: DisputeStore, charges: ChargeReader, credits_: CreditReader
+    ) -> None:
+        self._credits = credits_
         self._database = database
         self._invoices = invoices
         self._heads = heads
@@ -69,6 +74,8 @@ class BillingReader:
         """
         with self._database.read() as connection:
             invoice, line = self._line(connection, invoice_id, position)
+            if line.sku is Sku.CREDIT:
+                return invoice, payments_behind(invoice, line, self._payments(connection, invoice, line))
             charges = self._of_month(connection, line, {"cost_centre": invoice.cost_centre, "project": line.project})
             return invoice, sessions_behind(invoice, line, charges)
 
@@ -84,9 +91,15 @@ class BillingReader:
             invoice, line = self._line(connection, invoice_id, position)
             charges = self._of_month(connection, line, {"cost_centre": invoice.cost_centre, "allocation": allocation_id})
             found = charges_behind(invoice, line, charges)
+            if line.sku is Sku.CREDIT:
+                paid = {payment.charge for payment in self._payments(connection, invoice, line) if is_of_credit(payment, invoice, line)}
+                found = tuple(replace(each, is_in_line=each.charge in paid) for each in found)
         if not any(each.is_in_line for each in found):
             raise NotFoundError(f"Session {allocation_id} is not behind line {position} of {invoice.title}.")
         return invoice, line, found
+
+    def _payments(self, connection: Connection, invoice: Invoice, line: InvoiceLine) -> Iterator[Payment]:
+        return self._credits.payments(connection, line.month, next_month(line.month), filters={"cost_centre": invoice.cost_centre})
 
     def _of_month(self, connection: Connection, line: InvoiceLine, filters: Mapping[str, Any]) -> Iterator[Charge]:
         return self._charges.charges(connection, line.month, next_month(line.month), filters=filters)

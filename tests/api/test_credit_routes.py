@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -22,7 +23,7 @@ def test_each_sees_what_pays_for_them_and_home_says_what_is_left(place):
     assert (credit["left"], credit["state"]) == ("5", "active")
     assert [one["id"] for one in credits_of(place, "user3")] == [credit["id"]]
     assert credits_of(place, "user4") == []
-    home = place.call("GET", "../../home", user="user3").text
+    home = place.call("GET", "../../home", user="user3").text.replace("\xa0", " ").replace("&nbsp;", " ")
     assert "5.00 EUR left of 5.00 EUR" in home
     assert "expires on 2099-01-01" in home
     page = place.call("GET", "../../admin/credits", user=ADMIN).text
@@ -33,6 +34,21 @@ def test_each_sees_what_pays_for_them_and_home_says_what_is_left(place):
     assert place.call("DELETE", f"credits/{credit['id']}", user=ADMIN).status_code == 409
     assert credits_of(place, "user3") == []
     assert "ended" in {one["state"] for one in credits_of(place, ADMIN)}
+
+
+def test_the_page_gives_keeps_what_was_typed_and_ends(place):
+    address = f"{place.hub.url}/services/platform/admin/credits"
+    session = place.hub.browser(ADMIN).session
+    xsrf = re.findall(r'name="xsrf" content="([^"]+)"', session.get(address, timeout=30).text)[0]
+    fields = {"_xsrf": xsrf, "scope": "person", "name": "user9", "amount": "7", "currency": "EUR", "priority": "5", "reason": "by page"}
+    refused = session.post(address, data={**fields, "amount": "seven <b>"}, timeout=30)
+    assert (refused.status_code, "seven &lt;b&gt;" in refused.text, "Write the amount as a number" in refused.text) == (400, True, True)
+    assert credits_of(place, "user9") == []
+    assert "The credit is given." in session.post(address, data={**fields, "expires_at": "2099-01-01T00:00"}, timeout=30).text
+    (credit,) = credits_of(place, "user9")
+    assert (credit["left"], credit["priority"], credit["expires_at"]) == ("7", 5, "2099-01-01T00:00:00.000000Z")
+    assert "The credit has ended." in session.post(f"{address}/{credit['id']}/end", data={"_xsrf": xsrf}, timeout=30).text
+    assert session.post(f"{address}/{credit['id']}/end", data={"_xsrf": xsrf}, timeout=30).status_code == 409
 
 
 def test_it_is_given_listed_and_ended_on_the_command_line(place):

@@ -20,6 +20,7 @@ from aiplatform_hub.domain.catalog import Project
 from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.billing_reader import BillingReader
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
 from aiplatform_hub.operations.credit_reader import CreditReader
@@ -31,6 +32,8 @@ from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.credit_tables import credits_
 from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database, TakenError
+from aiplatform_hub.storage.disputes import DisputeStore
+from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.schema import audit_events
 from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, OCTOBER, Office
@@ -164,6 +167,19 @@ def test_an_invoice_takes_back_what_each_credit_paid_and_a_difference_follows(of
     assert (line.project, line.price, line.is_correction) == ("vision", 1, False)
     assert sum((each.amount for each in invoice.lines), Decimal(0)) == invoice.net
     assert all(not card.startswith("credit") for card in invoice.rate_cards)
+    looks = BillingReader(
+        database=office.database,
+        invoices=office.store,
+        heads=InvoiceHeads(),
+        disputes=DisputeStore(),
+        charges=ChargeReader(uses=ChargedUseStore(), cards=lambda: CATALOG.rate_cards),
+        credits_=reader(),
+    )
+    _, behind = looks.sessions(invoice.id, line.position)
+    assert (behind.amount, behind.invoiced_before) == (sum((share.amount for share in behind.sessions), Decimal(0)), 0)
+    assert abs(Fraction(behind.amount) - line.exact_amount) <= Fraction(1, 10**6)
+    _, _, pieces = looks.session(invoice.id, line.position, behind.sessions[0].allocation_id)
+    assert all(piece.is_in_line for piece in pieces)
     office.used("lab", NOVEMBER + timedelta(hours=1), 1)
     office.used("lab", DECEMBER + timedelta(hours=2), 1)
     office.now = DECEMBER + timedelta(days=32)

@@ -18,10 +18,12 @@ from aiplatform_hub.errors import AIPlatformError, ConflictError, InvalidOptionE
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.billing_reader import MONTHS, BillingReader
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database, DatabaseBusyError, TakenError
 from aiplatform_hub.storage.dispute_tables import dispute_entries, invoice_disputes
 from aiplatform_hub.storage.disputes import DisputeFilter, DisputeStore
@@ -45,7 +47,14 @@ def office(database: Database, tmp_path) -> Office:
 @pytest.fixture
 def reader(office: Office) -> BillingReader:
     charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: CATALOG.rate_cards)
-    return BillingReader(database=office.database, invoices=office.store, heads=InvoiceHeads(), disputes=DisputeStore(), charges=charges)
+    return BillingReader(
+        database=office.database,
+        invoices=office.store,
+        heads=InvoiceHeads(),
+        disputes=DisputeStore(),
+        charges=charges,
+        credits_=CreditReader(charges=charges, credits_=CreditStore()),
+    )
 
 
 def notices_on(database: Database, office: Office) -> Notices:
