@@ -27,6 +27,7 @@ from servers import postgresql
 HUB_START_RATIO = 1.10
 BYTES_PER_SERVER = 20_000
 IDLE_POINTS = 1
+TRIES = 5
 SETTLE_SECONDS = 25
 """What a hub does just after its start is not idling."""
 
@@ -89,11 +90,14 @@ def compare(empty: dict[str, Figures], full: dict[str, Figures], count: int) -> 
 
 
 def fill(side: Side, people: tuple[str, ...], clients: int) -> None:
-    """Start everybody's server."""
+    """Start everybody's server; who is refused as too busy asks again when told."""
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(side.launch, people))
-    print(f"  {side.name}: {len(people)} servers in {time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}", flush=True)
+        refused = sum(pool.map(lambda person: side.launch(person, tries=TRIES), people))
+    print(
+        f"  {side.name}: {len(people)} servers in {time.perf_counter() - began:.0f} s, {refused} refused and tried again, load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 def _verdict(is_met: bool) -> str:

@@ -124,12 +124,17 @@ class Side:
         answer.raise_for_status()
         self.token = answer.json()["token"]
 
-    def launch(self, user: str) -> None:
-        """Start a server and return once it is ready."""
-        answer = self.call("POST", user)
+    def launch(self, user: str, *, tries: int = 1) -> int:
+        """Start a server and return once it is ready; return how often it was refused as too busy before, and asked for again as told."""
+        for refused in range(tries):
+            answer = self.call("POST", user)
+            if answer.status_code != 503 or refused == tries - 1:
+                break
+            time.sleep(float(answer.headers.get("Retry-After", 5)))
         assert answer.status_code in {201, 202}, f"{self.name}: {answer.status_code} {answer.text[:2000]}\n{self.hub.log()}"
         if answer.status_code == 202:
             self.hub.wait_ready(user, seconds=110)
+        return refused
 
     def end(self, user: str) -> None:
         """Stop a server and return once the hub has none."""

@@ -254,15 +254,16 @@ def usage_against(
         Who looks, if it is someone else who may know the caller's sessions; their own are named too.
     """
     known = {person.user_id or person.user_name for person in (caller, viewer or caller)}
-    return tuple(_usage(limit, caller, open_allocations, observed, known) for limit in limits)
+    in_order = sorted(open_allocations, key=lambda a: (a.requested_at, a.id))
+    return tuple(_usage(limit, caller, in_order, observed, known) for limit in limits)
 
 
-def _usage(limit: Limit, caller: Caller, open_allocations: Sequence[Allocation], observed: Observed, known: AbstractSet[int | str]) -> LimitUsage:
+def _usage(limit: Limit, caller: Caller, in_order: Sequence[Allocation], observed: Observed, known: AbstractSet[int | str]) -> LimitUsage:
     kind = DIMENSIONS[limit.dimension].kind
     if kind is Kind.OBSERVED:
         is_known = limit.scope == USER and observed.storage_bytes is not None
         return LimitUsage(limit, Decimal(observed.storage_bytes or 0) if is_known else None)
-    within = sorted((a for a in open_allocations if _is_within(a, limit, caller)), key=lambda a: (a.requested_at, a.id))
+    within = [a for a in in_order if _is_within(a, limit, caller)]
     if kind is Kind.WINDOWED:
         used = observed.gpu_hours.get((limit.scope, limit.subject, limit.window_days or 0), Decimal(0))
         holders = tuple(a for a in within if a.request.gpus)

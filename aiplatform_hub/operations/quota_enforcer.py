@@ -18,7 +18,7 @@ from aiplatform_hub.domain.quota import Capacity, Decision, LimitUsage, Outcome,
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.supply import GpuTypeCapacity, count_gpus
 from aiplatform_hub.errors import CapacityError, ConflictError, NotFoundError, Reason, ServerExistsError
-from aiplatform_hub.operations.decision_inputs import from_json, to_json
+from aiplatform_hub.operations.decision_inputs import AllocationWriter, from_json, to_json
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of, next_place
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditEvent, AuditStore
@@ -85,6 +85,7 @@ class QuotaEnforcer:
         self._audit = audit
         self._budgets = budgets
         self._clock = clock
+        self._written = AllocationWriter()
         self._reader = DecisionReader(
             catalog=catalog,
             devices=devices,
@@ -277,7 +278,7 @@ class QuotaEnforcer:
             actor=start.actor,
             outcome=decision.outcome.value,
             error_code=decision.error_code,
-            inputs=to_json(inputs),
+            inputs=to_json(inputs, self._written),
             reasons=decision.reasons,
         )
         self._decisions.insert(connection, stored)
