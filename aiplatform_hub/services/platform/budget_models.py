@@ -60,10 +60,10 @@ class BudgetBody(Input):
     reason: str
     starts_at: str | None = Field(None, description="A UTC instant; null for now, or for a monthly budget the first of this month")
     ends_at: str | None = Field(None, description="A UTC instant, exclusive; needed for a term")
-    soft_percents: tuple[int, ...] = Field(SOFT_PERCENTS, description="Parts of the limit at which people are told; at most five, rising")
+    soft_percents: list[int] = Field(list(SOFT_PERCENTS), description="Parts of the limit at which people are told; at most five, rising")
     at_limit: Literal["let_finish", "stop"] = Field("let_finish", description="What becomes of running sessions with GPUs when it is spent")
     grace_minutes: int = Field(30, description="For how long they run on after they were warned, where they are stopped; at most a week")
-    replaces: UUID | None = Field(
+    replaces: str | None = Field(
         None, description="The budget of the same cost centre, project or person that ends in the same moment; without `starts_at` it begins when that one did"
     )
 

@@ -47,12 +47,12 @@ class BudgetsHandler(ApiHandler):
             reason=body.reason,
             starts_at=None if body.starts_at is None else instant(body.starts_at, "starts_at"),
             ends_at=None if body.ends_at is None else instant(body.ends_at, "ends_at"),
-            soft_percents=body.soft_percents,
+            soft_percents=tuple(body.soft_percents),
             at_limit=body.at_limit,
             grace=_minutes(body.grace_minutes),
         )
         factory = self.platform.factory
-        budget = await self.platform.run(factory.budgets.set, draft, self.principal.name, replaces=body.replaces)
+        budget = await self.platform.run(factory.budgets.set, draft, self.principal.name, replaces=None if body.replaces is None else _id(body.replaces))
         found = await self.platform.run(factory.budgets.all)
         standing = next((each for each in found if each.budget.id == budget.id), Standing.new(budget))
         self.reply(self.body_of(standing), 201)
