@@ -147,7 +147,7 @@ def _entry(document: Document, kind: str, name: str, value: object) -> Entry:
         document.add_problem((name,), f"the name {repeated(name)} must be 1 to 64 {letters}")
     model: BaseModel | None = None
     try:
-        model = KINDS[kind].model_validate(value)
+        model = KINDS[kind].model_validate(value, context={"folder": document.file.parent})
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False):
             path = (name, *item["loc"])

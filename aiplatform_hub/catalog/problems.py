@@ -33,6 +33,8 @@ _PATTERNS = {
     "currency": "must be three capital letters (EUR), or credits",
     "country": "must be two capital letters (DE), as in ISO 3166-1",
     "accounting_url": "must be an address without a name or password in it, for example https://books.example.org/invoices",
+    "bic": "must be 8 or 11 capital letters and digits, for example COBADEFFXXX",
+    "email": "must be an address such as billing@example.org",
     "number_prefix": "must be 1 to 16 capital letters, digits and hyphens, and begin with a letter",
 }
 """What to say when a text does not fit the pattern of its field."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +16,12 @@ from aiplatform_hub.cli.operator import config_option, data_dir_option, database
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
 from aiplatform_hub.domain.invoice_json import invoice_values
 from aiplatform_hub.domain.invoices import Invoice, State, month_span
+from aiplatform_hub.domain.partial_credits import Part
 from aiplatform_hub.errors import InvalidOptionError, NotFoundError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.reports.invoice_csv import invoice_csv
+from aiplatform_hub.reports.invoice_formats import INVOICE_FORMATS, InvoiceFormat
 from aiplatform_hub.storage.migrate import check_current
 
 MOST_LISTED = 10_000
@@ -127,10 +130,22 @@ def pay(office: Invoices, invoice: str, reference: str, as_json: bool) -> None:
 @invoices.command()
 @click.argument("invoice")
 @click.option("--reason", required=True, help="Why; it stands on the credit note.")
+@click.option(
+    "--line", "lines", multiple=True, help="Only this line, by its position (3), or only so much of it, without tax (3=12.50); may be given several times."
+)
 @_of_installation
-def credit(office: Invoices, invoice: str, reason: str, as_json: bool) -> None:
-    """Take a whole INVOICE back by a credit note; its month can be drafted anew then."""
-    _print_one(office.credit(_find(office, invoice).id, reason=reason, by=getpass.getuser()), as_json=as_json)
+def credit(office: Invoices, invoice: str, *, reason: str, lines: tuple[str, ...], as_json: bool) -> None:
+    """Take an INVOICE, or some of its lines, back by a credit note; once nothing is left its month can be drafted anew."""
+    note = office.credit(_find(office, invoice).id, reason=reason, by=getpass.getuser(), parts=tuple(map(_part, lines)))
+    _print_one(note, as_json=as_json)
+
+
+def _part(word: str) -> Part:
+    position, _, amount = word.partition("=")
+    try:
+        return Part(int(position), Decimal(amount) if amount else None)
+    except (ValueError, InvalidOperation):
+        raise click.BadParameter(f"{word!r} is no line; write for example 3, or 3=12.50.", param_hint="--line") from None
 
 
 @invoices.command()
@@ -147,21 +162,56 @@ def drop(office: Invoices, invoice: str, as_json: bool) -> None:
 
 
 @invoices.command()
-@month_option
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file; default: standard output.")
+@click.argument("invoice", required=False)
+@click.option("--month", help="Everything that was issued for this month instead, for example 2026-11.")
+@click.option("--format", "name", type=click.Choice(list(INVOICE_FORMATS)), help="Of the file; default: pdf for one invoice, csv for a month.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write to this file; a month's pdf, html or ubl into this folder. Default: standard output."
+)
 @_of_installation
-def export(office: Invoices, month: str, output: Path | None, as_json: bool) -> None:
-    """Export what was issued for a month: CSV for import, a row for each line, or with --json everything."""
-    found = tuple(each for each in office.latest(_filters(month, None, None), limit=MOST_LISTED) if each.number)
+def export(  # noqa: PLR0913  one parameter per option
+    office: Invoices, invoice: str | None, *, month: str | None, name: str | None, output: Path | None, as_json: bool
+) -> None:
+    """Export an INVOICE, by its number or id, or what was issued for a month; with --json everything about it.
+
+    A month's CSV has a row for each line, for import into an accounting; its other formats are a file for each invoice.
+    """
+    if bool(invoice) == bool(month):
+        raise click.UsageError("Name an invoice, or a --month.")
+    found = (_find(office, invoice),) if invoice else _issued_for(office, month or "")
     if as_json:
-        print_json([invoice_values(each) for each in found])
+        print_json(invoice_values(found[0]) if invoice else [invoice_values(each) for each in found])
         return
-    text = "".join(invoice_csv(found))
+    name = name or ("pdf" if invoice else "csv")
+    if invoice:
+        _write(INVOICE_FORMATS[name].write(found[0]), output, what=found[0].title)
+    elif name == "csv":
+        _write("".join(invoice_csv(found)).encode(), output, what=f"{len(found)} documents")
+    else:
+        _write_each(found, INVOICE_FORMATS[name], output)
+
+
+def _issued_for(office: Invoices, month: str) -> tuple[Invoice, ...]:
+    return tuple(each for each in office.latest(_filters(month, None, None), limit=MOST_LISTED) if each.number)
+
+
+def _write(content: bytes, output: Path | None, *, what: str) -> None:
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(content, nl=False)
         return
-    output.write_bytes(text.encode())
-    say(f"{len(found)} documents in {output}.")
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise InvalidOptionError(f"{output} cannot be written: {error.strerror or error}") from error
+    say(f"{what[0].upper()}{what[1:]} in {output}.")
+
+
+def _write_each(found: tuple[Invoice, ...], chosen: InvoiceFormat, folder: Path | None) -> None:
+    if folder is None or not folder.is_dir():
+        raise click.UsageError("A file for each invoice needs a folder that exists: --output FOLDER.")
+    contents = {chosen.file_name(each): chosen.write(each) for each in found}  # all of them first: a refusal leaves nothing half-written
+    for file_name, content in contents.items():
+        _write(content, folder / file_name, what=file_name)
 
 
 def _filters(month: str | None, cost_centre: str | None, state: str | None) -> dict[str, Any]:

@@ -205,8 +205,10 @@ def drafted(  # noqa: PLR0913  what an invoice is made of
         state=State.DRAFT,
         legal_entity=entity.name,
         cost_centre=centre.name,
-        seller=Party(entity.display_name, entity.address, entity.country, entity.tax_id),
-        buyer=Party(centre.display_name, centre.address, centre.country, centre.tax_id, centre.code),
+        seller=Party(
+            entity.display_name, entity.address, entity.country, entity.tax_id, registration_id=entity.registration_id, email=entity.email, logo=entity.logo
+        ),
+        buyer=Party(centre.display_name, centre.address, centre.country, centre.tax_id, centre.code, email=centre.email),
         currency=entity.currency,
         period_start=own.month,
         period_end=period_end,
@@ -216,6 +218,8 @@ def drafted(  # noqa: PLR0913  what an invoice is made of
         tax=tax,
         payment_days=entity.payment_days,
         payment_account=entity.payment_account,
+        iban=entity.iban,
+        bic=entity.bic,
         estimated_microseconds=own.estimated_microseconds,
         ledger_rows=drafting.ledger_rows,
         ledger_hash=drafting.ledger_hash,

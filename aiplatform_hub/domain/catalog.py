@@ -169,6 +169,8 @@ class CostCentre:
     """ISO 3166-1 alpha-2 code."""
     tax_id: str = ""
     """Its number for value added tax."""
+    email: str = ""
+    """Where electronic invoices go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,17 @@ class LegalEntity:
     payment_days: int = 30
     """Days from the issue until an invoice is due."""
     payment_account: str = ""
-    """Where to pay, for example an IBAN."""
+    """Where to pay, in words; beside or in place of an IBAN."""
+    iban: str = ""
+    """Account to pay to, without spaces."""
+    bic: str = ""
+    """Of its bank."""
+    registration_id: str = ""
+    """Its number in a register of companies or institutions."""
+    email: str = ""
+    """Where to ask about its invoices."""
+    logo: bytes = b""
+    """A PNG or JPEG for its invoices; empty without one."""
     accounting_url: str = ""
     """Where its accounting takes what becomes of invoices; empty where it takes none."""
 

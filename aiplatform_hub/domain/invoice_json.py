@@ -29,6 +29,8 @@ def invoice_values(invoice: Invoice) -> dict[str, Any]:
         "buyer": _party(invoice.buyer),
         "payment_days": invoice.payment_days,
         "payment_account": invoice.payment_account or None,
+        "iban": invoice.iban or None,
+        "bic": invoice.bic or None,
         "drafted_at": isoformat(invoice.drafted_at),
         "drafted_by": invoice.drafted_by,
         "issued_at": _instant(invoice.issued_at),
@@ -37,6 +39,7 @@ def invoice_values(invoice: Invoice) -> dict[str, Any]:
         "paid_at": _instant(invoice.paid_at),
         "payment_reference": invoice.payment_reference or None,
         "credits": invoice.credits,
+        "is_partial": invoice.is_partial,
         "credited_by": invoice.credited_by,
         "reason": invoice.reason or None,
         "estimated_seconds": _text(Decimal(invoice.estimated_microseconds) / 1_000_000),
@@ -71,6 +74,8 @@ def _party(party: Party) -> dict[str, Any]:
         "country": party.country or None,
         "tax_id": party.tax_id or None,
         "code": party.code or None,
+        "registration_id": party.registration_id or None,
+        "email": party.email or None,
     }
 
 

@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
     INVOICE = "invoice"
     CREDIT_NOTE = "credit_note"
-    """Takes a whole invoice back. Its amounts are those of the invoice, with the same signs: it owes what the invoice demanded."""
+    """Takes an invoice back, as a whole or in part. Its amounts are those of the invoice, with the same signs: it owes what the invoice demanded."""
 
 
 class State(StrEnum):
@@ -64,6 +64,12 @@ class Party:
     """Number for value added tax; empty where none is set."""
     code: str = ""
     """Of the cost centre in the receiver's books; empty for a sender and where none is set."""
+    registration_id: str = ""
+    """Of a sender in a register of companies or institutions; empty where none is set."""
+    email: str = ""
+    """Where to ask, and where electronic invoices go; empty where none is set."""
+    logo: bytes = b""
+    """Of a sender: a PNG or JPEG; empty where none is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +158,17 @@ class Invoice:
     payment_reference: str = ""
     """What the payment was booked as; empty until it is paid."""
     credits: str | None = None
-    """Of a credit note: number of the invoice that it takes back."""
+    """Of a credit note: number of the invoice that it takes back, or gives back part of."""
     credited_by: str | None = None
     """Of a void invoice: number of the credit note."""
     reason: str = ""
     """Of a credit note: why."""
+    iban: str = ""
+    """Account to pay to, without spaces; empty where none is set."""
+    bic: str = ""
+    """Of the bank that has the account; empty where none is set."""
+    is_partial: bool = False
+    """Of a credit note: whether the invoice stands in spite of it."""
 
     @property
     def total(self) -> Decimal:
@@ -189,7 +201,7 @@ class Invoice:
     def fingerprint(self) -> str:
         """Hash of what the invoice says: two drafts with the same one differ in nothing that is billed."""
         said = (self.legal_entity, self.cost_centre, self.seller, self.buyer, self.currency, self.period_start, self.lines, self.tax_percent, self.tax)
-        return sha256(repr((*said, self.payment_days, self.payment_account)).encode()).hexdigest()
+        return sha256(repr((*said, self.payment_days, self.payment_account, self.iban, self.bic)).encode()).hexdigest()
 
 
 def places_of(currency: str) -> int:
@@ -231,7 +243,7 @@ def paid(invoice: Invoice, *, at: datetime, reference: str) -> Invoice:
 
 
 def credit_note(invoice: Invoice, *, id_: UUID, at: datetime, by: str, reason: str) -> Invoice:
-    """Return the draft of the credit note that takes a whole invoice back.
+    """Return the draft of the credit note that takes a whole invoice back; :mod:`aiplatform_hub.domain.partial_credits` has what it may give back.
 
     Raises
     ------

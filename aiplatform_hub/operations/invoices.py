@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.invoice_json import invoice_values
 from aiplatform_hub.domain.invoices import Invoice, State, credit_note, issued, number_of, paid, void
+from aiplatform_hub.domain.partial_credits import Part, refund
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.invoice_drafts import Drafts, InvoiceDrafter
@@ -177,29 +179,44 @@ class Invoices:
             self._audit.record(connection, actor=by, action="pay_invoice", target=_target(done), outcome="done", detail=_detail(done))
         return done
 
-    def credit(self, id_: UUID, *, reason: str, by: str) -> Invoice:
-        """Take a whole invoice back and return its credit note, which has the next number; the month can be drafted anew then.
+    def credit(self, id_: UUID, *, reason: str, by: str, parts: Sequence[Part] = ()) -> Invoice:
+        """Take an invoice back and return its credit note, which has the next number.
+
+        Once nothing of the invoice is left it is void, and its month can be drafted anew; until then it stands.
+
+        Parameters
+        ----------
+        parts
+            What to give back of which lines; without them everything that was not given back before.
 
         Raises
         ------
         NotFoundError, ConflictError
-            If there is none of this id, or it is neither issued nor paid.
+            If there is none of this id, or it is neither issued nor paid, or what is to be given back was so already.
         InvalidOptionError
-            If no reason is given, or it is too long.
+            If no reason is given, or it is too long, or more is to be given back than there is.
         """
         if not reason.strip():
             raise _invalid("reason", "Say why; it stands on the credit note.")
         text, now = _short("reason", reason), self._clock()
         with self._database.write() as connection:
             found = self._find(connection, id_, is_locked=True)
-            draft = credit_note(found, id_=uuid4(), at=now, by=by, reason=text)
+            draft = self._credit_draft(connection, found, credit_note(found, id_=uuid4(), at=now, by=by, reason=text), parts)
             self._invoices.insert(connection, draft)
             note = self._numbered(connection, draft, by)
             self._invoices.move_on(connection, note)
-            self._invoices.move_on(connection, void(found, credited_by=note.number or ""))
+            if not note.is_partial:
+                self._invoices.move_on(connection, void(found, credited_by=note.number or ""))
             self._tell(connection, note, "issued")
             self._audit.record(connection, actor=by, action="credit_invoice", target=_target(note), outcome="done", detail=_detail(note))
         return note
+
+    def _credit_draft(self, connection: Connection, invoice: Invoice, whole: Invoice, parts: Sequence[Part]) -> Invoice:
+        """Return the credit note with what it gives back; the invoice is locked, so nobody gives it back too."""
+        given = refund(invoice, self._invoices.partial_notes(connection, invoice), parts)
+        if parts and not given.is_rest:
+            whole = replace(whole, is_partial=True, estimated_microseconds=0)
+        return replace(whole, lines=given.lines, net=given.net, tax=given.tax)
 
     def _numbered(self, connection: Connection, draft: Invoice, by: str) -> Invoice:
         now = self._clock()
@@ -254,5 +271,10 @@ def _target(invoice: Invoice) -> str:
 
 def _detail(invoice: Invoice) -> dict[str, Any]:
     known = {"cost_centre": invoice.cost_centre, "month": invoice.month, "total": format(invoice.total, "f"), "currency": invoice.currency}
-    more = {"credits": invoice.credits, "reason": invoice.reason or None, "payment_reference": invoice.payment_reference or None}
+    more = {
+        "credits": invoice.credits,
+        "is_partial": invoice.is_partial or None,
+        "reason": invoice.reason or None,
+        "payment_reference": invoice.payment_reference or None,
+    }
     return {**known, **{name: value for name, value in more.items() if value is not None}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -75,6 +76,13 @@ class InvoiceStore:
         rows = connection.execute(select(invoice_lines).join(invoices, _COLUMNS.id == invoice_lines.c.invoice_id).where(*mine)).mappings()
         return frozenset(months), tuple(_line(row) for row in rows)
 
+    def partial_notes(self, connection: Connection, invoice: Invoice) -> tuple[Invoice, ...]:
+        """Return the credit notes that gave back parts of an invoice, in order of their numbers."""
+        mine = (_COLUMNS.cost_centre == invoice.cost_centre, _COLUMNS.period_start == invoice.period_start)
+        partial = (_COLUMNS.kind == Kind.CREDIT_NOTE.value, _COLUMNS.credits.is_(None), _COLUMNS.number.is_not(None))
+        found = self._all(connection, select(invoices).where(*mine, *partial).order_by(_COLUMNS.issued_at, _COLUMNS.number))
+        return tuple(note for note in found if note.credits == invoice.number)
+
     def next_number(self, connection: Connection, legal_entity: str, at: datetime) -> tuple[int, datetime]:
         """Take the next number of a legal entity in the year of an instant; return it and when the one before was given.
 
@@ -117,7 +125,7 @@ def _locked(statement: Select[Any], *, is_locked: bool) -> Select[Any]:
 def _values(invoice: Invoice) -> dict[str, Any]:
     same = (
         *("id", "legal_entity", "cost_centre", "currency", "period_start", "period_end", "net", "tax", "drafted_at", "number"),
-        *("issued_at", "issued_by", "paid_at", "payment_reference", "credits", "credited_by"),
+        *("issued_at", "issued_by", "paid_at", "payment_reference", "credited_by"),
     )
     document = {
         "seller": _party_values(invoice.seller),
@@ -125,25 +133,37 @@ def _values(invoice: Invoice) -> dict[str, Any]:
         "tax_percent": None if invoice.tax_percent is None else str(invoice.tax_percent),
         "payment_days": invoice.payment_days,
         "payment_account": invoice.payment_account,
+        "iban": invoice.iban,
+        "bic": invoice.bic,
         "estimated_microseconds": invoice.estimated_microseconds,
         "ledger_rows": invoice.ledger_rows,
         "ledger_hash": invoice.ledger_hash,
         "drafted_by": invoice.drafted_by,
         "reason": invoice.reason,
+        "part_of": invoice.credits if invoice.is_partial else None,
     }
     text = json.dumps(document, ensure_ascii=False, sort_keys=True)
-    return {**{name: getattr(invoice, name) for name in same}, "kind": invoice.kind.value, "state": invoice.state.value, "document": text}
+    # The column is for the one note that takes an invoice back as a whole, and unique; those of parts say it in their document.
+    own = {"kind": invoice.kind.value, "state": invoice.state.value, "credits": None if invoice.is_partial else invoice.credits, "document": text}
+    return {**{name: getattr(invoice, name) for name in same}, **own}
 
 
 def _party_values(party: Party) -> dict[str, Any]:
-    return {"name": party.name, "address": list(party.address), "country": party.country, "tax_id": party.tax_id, "code": party.code}
+    same = {name: getattr(party, name) for name in ("name", "country", "tax_id", "code", "registration_id", "email")}
+    return {**same, "address": list(party.address), "logo": b64encode(party.logo).decode()}
+
+
+def _party(values: Mapping[str, Any]) -> Party:
+    return Party(**{**values, "address": tuple(values["address"]), "logo": b64decode(values.get("logo", ""))})
 
 
 def _invoice(row: RowMapping, lines: Iterable[InvoiceLine]) -> Invoice:
     known = {name: value for name, value in row.items() if name != "document"}
     document = json.loads(row["document"])
-    percent = document.pop("tax_percent")
-    parties = {name: Party(**{**(party := document.pop(name)), "address": tuple(party["address"])}) for name in ("seller", "buyer")}
+    percent, part_of = document.pop("tax_percent"), document.pop("part_of", None)
+    if part_of is not None:
+        known |= {"credits": part_of, "is_partial": True}
+    parties = {name: _party(document.pop(name)) for name in ("seller", "buyer")}
     return Invoice(
         **{**known, **document, **parties, "kind": Kind(row["kind"]), "state": State(row["state"])},
         lines=tuple(lines),

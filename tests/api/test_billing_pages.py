@@ -80,6 +80,7 @@ def test_a_viewer_goes_from_the_month_to_the_single_session(place) -> None:
         (f"{page}/lines/1", "Dispute this line"),
         (f"{page}/file?format=csv", issued.number),
         (f"{page}/file?format=json", issued.number),
+        (f"{page}/file?format=html", issued.number),
     ):
         answer = server.get(path, VIEWER)
         assert (answer.status, said in answer.body) == (200, True), f"{path}: {answer.body[:3000]}"

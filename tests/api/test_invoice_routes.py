@@ -56,11 +56,31 @@ def test_admin_reads_pays_and_is_told_what_does_not_go(place, stored):
     text = place.call("GET", "invoices.csv?month=2026-01", user=ADMIN)
     assert text.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert [line.split(",")[0] for line in text.text.splitlines()] == ["number", "UE-2026-00001"]
+    for name, media_type, start in (
+        ("pdf", "application/pdf", b"%PDF-"),
+        ("html", "text/html; charset=utf-8", b"<!doctype html>"),
+        ("ubl", "application/xml", b"<?xml"),
+        ("csv", "text/csv; charset=utf-8", b"number,kind"),
+    ):
+        file = place.call("GET", f"invoices/{issued_id}/document?format={name}", user=ADMIN)
+        assert (file.status_code, file.headers["Content-Type"], file.content[: len(start)]) == (200, media_type, start), file.text
+        how = "inline" if name == "html" else "attachment"
+        assert file.headers["Content-Disposition"].startswith(f'{how}; filename="UE-2026-00001.')
+        assert file.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert ("style-src 'sha256-" in file.headers["Content-Security-Policy"]) == (name == "html")
+    refused = place.call("GET", f"invoices/{draft_id}/document?format=ubl", user=ADMIN)
+    assert (refused.status_code, "it is a draft; issue it first" in refused.json()["detail"]) == (409, True)
+    assert place.call("GET", f"invoices/{issued_id}/document?format=doc", user=ADMIN).status_code == 400
+    assert place.call("GET", f"invoices/{uuid4()}/document", user=ADMIN).status_code == 404
     for path, body, status, said in (
         ("invoices", {"month": "2999-01"}, 409, "2999-01 is not over"),
         ("invoices", {"month": "soon"}, 400, "not a month"),
         (f"invoices/{uuid4()}/payment", {}, 404, "There is no invoice"),
         ("invoices/x/credit", {"reason": "x"}, 404, "There is no invoice x"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 9}]}, 400, "There is no line 9 on invoice UE-2026-00001"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 1, "amount": "some"}]}, 400, "Write amounts as decimal strings"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"position": 1, "amount": "32.01"}]}, 400, "can be given back 32.00 or less"),
+        (f"invoices/{issued_id}/credit", {"reason": "x", "lines": [{"line": 1}]}, 400, "lines.0.position: Field required. There is no option lines.0.line."),
         (f"invoices/{issued_id}/payment", {}, 409, "is paid; only an issued one can be paid"),
     ):
         answer = place.call("POST", path, user=ADMIN, json=body)
@@ -78,6 +98,7 @@ def test_nobody_else_may_and_the_audit_trail_says_so(place, stored):
         ("GET", "invoices", None),
         ("GET", f"invoices/{issued_id}", None),
         ("GET", f"invoices/{issued_id}/hand-overs", None),
+        ("GET", f"invoices/{issued_id}/document", None),
         ("GET", "invoices.csv", None),
         ("POST", "invoices", {"month": "2026-01"}),
         ("POST", f"invoices/{issued_id}/issue", {}),

@@ -80,6 +80,7 @@ TABLE = {
     ("PUT", "api/v1/showback"): {**OWN_ONLY, "owner": 400, "other": 400, "admin": 400},  # each their own; the body is another's
     **{("GET", f"api/v1/invoices{more}"): ADMIN_ONLY for more in ("", ".csv")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): {**ADMIN_ONLY, "admin": 404} for more in ("", "/hand-overs")},
+    ("GET", "api/v1/invoices/{id}/document"): {**ADMIN_ONLY, "admin": 404},
     ("POST", "api/v1/invoices"): {**ADMIN_ONLY, "admin": 400},
     ("DELETE", "api/v1/invoices/{id}"): {**ADMIN_ONLY, "admin": 404},
     ("POST", "api/v1/invoices/{id}/issue"): {**ADMIN_ONLY, "admin": 404},
@@ -114,6 +115,7 @@ TABLE = {
 VIEWERS = {
     **{("GET", f"api/v1/{name}"): 200 for name in ("invoices", "invoices.csv", "disputes", "reports/chargeback")},
     **{("GET", f"api/v1/invoices/{{id}}{more}"): 404 for more in ("", "/hand-overs", "/lines/{number}/sessions", "/lines/{number}/sessions/{allocation}")},
+    ("GET", "api/v1/invoices/{id}/document"): 404,
     ("GET", "api/v1/disputes/{id}"): 404,
     ("POST", "api/v1/invoices/{id}/lines/{number}/disputes"): 400,
     **{("POST", f"api/v1/disputes/{{id}}/{act}"): 400 for act in ("reply", "withdraw")},

@@ -19,12 +19,13 @@ university:
   display_name: University of Example
   address: [Hauptstrasse 1, 12345 Exampletown]
   country: DE
+  tax_id: DE123456789
   number_prefix: UE-
   currency: EUR
   tax_percent: "19"
 """
 CENTRES = """
-lab: {display_name: Lab, legal_entity: university, code: "=1+1"}
+lab: {display_name: Lab, legal_entity: university, code: "=1+1", country: DE}
 guests: {display_name: Guests}
 """
 
@@ -67,19 +68,37 @@ def test_a_month_is_drafted_issued_paid_taken_back_and_exported(typed, folder):
     assert (issued["id"], issued["total"], issued["tax"]) == (draft["id"], "38.08", "6.08")
     number = issued["number"]
     assert f"Invoice {number} is issued and never goes" in typed("drop", number, code=1)
+    for name, start in (("pdf", b"%PDF-"), ("html", b"<!doctype html>"), ("ubl", b"<?xml"), ("csv", b"number,kind")):
+        file = folder / f"one.{name}"
+        assert f"Invoice {number} in {file}" in typed("export", number, "--format", name, "-o", str(file))
+        assert file.read_bytes().startswith(start)
     assert json.loads(typed("pay", number, "--reference", "SEPA 1", "--json"))["state"] == "paid"
+    part = json.loads(typed("credit", number, "--reason", "a slow node", "--line", "1=12.00", "--json"))
+    assert (part["credits"], part["is_partial"], part["net"]) == (number, True, "12.00")
+    assert "There is no line 7" in typed("credit", number, "--reason", "x", "--line", "7", code=1)
+    assert "is no line; write for example 3, or 3=12.50" in typed("credit", number, "--reason", "x", "--line", "1:5", code=2)
     note = json.loads(typed("credit", number, "--reason", "wrong address", "--json"))
-    assert (note["credits"], note["kind"]) == (number, "credit_note")
+    assert (note["credits"], note["kind"], note["net"]) == (number, "credit_note", "20.00")
     assert "Accounting: paid, waits" in typed("show", number)
-    assert "2 documents in" in typed("export", "--month", "2026-01", "-o", str(folder / "january.csv"))
+    assert "3 documents in" in typed("export", "--month", "2026-01", "-o", str(folder / "january.csv"))
     rows = list(csv.DictReader((folder / "january.csv").open(newline="")))
     assert {(row["kind"], row["line_amount"], row["invoice_total"], row["quantity"], row["unit_price"]) for row in rows} == {
         ("invoice", "32.00", "38.08", "10.000000", "3.20"),
-        ("credit_note", "-32.00", "-38.08", "-10.000000", "3.20"),
+        ("credit_note", "-12.00", "-14.28", "-3.750000", "3.20"),
+        ("credit_note", "-20.00", "-23.80", "-6.250000", "3.20"),
     }
     assert {row["cost_centre_code"] for row in rows} == {"'=1+1"}, "no spreadsheet takes it for a formula"
     assert typed("export", "--month", "2026-01") == (folder / "january.csv").read_text(), "in a file or not"
+    papers = folder / "papers"
+    assert "needs a folder that exists" in typed("export", "--month", "2026-01", "--format", "pdf", "-o", str(papers), code=2)
+    papers.mkdir()
+    typed("export", "--month", "2026-01", "--format", "pdf", "-o", str(papers))
+    assert sorted(each.name for each in papers.iterdir()) == sorted(f"{name}.pdf" for name in (number, part["number"], note["number"]))
+    typed("export", number, "-o", str(folder / "again.pdf"))
+    assert (folder / "again.pdf").read_bytes() == (folder / "one.pdf").read_bytes() == (papers / f"{number}.pdf").read_bytes(), "paid and void is no matter"
     again = json.loads(typed("draft", "--month", "2026-01", "--json"))
+    assert "it is a draft; issue it first" in typed("export", again["drafts"][0]["id"], "--format", "ubl", "-o", str(folder / "draft.xml"), code=1)
+    assert not (folder / "draft.xml").exists()
     assert "Dropped the draft for lab, 2026-01" in typed("drop", again["drafts"][0]["id"])
 
 
@@ -88,3 +107,5 @@ def test_wrong_words_are_named(typed):
     assert "is not over" in typed("draft", "--month", "2999-01", code=1)
     assert "There is no invoice UE-1. Give a number, or the id of a draft" in typed("show", "UE-1", code=1)
     assert "Name drafts by their ids, or a --month" in typed("issue", code=2)
+    assert "Name an invoice, or a --month" in typed("export", code=2)
+    assert "Name an invoice, or a --month" in typed("export", "UE-1", "--month", "2026-01", code=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -14,6 +15,7 @@ from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
+from pypdf import PdfReader
 from sqlalchemy import insert
 
 from aiplatform_hub.domain.allocations import EndCause
@@ -21,6 +23,7 @@ from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.catalog import CostCentre, RateCard
 from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.credits import Credit
+from aiplatform_hub.domain.invoice_document import quantity_text, unit_of
 from aiplatform_hub.domain.ledger import chained
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.rounding import rounded
@@ -29,6 +32,7 @@ from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
 from aiplatform_hub.operations.credit_reader import CreditReader
+from aiplatform_hub.reports.invoice_formats import INVOICE_FORMATS
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.credits import CreditStore
@@ -54,7 +58,9 @@ CARDS = (
         project_discount_percent={"vision": Decimal(10)},
     ),
 )
-CENTRES = {name: CostCentre(name, name.title(), legal_entity="university") for name in ("lab", "teaching")}
+CENTRES = {name: CostCentre(name, name.title(), legal_entity="university", country="DE") for name in ("lab", "teaching")}
+INVOICED = {"lab": "53.84", "teaching": "8.29"}
+"""Without tax, and less what the credit paid."""
 MADE = replace(CATALOG, rate_cards=CARDS, cost_centres=CENTRES)
 
 
@@ -213,11 +219,24 @@ def test_the_next_day_writes_the_same_bytes(month: Office) -> None:
 
 def test_invoices_are_its_cost_centres(month: Office) -> None:
     drafts = month.invoices.draft("2026-11", by="bea").invoices
-    assert {each.buyer.name: each.net for each in drafts} == {"Lab": Decimal("53.84"), "Teaching": Decimal("8.29")}
+    assert {each.cost_centre: str(each.net) for each in drafts} == INVOICED
     (credit,) = [line for each in drafts for line in each.lines if line.sku is Sku.CREDIT]
     assert (credit.quantity, credit.price, credit.amount) == (Decimal(-14), 1, Decimal(-14))
     for each in drafts:
         assert sum((line.amount for line in each.lines), Decimal(0)) == each.net
+
+
+def test_what_is_printed_is_the_spreadsheets_to_the_cent(month: Office) -> None:
+    drafts = month.invoices.draft("2026-11", by="bea").invoices
+    for each in month.invoices.issue([draft.id for draft in drafts], by="bea"):
+        net = INVOICED[each.cost_centre]
+        assert str(each.net) == net
+        text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(INVOICE_FORMATS["pdf"].write(each))).pages)
+        assert re.search(rf"Net\s+{re.escape(net)}\s", text), text
+        for line in each.lines:
+            assert re.search(rf"\s{re.escape(quantity_text(line.quantity))}\s+{unit_of(line, each.currency)}\s", text), line
+        assert f'<td class="number">{net}</td>' in INVOICE_FORMATS["html"].write(each).decode()
+        assert f'<cbc:TaxExclusiveAmount currencyID="EUR">{net}<' in INVOICE_FORMATS["ubl"].write(each).decode()
 
 
 def focus_costs(content: bytes, category: str = "Usage") -> dict[str, Decimal]:

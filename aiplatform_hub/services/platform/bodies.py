@@ -63,15 +63,16 @@ def _validated(model: type[T], body: Mapping[str, Any], known: tuple[str, ...]) 
 
 def _reason(fault: Mapping[str, Any], known: tuple[str, ...]) -> Reason:
     name = ".".join(str(part) for part in fault["loc"])
-    field = name if name.isidentifier() and len(name) <= 64 else "body"  # noqa: PLR2004
+    is_plain = all(part.isidentifier() or part.isdigit() for part in name.split("."))
+    field = name if is_plain and len(name) <= 64 else "body"  # noqa: PLR2004
     allowed: tuple[str, ...] = ()
     if fault["type"] == "extra_forbidden":
-        allowed = known
+        allowed = known if len(fault["loc"]) == 1 else ()
     elif fault["type"] == "literal_error":
         allowed = tuple(part.strip("' ") for part in str(fault.get("ctx", {}).get("expected", "")).split("or"))
     text = f"{field}: {fault['msg']}."
     if fault["type"] == "extra_forbidden":
-        text = f"There is no option {field}; the options are {', '.join(allowed)}."
+        text = f"There is no option {field}; the options are {', '.join(allowed)}." if allowed else f"There is no option {field}."
     elif (field, fault["type"]) == ("server_name", "string_pattern_mismatch"):
         text = SERVER_NAME_RULE
     return Reason("invalid_option", text, field=field, allowed=allowed)

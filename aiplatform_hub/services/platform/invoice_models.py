@@ -19,6 +19,8 @@ class PartyOut(Output):
     country: str | None = Field(description="ISO 3166-1 alpha-2 code")
     tax_id: str | None
     code: str | None = Field(description="Of the cost centre in the receiver's books")
+    registration_id: str | None = Field(description="Of a sender, in a register of companies or institutions")
+    email: str | None
 
 
 class InvoiceLineOut(Output):
@@ -56,7 +58,9 @@ class InvoiceOut(Output):
     seller: PartyOut
     buyer: PartyOut
     payment_days: int
-    payment_account: str | None
+    payment_account: str | None = Field(description="Where to pay, in words")
+    iban: str | None
+    bic: str | None
     drafted_at: Instant
     drafted_by: str
     issued_at: Instant | None
@@ -65,6 +69,7 @@ class InvoiceOut(Output):
     paid_at: Instant | None
     payment_reference: str | None
     credits: str | None = Field(description="Of a credit note: number of the invoice that it takes back")
+    is_partial: bool = Field(description="Of a credit note: whether it gives back parts, and the invoice stands in spite of it")
     credited_by: str | None = Field(description="Of a void invoice: number of the credit note")
     reason: str | None = Field(description="Of a credit note: why")
     estimated_seconds: Money = Field(description="GPU or environment seconds of the month whose end nobody saw")
@@ -127,10 +132,18 @@ class PaymentBody(Input):
     paid_at: str | None = Field(None, description="A UTC instant from the issue until now, or a date; null for now", json_schema_extra={"format": "date-time"})
 
 
+class CreditLineBody(Input):
+    """What to give back of one line."""
+
+    position: int = Field(description="Of the line on the invoice")
+    amount: str | None = Field(None, description="Without tax, a decimal string; null for what is left of the line")
+
+
 class CreditBody(Input):
-    """Why an invoice is taken back."""
+    """What of an invoice is taken back, and why."""
 
     reason: str = Field(description="Stands on the credit note, at most 250 characters")
+    lines: list[CreditLineBody] = Field(default_factory=list, description="Only these; empty for everything that was not given back before")
 
 
 def invoice_out(invoice: Invoice) -> InvoiceOut:

@@ -274,7 +274,7 @@ def _facts(invoice: Invoice) -> list[Fact]:
         Fact("Due", "", stamp(invoice.due_at)) if invoice.due_at and invoice.state is State.ISSUED else None,
         Fact("Paid", invoice.payment_reference, stamp(invoice.paid_at)) if invoice.paid_at else None,
         Fact("Drafted", f"by {invoice.drafted_by}", stamp(invoice.drafted_at)) if invoice.state is State.DRAFT else None,
-        Fact("Takes back", invoice.credits) if invoice.credits else None,
+        Fact("Gives back part of" if invoice.is_partial else "Takes back", invoice.credits) if invoice.credits else None,
         Fact("Taken back by", invoice.credited_by) if invoice.credited_by else None,
         Fact("Reason", invoice.reason) if invoice.reason else None,
         Fact("Pay to", invoice.payment_account) if invoice.payment_account and invoice.kind is Kind.INVOICE else None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.invoices import State, month_span
+from aiplatform_hub.domain.partial_credits import Part
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.reports.invoice_csv import invoice_csv
@@ -132,7 +134,8 @@ class CreditHandler(InvoiceApiHandler):
         """Take it back."""
         self.check_acts()
         body = read_change(CreditBody, self.body_object())
-        note = await self.platform.run(self.office.credit, id_of(invoice_id), reason=body.reason, by=self.principal.name)
+        parts = tuple(Part(line.position, None if line.amount is None else _amount(line.amount)) for line in body.lines)
+        note = await self.platform.run(self.office.credit, id_of(invoice_id), reason=body.reason, by=self.principal.name, parts=parts)
         self.reply(invoice_out(note), 201)
 
 
@@ -160,6 +163,13 @@ class CsvHandler(InvoiceApiHandler):
         self.set_header("Content-Disposition", 'attachment; filename="invoices.csv"')
         for row in invoice_csv(each for each in found if each.number):
             self.write(row)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise invalid("lines", 'Write amounts as decimal strings, for example "12.50".') from None
 
 
 def id_of(text: str) -> UUID:
@@ -251,7 +261,7 @@ RESOURCES = (
     _act(
         CreditHandler,
         "credit",
-        "Take a whole invoice back by a credit note; its month can be drafted anew then",
+        "Take an invoice, or some of its lines, back by a credit note; once nothing is left its month can be drafted anew",
         body=CreditBody,
         replies={201: Reply("The credit note", InvoiceOut)},
         errors=(400, 404, 409),

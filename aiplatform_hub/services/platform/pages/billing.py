@@ -8,11 +8,12 @@ from uuid import UUID
 from aiplatform_hub.domain.disputes import Dispute, DisputeState
 from aiplatform_hub.domain.invoices import Invoice, month_span
 from aiplatform_hub.errors import AIPlatformError, NotFoundError
-from aiplatform_hub.reports.invoice_files import INVOICE_FORMATS
+from aiplatform_hub.reports.invoice_formats import INVOICE_FORMATS
 from aiplatform_hub.services.platform.auth import DISPUTE, STOP
 from aiplatform_hub.services.platform.base import insufficient_scope
 from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.dispute_news import admins_of
+from aiplatform_hub.services.platform.invoice_files import send_invoice
 from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.storage.disputes import DisputeFilter
 from aiplatform_hub.web.view_models import billing as view
@@ -71,7 +72,7 @@ class InvoiceHandler(BillingPage):
         invoice = await self.platform.run(self.factory.invoices.find, UUID(invoice_id))
         disputes = await self.platform.run(self.factory.disputes.of_invoice, invoice.id)
         self.title = invoice.number or "Draft"
-        labels = {name: each.label for name, each in INVOICE_FORMATS.items()}
+        labels = {name: each.label for name, each in INVOICE_FORMATS.items() if not each.missing(invoice)}
         self.show("billing-invoice.html", page=view.invoice_page(invoice, disputes, labels, self.factory.catalog, self.paths))
 
 
@@ -80,15 +81,7 @@ class InvoiceFileHandler(BillingPage):
 
     async def get(self, invoice_id: str) -> None:
         await self.reader()
-        name = self.get_query_argument("format", "csv")
-        if name not in INVOICE_FORMATS:
-            raise invalid("format", f"format must be among {', '.join(INVOICE_FORMATS)}.", tuple(INVOICE_FORMATS))
-        invoice = await self.platform.run(self.factory.invoices.find, UUID(invoice_id))
-        chosen = INVOICE_FORMATS[name]
-        body = await self.platform.run(chosen.write, invoice)
-        self.set_header("Content-Type", chosen.media_type)
-        self.set_header("Content-Disposition", f'attachment; filename="{chosen.file_name(invoice, name)}"')
-        self.finish(body)
+        await send_invoice(self, UUID(invoice_id))
 
 
 class _LinePage(BillingPage):
