@@ -58,6 +58,7 @@ TICKS = (
     "dispatch",
     "reconcile",
     "state",
+    "rollup",
     "storage",
     "archive",
     "devices",

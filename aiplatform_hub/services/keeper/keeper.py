@@ -35,6 +35,8 @@ SHOWBACK_SECONDS = 900.0
 """Time between two looks whether project leads are to be told of a month."""
 PRUNE_SECONDS = 3600.0
 """Time between two looks for what is too old."""
+ROLLUP_SECONDS = 60.0
+"""Time between two looks for days whose charges are to be summed."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -91,6 +93,7 @@ class Keeper:
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
             Tick("budget-days", DAYS_SECONDS, budgets.keep_days, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
+            Tick("rollup", ROLLUP_SECONDS, self._roll_up, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
         )
 
@@ -162,6 +165,9 @@ class Keeper:
 
     async def _verify(self) -> None:
         self._account.verified(await asyncio.to_thread(self._factory.ledger_watch.step))
+
+    async def _roll_up(self) -> None:
+        await asyncio.to_thread(self._factory.charge_rollup.step)
 
     async def _show_back(self) -> None:
         await asyncio.to_thread(self._factory.showback.look)
