@@ -128,7 +128,7 @@ def budget_row(standing: Standing, runway: Runway | None, now: datetime) -> Budg
     return BudgetRow(
         id=str(budget.id),
         whose=_FOR[budget.scope].format(budget.name),
-        bar=budget_bar(standing, runway, now, label="In this period" if budget.period is Period.MONTH else "Until now"),
+        bar=budget_bar(standing, runway, now, label="In this period" if budget.period is Period.MONTH else "So far"),
         overdraft=money(from_micros(over), budget.currency) if over else "",
         rules=f"{told}; {stops}.",
         reason=budget.reason,
