@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ import jinja2
 import pytest
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
+from aiplatform_hub.domain.energy import Energy
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
 from aiplatform_hub.domain.presets import Preset
@@ -31,6 +34,7 @@ from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR,
 from aiplatform_hub.web.view_models import admin, enforcement, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.announcements import maintenance_lines
+from aiplatform_hub.web.view_models.energy import energy_line, energy_total
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
@@ -146,6 +150,7 @@ def usage_page() -> str:
         last_day="2026-11-13",
         downloads=(usage.Link("CSV", "/services/platform/usage/report?format=csv&group_by=day", is_current=False),),
         activity=activity_bar(DAYS.totals),
+        energy=energy_total(Energy(Fraction(12), timedelta(hours=20), Fraction(4800))),
     )
     return render("usage.html", frame("usage"), page=page, is_everybody=False, can_see_everybody=False)
 
@@ -167,6 +172,7 @@ def session() -> str:
         timeline=timeline(SPANS, (WARNING,), is_over=True),
         series=series_view(SERIES, ENDED, CATALOG, is_cluster=False),
         efficiency=efficiency_card(WASTEFUL),
+        energy=energy_line(Energy(Fraction(9, 4), timedelta(hours=1), Fraction(900)), timedelta(hours=2), 1),
         smaller_url="/services/platform/launch?gpus=1",
     )
     return render("session.html", frame(), page=page, problem=None)
