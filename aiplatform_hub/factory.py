@@ -33,11 +33,15 @@ from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.billing_reader import BillingReader
+from aiplatform_hub.operations.budget_days import BudgetDays
 from aiplatform_hub.operations.budget_settler import BudgetSettler
+from aiplatform_hub.operations.budget_warnings import BudgetWarnings
 from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter
+from aiplatform_hub.operations.charge_rollup import ChargeRollup
+from aiplatform_hub.operations.charge_sums import ChargeSumReader
 from aiplatform_hub.operations.chargeback import ChargebackReader
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
@@ -52,6 +56,7 @@ from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
 from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
+from aiplatform_hub.operations.gpu_activity import GpuActivityReader
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
@@ -99,6 +104,7 @@ from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.capacity_changes import CapacityHistory
+from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.disputes import DisputeStore
 from aiplatform_hub.storage.energy_sums import EnergySums
@@ -234,6 +240,7 @@ class Factory(Stores):
             events=self.events,
             notifications=self.notifications,
             outlooks=self.queue_outlooks,
+            budgets=self.budget_store,
             policy=self.policies.current,
             is_kueue=self.settings.is_kueue,
         )
@@ -440,7 +447,14 @@ class Factory(Stores):
     @cached_property
     def reporter(self) -> CostReporter:
         """Sums usage and costs."""
-        return CostReporter(database=self.database, cards=self.rate_cards, sums=self.usage_sums, activity=ActivitySums(), clock=self.clock)
+        return CostReporter(
+            database=self.database,
+            cards=self.rate_cards,
+            sums=self.usage_sums,
+            activity=ActivitySums(),
+            charge_sums=self.charge_sums,
+            clock=self.clock,
+        )
 
     @cached_property
     def budgets(self) -> Budgets:
@@ -459,6 +473,16 @@ class Factory(Stores):
     def budget_settler(self) -> BudgetSettler:
         """Counts in budgets what sessions cost."""
         return BudgetSettler(database=self.database, budgets=self.budget_store, devices=self.devices, charges=self.charge_reader, clock=self.clock)
+
+    @cached_property
+    def budget_days(self) -> BudgetDays:
+        """Keeps what was spent on each of the last days."""
+        return BudgetDays(database=self.database, budgets=self.budget_store, charges=self.charge_reader, clock=self.clock)
+
+    @cached_property
+    def budget_warnings(self) -> BudgetWarnings:
+        """Tells people that a budget is nearly spent."""
+        return BudgetWarnings(database=self.database, budgets=self.budget_store, notices=self.notices, clock=self.clock)
 
     @cached_property
     def credits(self) -> Credits:
@@ -545,13 +569,36 @@ class Factory(Stores):
         return ChargeReporter(
             database=self.database,
             charges=self.charge_reader,
+            charge_sums=self.charge_sums,
             credits_=self.credit_reader,
             sums=self.usage_sums,
-            activity=ActivitySums(),
             cards=self.rate_cards,
             clock=self.clock,
             energy=EnergySums(),
             factors=self.catalog.carbon_factors,
+        )
+
+    @cached_property
+    def gpu_activity(self) -> GpuActivityReader:
+        """Reads what GPUs did."""
+        return GpuActivityReader(activity=ActivitySums(), cards=self.rate_cards)
+
+    @cached_property
+    def charge_sums(self) -> ChargeSumReader:
+        """Reads charges, of days that are over as sums."""
+        return ChargeSumReader(charges=self.charge_reader, activity=self.gpu_activity, rollup=ChargeRollupStore(), cards=self.rate_cards, clock=self.clock)
+
+    @cached_property
+    def charge_rollup(self) -> ChargeRollup:
+        """Makes those sums."""
+        return ChargeRollup(
+            database=self.database,
+            charges=self.charge_reader,
+            activity=self.gpu_activity,
+            rollup=ChargeRollupStore(),
+            reader=self.charge_sums,
+            cards=self.rate_cards,
+            clock=self.clock,
         )
 
     @cached_property

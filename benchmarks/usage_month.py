@@ -17,14 +17,13 @@ from pairs import in_turns, machine
 from servers import postgresql
 from sqlalchemy import insert, text
 
-from aiplatform_hub.catalog.loader import load_catalog
+from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.units import to_microseconds
-from aiplatform_hub.operations.cost_reporter import CostReporter, UsageQuery
-from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.migrate import upgrade
 from aiplatform_hub.storage.schema import allocations, usage_intervals
-from aiplatform_hub.storage.usage_sums import UsageSums
 
 TARGET = 1.25
 MONTH = datetime(2026, 10, 1, tzinfo=UTC)
@@ -73,9 +72,7 @@ def _interval(owner: uuid.UUID, number: int, chance: random.Random) -> dict[str,
 
 def compare(database: Database, name: str, turns: int) -> str:
     end = MONTH + timedelta(days=31)
-    reporter = CostReporter(
-        database=database, cards=lambda: load_catalog().rate_cards, sums=UsageSums(), activity=ActivitySums(), clock=lambda: datetime.now(UTC)
-    )
+    reporter = Factory(Settings(data_dir=Path(), database_url=database.url)).reporter
     query = UsageQuery(MONTH, end, ("project",))
     bounds = {"low": to_microseconds(MONTH), "high": to_microseconds(end)}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,16 @@ def _model(document: Document) -> RateCardModel | None:
 
 def rate_card_text(card: RateCard) -> str:
     """Return the document of a card; read again it is the same card."""
+    return str(yaml.safe_dump(_content(card), sort_keys=False, allow_unicode=True))
+
+
+def card_mark(cards: Iterable[RateCard]) -> str:
+    """Return a mark of what some cards say, 64 characters long: the same in any process, another one as soon as a card says anything else."""
+    said = [[card.version, _content(card)] for card in cards]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _content(card: RateCard) -> dict[str, Any]:
     required = {
         "effective_from": isoformat(card.effective_from),
         "currency": card.currency,
@@ -78,7 +90,7 @@ def rate_card_text(card: RateCard) -> str:
         "unallocated": _unallocated(card.unallocated) if card.unallocated != Unallocated() else None,
     }
     said = {key: value for key, value in optional.items() if value}
-    return str(yaml.safe_dump({**required, **said}, sort_keys=False, allow_unicode=True))
+    return {**required, **said}
 
 
 def _texts(numbers: Mapping[str, Decimal]) -> dict[str, str]:

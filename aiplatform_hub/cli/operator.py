@@ -94,20 +94,24 @@ def check_catalog(data_dir: Path, config_file: Path | None, catalog_dirs: tuple[
 
 
 @click.command("verify-ledger")
+@click.option("--sums", "is_with_sums", is_flag=True, help="Also charge each day that is over anew, and compare it with the sums that reports read.")
 @data_dir_option
 @config_option
 @database_option
 @json_option
 @guarded
-def verify_ledger(data_dir: Path, config_file: Path | None, database_url: str, as_json: bool) -> None:
+def verify_ledger(is_with_sums: bool, data_dir: Path, config_file: Path | None, database_url: str, as_json: bool) -> None:
     """Check the chain of usage intervals; name the first row that is wrong (exit code 1)."""
     factory = Factory(settings_of(data_dir, config_file, database_url))
     check_current(factory.database)
     verified = factory.verifier.verify()
+    days = factory.charge_rollup.verify() if is_with_sums else None
     if as_json:
-        print_json({"rows": verified.rows, "head_hash": verified.head_hash})
+        print_json({"rows": verified.rows, "head_hash": verified.head_hash, **({} if days is None else {"days": days})})
     else:
         say(f"The ledger verifies: {verified.rows} closed intervals, head {verified.head_hash[:16] or '(none)'}.")
+        if days is not None:
+            say(f"The sums of {days} {'day' if days == 1 else 'days'} are those of the ledger.")
 
 
 @click.command("stop-sessions")

@@ -172,12 +172,18 @@ def show(client: RestClient, session: str, *, as_json: bool) -> None:
         **({"makes room": f"{local(found['must_end_at'])}, when a class begins"} if found["must_end_at"] else {}),
         "ended": local(found["ended_at"]) + (" (estimated)" if found["estimated"] else ""),
         "cost": f"{cost['amount']} {cost['currency']}" if cost else "-",
+        **({"energy": _energy(found["energy"])} if found["energy"] else {}),
         "address": client.address_of(found["url"]) if found["url"] else "-",
     }
     for name, value in facts.items():
         click.echo(f"{name:<10} {value}")
     click.echo()
     print_table([{**step, "at": local(step["at"])} for step in found["history"]], {"at": "when", "to": "state", "cause": "why", "actor": "by"})
+
+
+def _energy(found: dict[str, Any]) -> str:
+    carbon = "" if found["carbon_grams"] is None else f", {found['carbon_grams']} g of CO2"
+    return f"{found['kwh']} kWh of its GPUs, as far as it was measured{carbon}"
 
 
 _WHY = {

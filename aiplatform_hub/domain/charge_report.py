@@ -9,16 +9,16 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Charge, Sku, period_microseconds
+from aiplatform_hub.domain.charge_sums import ActivitySum, Charged
+from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Sku
 from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.domain.report_spans import bucket_key
 from aiplatform_hub.domain.rounding import apportion
-from aiplatform_hub.domain.units import to_microseconds
 
 PLACES = 6
 """Decimal places of every number of a report."""
 
-KEYS: Mapping[str, Callable[[Charge], str | None]] = {
+KEYS: Mapping[str, Callable[[Charged | ActivitySum], str | None]] = {
     "day": lambda charge: bucket_key(charge.start.date(), "day"),
     "week": lambda charge: bucket_key(charge.start.date(), "week"),
     "month": lambda charge: bucket_key(charge.start.date(), "month"),
@@ -59,8 +59,6 @@ _QUANTITIES = {
     Sku.MEMORY_GIB_HOUR: "memory_gib_hours",
     Sku.STORAGE_GIB_MONTH: "storage_gib_months",
 }
-_SESSION_SKUS = frozenset({Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR, Sku.CPU_ONLY_HOUR})
-"""Of these a session has one at any time, so that their time is its time."""
 
 Keys = tuple[str | None, ...]
 
@@ -127,12 +125,10 @@ class _Group:
     cards: set[str] = field(default_factory=set)
     energies: list[EnergyUse] = field(default_factory=list)
 
-    def add(self, charge: Charge) -> None:
-        self.time[charge.sku, charge.list_price, charge.price, period_microseconds(charge.sku, charge.start)] += charge.unit_microseconds
+    def add(self, charge: Charged) -> None:
+        self.time[charge.sku, charge.list_price, charge.price, charge.period_microseconds] += charge.unit_microseconds
         self.cards.add(charge.rate_card)
-        if charge.is_estimated and charge.sku in _SESSION_SKUS:
-            length = to_microseconds(charge.end) - to_microseconds(charge.start)
-            self.estimated += length if charge.units > 0 else -length
+        self.estimated += charge.estimated_microseconds
 
     def measured(self) -> dict[str, Fraction | None]:
         if not self.energies:
@@ -157,7 +153,7 @@ class _Group:
 
 
 def charge_report(  # noqa: PLR0913 - what it is of, by name
-    charges: Iterable[Charge],
+    charges: Iterable[Charged],
     activity: Iterable[Activity],
     payments: Iterable[Payment] = (),
     *,
@@ -172,7 +168,7 @@ def charge_report(  # noqa: PLR0913 - what it is of, by name
     Parameters
     ----------
     charges
-        In any order.
+        In any order, or sums of them.
     activity
         What is known of the GPU time of the same groups.
     payments

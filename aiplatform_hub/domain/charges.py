@@ -41,6 +41,11 @@ class Sku(StrEnum):
     """What a credit pays, in units of the currency; only on invoices."""
 
 
+SESSION_SKUS = frozenset({Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR, Sku.CPU_ONLY_HOUR})
+"""Of these a session has one at any time, so that their time is its time."""
+GPU_SKUS = frozenset({Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR})
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """One SKU of one interval, or one day of a person's storage, inside one UTC day and under one card, either off-peak or not, either idle or not."""
@@ -79,9 +84,27 @@ class Charge:
         return self.units * (to_microseconds(self.end) - to_microseconds(self.start))
 
     @property
+    def session_microseconds(self) -> int:
+        """Time of the session, which has one such SKU at any time; 0 for every other SKU, negative where something is taken back."""
+        if self.sku not in SESSION_SKUS:
+            return 0
+        length = to_microseconds(self.end) - to_microseconds(self.start)
+        return length if self.units > 0 else -length
+
+    @property
+    def estimated_microseconds(self) -> int:
+        """The same where nobody saw when the session ended, else 0."""
+        return self.session_microseconds if self.is_estimated else 0
+
+    @property
+    def period_microseconds(self) -> int:
+        """How long what the price is for lasts."""
+        return period_microseconds(self.sku, self.start)
+
+    @property
     def quantity(self) -> Fraction:
         """Hours, or months of storage, × units."""
-        return Fraction(self.unit_microseconds, period_microseconds(self.sku, self.start))
+        return Fraction(self.unit_microseconds, self.period_microseconds)
 
     @property
     def amount(self) -> Fraction:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.catalog import RateCard
-from aiplatform_hub.domain.rates import boundaries, card_at, midnights, price_per_hour, split, unit_price
+from aiplatform_hub.domain.rates import boundaries, card_at, midnights, price_per_hour, split
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.domain.usage import UsageInterval
 
@@ -94,17 +94,6 @@ def totals(lines: Iterable[CostLine]) -> dict[str, Decimal]:
     for line in lines:
         sums[line.currency] = _EXACT.add(sums.get(line.currency, Decimal(0)), line.numerator)
     return {currency: round_amount(numerator) for currency, numerator in sums.items()}
-
-
-def price_of_time(card: RateCard, gpu_type: str | None) -> Decimal:
-    """Return what sums of GPU-microseconds of a type, or of microseconds without GPUs for None, are multiplied by.
-
-    Raises
-    ------
-    ConfigurationError
-        If the card prices neither the type nor every other type.
-    """
-    return unit_price(card, gpu_type)
 
 
 def round_amount(numerator: Decimal) -> Decimal:

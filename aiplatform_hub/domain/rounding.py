@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
+from math import lcm
 
 _EXACT = Context(prec=200)
 
@@ -30,10 +31,11 @@ def apportion(amounts: Sequence[Fraction], places: int) -> tuple[Decimal, ...]:
         One for each amount, in their order, each less than one unit of the last place away from it; their sum is the total, rounded half-even.
         Of equal remainders the earlier amount is rounded up.
     """
-    scaled = [amount * 10**places for amount in amounts]
-    floors = [value.numerator // value.denominator for value in scaled]
-    missing = round(sum(scaled, Fraction(0))) - sum(floors)
-    by_remainder = sorted(range(len(scaled)), key=lambda index: (floors[index] - scaled[index], index))
+    unit = lcm(*(amount.denominator for amount in amounts))  # whole numbers are quicker than fractions, and as exact
+    scaled = [amount.numerator * (unit // amount.denominator) * 10**places for amount in amounts]
+    floors = [value // unit for value in scaled]
+    missing = round(Fraction(sum(scaled), unit)) - sum(floors)
+    by_remainder = sorted(range(len(scaled)), key=lambda index: (-(scaled[index] % unit), index))
     for index in by_remainder[:missing]:
         floors[index] += 1
     return tuple(_decimal(value, places) for value in floors)

@@ -1,28 +1,27 @@
-"""Reports of what was charged, in every format: read from the ledger as a stream, written as a file."""
+"""Reports of what was charged, in every format: read from the ledger as a stream and from sums of days that are over, written as a file."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from aiplatform_hub.domain.activity import Activity as GpuActivity
 from aiplatform_hub.domain.catalog import CarbonFactor, RateCard
-from aiplatform_hub.domain.charge_report import KEYS, Activity, EnergyUse, Keys, charge_report
+from aiplatform_hub.domain.charge_report import KEYS, Activity, EnergyUse, charge_report
+from aiplatform_hub.domain.charge_sums import ActivitySum
 from aiplatform_hub.domain.energy import factor_at, kwh
-from aiplatform_hub.domain.rates import boundaries, card_at, split
+from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.report_spans import BucketSize, bucket_key
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.charge_sums import ChargedSpan, ChargeSumReader
 from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.reports.formats import FORMATS, Format
-from aiplatform_hub.storage.activity_sums import ACTIVITY, ActivitySums
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.energy_sums import EnergySums
-from aiplatform_hub.storage.usage_sums import SumQuery, UsageSums
+from aiplatform_hub.storage.usage_sums import UsageSums
 
 _TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
 
@@ -52,9 +51,9 @@ class ChargeReporter:
         *,
         database: Database,
         charges: ChargeReader,
+        charge_sums: ChargeSumReader,
         credits_: CreditReader,
         sums: UsageSums,
-        activity: ActivitySums,
         cards: Callable[[], tuple[RateCard, ...]],
         clock: Callable[[], datetime],
         energy: EnergySums | None = None,
@@ -64,9 +63,9 @@ class ChargeReporter:
         self._factors = factors
         self._database = database
         self._charges = charges
+        self._charge_sums = charge_sums
         self._credits = credits_
         self._sums = sums
-        self._activity = activity
         self._cards = cards
         self._clock = clock
 
@@ -82,29 +81,19 @@ class ChargeReporter:
         """
         check(query, self._clock())
         format_ = FORMATS[query.format]
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             complete_until = min(self._sums.complete_until(connection, self._clock()), query.end)
-            found = self._charges.charges(connection, query.start, query.end, filters=query.filters)
             payments = self._credits.payments(connection, query.start, min(query.end, self._clock()), filters=query.filters)
             if format_.write_charges is not None:
+                found = self._charges.charges(connection, query.start, query.end, filters=query.filters)
                 format_.write_charges(found, complete_until, stream, payments)
             elif format_.write is not None:
-                activity = self._gpu_activity(connection, query)
+                asked = ChargedSpan(query.start, query.end, query.group_by, query.filters)
+                activity = (_activity(query, one) for one in self._charge_sums.activity(connection, asked))
                 span = {"start": query.start, "end": query.end, "complete_until": complete_until}
                 energy = self._gpu_energy(connection, query)
-                format_.write(charge_report(found, activity, payments, group_by=query.group_by, energy=energy, **span), stream)
-
-    def _gpu_activity(self, connection: Connection, query: ReportQuery) -> Iterator[Activity]:
-        """Yield what is known of GPUs' use, in the groups of the query and in the currency of each card's time."""
-        cards = self._cards()
-        groups: dict[tuple[Keys, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for start, end in split(query.start, query.end, boundaries(cards, query.start, query.end)):
-            currency = card_at(cards, start).currency
-            for one in self._activity.sums(connection, replace(_sums_of(query), start=start, end=end)):
-                keys = tuple(_key(name, one.keys) for name in query.group_by)
-                groups[keys, currency][one.keys[ACTIVITY]] += one.gpu_microseconds
-        for (keys, currency), known in groups.items():
-            yield Activity(keys, currency, known[GpuActivity.USED.value], known[GpuActivity.IDLE.value])
+                found_sums = self._charge_sums.charged(connection, asked)
+                format_.write(charge_report(found_sums, activity, payments, group_by=query.group_by, energy=energy, **span), stream)
 
     def _gpu_energy(self, connection: Connection, query: ReportQuery) -> Iterator[EnergyUse]:
         """Yield what GPUs took on the days of the query, in its groups."""
@@ -150,9 +139,9 @@ def _invalid(option: str, message: str, allowed: tuple[str, ...] = ()) -> Invali
     return InvalidOptionError(message, (Reason("invalid_option", message, field=option, allowed=allowed),))
 
 
-def _sums_of(query: ReportQuery) -> SumQuery:
-    columns = tuple(name for name in query.group_by if name not in _TIMES)
-    return SumQuery(query.start, query.end, columns, query.filters, any(name in _TIMES for name in query.group_by))
+def _activity(query: ReportQuery, one: ActivitySum) -> Activity:
+    keys = tuple(KEYS[name](one) for name in query.group_by)
+    return Activity(keys, one.currency, one.used_gpu_microseconds, one.idle_gpu_microseconds)
 
 
 def _key(name: str, keys: Mapping[str, Any]) -> str | None:

@@ -28,10 +28,10 @@ class ActivitySums:
         self._closed = ClosedSums(_read_closed)
 
     def sums(self, connection: Connection, query: SumQuery) -> list[Sum]:
-        """Return the sums of used and of idle time, in the groups of the query and apart by :data:`ACTIVITY`. Prices have no part in it."""
+        """Return the sums of used and of idle time, in the groups of the query and apart by :data:`ACTIVITY`."""
         if connection.execute(_ANY).first() is None:
             return []  # as in every cluster; the join would read the whole ledger for nothing
-        asked = replace(query, group_by=(*query.group_by, ACTIVITY), is_priced=False)
+        asked = replace(query, group_by=(*query.group_by, ACTIVITY))
         found = [*self._closed.sums(connection, asked), *_read(connection, asked, *open_span(), ())]
         return corrected(connection, asked, found, lambda wanted: _read_closed(connection, wanted, ()))
 

@@ -105,7 +105,7 @@ def merged(sums: Iterable[Sum]) -> tuple[Sum, ...]:
     """Return one sum for each group."""
     found: dict[object, Sum] = {}
     for one in sums:
-        key = (tuple(one.keys.values()), one.gpu_type, one.is_free)
+        key = tuple(one.keys.values())
         other = found.get(key)
         found[key] = one if other is None else _added(one, other)
     return tuple(found.values())
@@ -131,4 +131,4 @@ def _between(after: int, upto: int) -> ColumnElement[bool]:
 
 
 def _key(query: SumQuery) -> Any:
-    return query.start, query.end, tuple(query.group_by), tuple(sorted(query.filters.items())), query.by_day, query.is_priced
+    return query.start, query.end, tuple(query.group_by), tuple(sorted(query.filters.items())), query.by_day

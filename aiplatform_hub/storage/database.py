@@ -129,6 +129,20 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a read transaction in which all statements see the same moment, on PostgreSQL too.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        with self.read() as connection:
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    @contextmanager
     def write(self, *, is_first: bool = False) -> Iterator[Connection]:
         """Open a write transaction; it commits at the end of the block, or rolls back on an exception.
 

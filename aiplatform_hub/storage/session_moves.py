@@ -7,12 +7,20 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, exists, insert, select
 
 from aiplatform_hub.domain.session_moves import Account, SessionMove
+from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.session_move_tables import session_moves
 
 _COLUMNS = session_moves.c
+_LATER = session_moves.alias()
+LATEST_MOVES = (
+    select(_COLUMNS.allocation_id, _COLUMNS.to_project, _COLUMNS.to_cost_centre)
+    .where(~exists().where(_LATER.c.allocation_id == _COLUMNS.allocation_id, _LATER.c.number > _COLUMNS.number))
+    .subquery("latest_moves")
+)
+"""Where each moved session is now."""
 
 
 class SessionMoveStore:
@@ -30,6 +38,7 @@ class SessionMoveStore:
         places |= {"to_project": move.target.project, "to_cost_centre": move.target.cost_centre}
         same = {name: getattr(move, name) for name in ("allocation_id", "number", "started_at", "ended_at", "at", "moved_by", "reason")}
         connection.execute(insert(session_moves).values(**same, **places))
+        ChargeRollupStore().touch(connection, move.started_at, move.ended_at)
 
     def of(self, connection: Connection, allocation_ids: Collection[UUID]) -> dict[UUID, tuple[SessionMove, ...]]:
         """Return the moves of some sessions, each session's in their order; sessions without any are left out."""

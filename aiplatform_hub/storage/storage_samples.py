@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aiplatform_hub.domain.storage_samples import StorageSample
+from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.storage_sample_tables import storage_samples
 
 BATCH = 500
@@ -30,6 +31,8 @@ class StorageSampleStore:
         rows = [{name: getattr(sample, name) for name in _COLUMNS.keys()} for sample in samples]  # noqa: SIM118 - not a dict
         if rows:
             connection.execute(statement, rows)
+        for day in {sample.day for sample in samples}:
+            ChargeRollupStore().touch(connection, day, day + timedelta(days=1))  # a clock that was set back writes of a day that was over
 
 
 def stream(connection: Connection, start: datetime, end: datetime, filters: Mapping[str, Any]) -> Iterator[StorageSample]:

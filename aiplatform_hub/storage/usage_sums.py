@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select, type_coerce
 
-from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
 from aiplatform_hub.storage.closed_sums import ClosedSums
 from aiplatform_hub.storage.moved_sums import corrected
@@ -34,10 +33,6 @@ class Sum:
 
     keys: Mapping[str, Any]
     """Value of each group column; ``day`` is the UTC midnight it begins."""
-    gpu_type: str | None
-    """None also where the query is not priced."""
-    is_free: bool
-    """Whether these are failed starts, which are priced 0."""
     gpu_microseconds: int
     """Σ GPUs × time."""
     session_microseconds: int
@@ -59,8 +54,6 @@ class SumQuery:
     """Value by column; a frozen set means any of its values."""
     by_day: bool = False
     """Whether to group by UTC day too."""
-    is_priced: bool = False
-    """Whether to split by what a price depends on: the GPU type, and failed starts."""
 
 
 def number(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -128,8 +121,6 @@ def sum_statement(query: SumQuery, span: Span, columns: Mapping[str, ColumnEleme
     start, end = to_microseconds(query.start), to_microseconds(query.end)
     low, high = greatest(span.start, start), least(span.end, end)
     keys = [columns[name].label(f"key_{name}") for name in query.group_by]
-    if query.is_priced:
-        keys += [intervals.c.gpu_type.label("gpu_type"), (func.coalesce(intervals.c.end_cause, "") == EndCause.START_FAILED.value).label("is_free")]
     if query.by_day:
         keys += [(low // DAY_MICROSECONDS).label("first_day"), ((high - 1) // DAY_MICROSECONDS).label("last_day")]
         keys.append(intervals.c.estimated.label("is_estimated"))
@@ -195,8 +186,6 @@ def _sum(query: SumQuery, row: RowMapping, amounts: tuple[Any, Any, Any], day: i
     gpu, session, estimated = amounts
     return Sum(
         keys=keys,
-        gpu_type=row["gpu_type"] if query.is_priced else None,
-        is_free=bool(row["is_free"]) if query.is_priced else False,
         gpu_microseconds=int(gpu or 0),
         session_microseconds=int(session or 0),
         estimated_microseconds=int(estimated or 0),

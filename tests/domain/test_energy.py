@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiplatform_hub.domain.activity import LONGEST_GAP, GpuSample
@@ -48,6 +48,7 @@ def test_who_says_nothing_of_energy_has_no_reading() -> None:
 
 
 @given(st.integers(0, 10**15), st.integers(0, 5 * 86_400_000_000), st.integers(1, 5 * 86_400_000_000))
+@settings(max_examples=60, deadline=None)
 def test_days_add_up_to_what_was_taken(millijoules, offset, length) -> None:
     start = DAY + timedelta(microseconds=offset)
     days = list(by_day(start, start + timedelta(microseconds=length), millijoules))

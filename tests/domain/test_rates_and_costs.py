@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.catalog import RateCard
-from aiplatform_hub.domain.costs import MICROSECONDS_PER_HOUR, cost_lines, price_of_time, round_amount, totals
+from aiplatform_hub.domain.costs import MICROSECONDS_PER_HOUR, cost_lines, round_amount, totals
 from aiplatform_hub.domain.rates import boundaries, card_at, midnights, price_per_hour, split, unit_price
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.errors import ConfigurationError
@@ -125,7 +125,7 @@ def test_gpu_type_without_any_price_names_the_fix():
     with pytest.raises(ConfigurationError, match=r"rate card x has no price for the GPU type h100"):
         price_per_hour(1, "h100", bare)
     assert price_per_hour(0, None, bare) == 1
-    assert unit_price(OLD, None) == price_of_time(OLD, None) == Decimal("0.04")
+    assert unit_price(OLD, None) == Decimal("0.04")
 
 
 @pytest.mark.parametrize(

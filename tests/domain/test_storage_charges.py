@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiplatform_hub.domain.catalog import Project, RateCard
@@ -37,6 +37,7 @@ def cost(day: StorageSample, cards=(CARD,), start=CARD.effective_from, end=LATE)
 
 
 @given(st.integers(0, 2**53), st.dates(datetime(2026, 1, 1).date(), datetime(2040, 12, 1).date()))  # noqa: DTZ001 - only their dates
+@settings(max_examples=40, deadline=None)
 def test_a_whole_month_costs_what_the_card_says_however_long_it_is(size, date) -> None:
     first = datetime(date.year, date.month, 1, tzinfo=UTC)
     gib = -(-size // GIB)
@@ -44,6 +45,7 @@ def test_a_whole_month_costs_what_the_card_says_however_long_it_is(size, date) -
 
 
 @given(st.integers(1, 2**53), st.integers(1, 86_399_999_999))
+@settings(max_examples=40, deadline=None)
 def test_a_day_costs_the_same_in_however_many_pieces_it_is_read(size, microseconds) -> None:
     day, cut = sample(FEBRUARY, size), FEBRUARY + timedelta(microseconds=microseconds)
     assert cost(day, end=cut) + cost(day, start=cut) == cost(day)

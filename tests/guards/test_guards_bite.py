@@ -76,6 +76,10 @@ GUARDS = (
     Guard("use recounted by another half-life", "aiplatform_hub/operations/demand_history.py", "if _weighing(before) != _weighing(self._policy):", "if False:", "tests/operations/test_policies_in_force.py -k half_life"),
     Guard("turns of those who are equal", "aiplatform_hub/domain/queue_order.py", "        request = mine.pop()[1]\n        owner.held += 0 if request.blocked_by else request.gpus\n", "        request = mine.pop()[1]\n", "tests/operations/test_queue_turns.py -k sqlite"),
     Guard("renamed person asked for by id", "aiplatform_hub/services/keeper/dispatch.py", "            user = await self._hub.user_of_id(user_id)\n", "", "tests/keeper/test_dispatch_duty.py -k renamed"),
+    Guard("a day of sums is one transaction", "aiplatform_hub/storage/charge_rollup.py", "        self.forget(connection, day.start)\n", "        self.forget(connection, day.start)\n        connection.commit()\n", "tests/operations/test_charge_rollup.py -k killed and sqlite"),
+    Guard("no sums of a day that is not over", "aiplatform_hub/operations/charge_rollup.py", "        if day + DAY > now:", "        if False:", "tests/operations/test_charge_rollup.py -k not_over and sqlite"),
+    Guard("sums of a changed day are not read", "aiplatform_hub/domain/charge_sums.py", "    return not day.is_stale and ", "    return ", "tests/domain/test_charge_sums.py"),
+    Guard("what ends while a day is summed", "aiplatform_hub/operations/charge_rollup.py", "            if is_other or any(first <= made.number <= last for first, last in changed):", "            if is_other:", "tests/operations/test_charge_rollup.py -k meanwhile or summed and sqlite"),
 )  # fmt: skip
 
 

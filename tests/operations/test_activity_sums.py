@@ -13,12 +13,13 @@ from sqlalchemy import Connection, insert
 
 from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.domain.usage import UsageInterval
-from aiplatform_hub.operations.cost_reporter import CostReporter, ReportRow, UsageQuery
+from aiplatform_hub.operations.cost_reporter import ReportRow, UsageQuery
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals
-from aiplatform_hub.storage.usage_sums import Sum, SumQuery, UsageSums
+from aiplatform_hub.storage.usage_sums import Sum, SumQuery
 from tests.operations.test_cost_reporter import FROM, TO, random_interval, reporter, store
+from tests.support.charging import Charging
 
 Piece = tuple[UsageInterval, str, datetime, datetime, bool]
 MICROSECOND = timedelta(microseconds=1)
@@ -147,5 +148,5 @@ def test_parts_never_exceed_the_whole_that_was_read_before(database: Database) -
     store(database, [one])
     half = FROM + timedelta(minutes=30)
     store_pieces(database, [(one, "idle", FROM, half, False), (one, "used", half, FROM + timedelta(hours=1), False)])
-    made = CostReporter(database=database, cards=lambda: load_catalog().rate_cards, sums=UsageSums(), activity=Ahead(), clock=lambda: TO)
+    made = Charging(database, load_catalog().rate_cards, lambda: TO).costs(Ahead())
     check_whole(made.usage(UsageQuery(FROM, TO)).totals[0])

@@ -17,27 +17,20 @@ from test_cost_reporter import CARDS, FROM, TO, random_interval, reporter, store
 
 from aiplatform_hub.domain.report_months import span_of_month
 from aiplatform_hub.errors import InvalidOptionError
-from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
 from aiplatform_hub.operations.cost_reporter import UsageQuery
-from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.reports.formats import FORMATS
-from aiplatform_hub.storage.activity_sums import ActivitySums
-from aiplatform_hub.storage.charged_use import ChargedUseStore
-from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals
-from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support import focus
+from tests.support.charging import Charging
 
 LATER = datetime(2026, 6, 1, tzinfo=UTC)
 ONE_CURRENCY = tuple(replace(card, currency="EUR") for card in CARDS)
 
 
 def charge_reporter(database: Database, *, now=LATER, cards=CARDS) -> ChargeReporter:
-    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: cards)
-    burnt = CreditReader(charges=reader, credits_=CreditStore())
-    return ChargeReporter(database=database, charges=reader, credits_=burnt, sums=UsageSums(), activity=ActivitySums(), cards=lambda: cards, clock=lambda: now)
+    return Charging(database, cards, lambda: now).reporter
 
 
 def write(database: Database, name: str, *groups: str, now=LATER, cards=CARDS, **filters) -> bytes:

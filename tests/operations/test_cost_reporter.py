@@ -18,10 +18,9 @@ from aiplatform_hub.domain.costs import cost_lines, round_amount
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.errors import InvalidOptionError
 from aiplatform_hub.operations.cost_reporter import CostReporter, UsageQuery
-from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import allocations, usage_intervals
-from aiplatform_hub.storage.usage_sums import UsageSums
+from tests.support.charging import Charging
 
 FROM = datetime(2026, 2, 27, 13, 30, tzinfo=UTC)
 TO = datetime(2026, 3, 4, 7, 0, 0, 1, tzinfo=UTC)
@@ -58,7 +57,7 @@ def store(database: Database, rows: list[UsageInterval]) -> None:
 
 
 def reporter(database: Database) -> CostReporter:
-    return CostReporter(database=database, cards=lambda: CARDS, sums=UsageSums(), activity=ActivitySums(), clock=lambda: NOW)
+    return Charging(database, CARDS, lambda: NOW).costs()
 
 
 def expected(rows: list[UsageInterval], key: str) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
@@ -82,7 +81,11 @@ def test_costs_equal_the_sum_of_cost_lines(database: Database, key: str) -> None
     rows = [random_interval(random.Random(number), number) for number in range(150)]
     store(database, rows)
     report = reporter(database).costs(UsageQuery(FROM, TO, (key,)))
-    assert {(row.keys[key], row.currency): (row.gpu_seconds, row.amount) for row in report.rows} == expected(rows, key)
+    wanted = expected(rows, key)
+    assert {(row.keys[key], row.currency): row.gpu_seconds for row in report.rows} == {name: seconds for name, (seconds, _) in wanted.items()}
+    assert all(abs(row.amount - wanted[row.keys[key], row.currency][1]) <= Decimal("0.000001") for row in report.rows)
+    for total in report.totals:
+        assert sum(row.amount for row in report.rows if row.currency == total.currency) == total.amount, "rows add up, digit by digit"
 
 
 @pytest.mark.parametrize("key", ["project", "day"])

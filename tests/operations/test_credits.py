@@ -22,11 +22,10 @@ from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundErr
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.billing_reader import BillingReader
 from aiplatform_hub.operations.charge_reader import ChargeReader
-from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.credit_settler import CreditSettler
 from aiplatform_hub.operations.credits import CreditDraft, Credits
-from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.credit_tables import credits_
@@ -37,6 +36,7 @@ from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.schema import audit_events
 from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, OCTOBER, Office
+from tests.support.charging import Charging
 
 STORE = CreditStore()
 DRAFT = CreditDraft("project", "vision", Decimal(20), "EUR", "a course", expires_at=DECEMBER)
@@ -58,16 +58,7 @@ def reader() -> CreditReader:
 
 
 def report(office: Office, *groups: str, format_="json", start=NOVEMBER, end=DECEMBER, **filters: str) -> bytes:
-    charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: CATALOG.rate_cards)
-    made = ChargeReporter(
-        database=office.database,
-        charges=charges,
-        credits_=reader(),
-        sums=UsageSums(),
-        activity=ActivitySums(),
-        cards=lambda: CATALOG.rate_cards,
-        clock=lambda: DECEMBER + timedelta(days=1),
-    )
+    made = Charging(office.database, CATALOG.rate_cards, lambda: DECEMBER + timedelta(days=1)).reporter
     stream = io.BytesIO()
     made.write(ReportQuery(start, end, format_, groups, filters), stream)
     return stream.getvalue()

@@ -30,17 +30,16 @@ from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.session_moves import Account, SessionMove
 from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.operations.charge_reader import ChargeReader
-from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
+from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.reports.invoice_formats import INVOICE_FORMATS
-from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals, allocations
 from aiplatform_hub.storage.session_moves import SessionMoveStore
-from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, Office
+from tests.support.charging import Charging
 from tests.support.workbook import cells
 
 FOLDER = Path(__file__).parents[1] / "data" / "made-month"
@@ -123,16 +122,7 @@ def meter(office: Office, row: dict[str, str]) -> None:
 
 
 def report(office: Office, name: str, *groups: str, now: datetime | None = None) -> bytes:
-    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: CARDS)
-    made = ChargeReporter(
-        database=office.database,
-        charges=reader,
-        credits_=CreditReader(charges=reader, credits_=CreditStore()),
-        sums=UsageSums(),
-        activity=ActivitySums(),
-        cards=lambda: CARDS,
-        clock=lambda: now or office.clock(),
-    )
+    made = Charging(office.database, CARDS, lambda: now or office.clock()).reporter
     stream = io.BytesIO()
     made.write(ReportQuery(NOVEMBER, DECEMBER, name, groups), stream)
     return stream.getvalue()

@@ -20,15 +20,12 @@ from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.storage_samples import StorageSample
 from aiplatform_hub.operations.charge_reader import ChargeReader
-from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
-from aiplatform_hub.operations.credit_reader import CreditReader
-from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.storage.charged_use import ChargedUseStore
-from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.storage_samples import StorageSampleStore
-from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CATALOG, DECEMBER, NOVEMBER, Office
+from tests.support.charging import Charging
 from tests.support.focus import problems
 
 FOLDER = Path(__file__).parents[1] / "data" / "made-storage"
@@ -76,15 +73,7 @@ def reader() -> ChargeReader:
 
 
 def report(office: Office, name: str, *groups: str) -> bytes:
-    made = ChargeReporter(
-        database=office.database,
-        charges=reader(),
-        credits_=CreditReader(charges=reader(), credits_=CreditStore()),
-        sums=UsageSums(),
-        activity=ActivitySums(),
-        cards=lambda: MADE.rate_cards,
-        clock=office.clock,
-    )
+    made = Charging(office.database, MADE.rate_cards, office.clock).reporter
     stream = io.BytesIO()
     made.write(ReportQuery(NOVEMBER, DECEMBER, name, groups), stream)
     return stream.getvalue()
@@ -132,3 +121,19 @@ def test_invoices_have_a_line_for_it(month: Office) -> None:
     lines = [(line.project, line.sku, line.quantity, line.price) for each in drafts for line in each.lines]
     assert ("course", Sku.STORAGE_GIB_MONTH, Decimal("166.666667"), Decimal("0.50")) in lines
     assert len(lines) == 4, "vision has one of each card"
+
+
+def test_sums_of_days_have_it_too(month: Office) -> None:
+    groups = (("project", "user"), ("day", "environment_template"), ())
+    before = [report(month, "csv", *each) for each in groups]
+    charging = Charging(month.database, MADE.rate_cards, month.clock)
+    for number in range(30):
+        assert charging.rollup.build(NOVEMBER + timedelta(days=number))
+    assert [report(month, "csv", *each) for each in groups] == before
+    assert charging.rollup.verify() == 30
+    late = StorageSample("zoe", NOVEMBER, NOVEMBER + timedelta(hours=1), 1, "personal", "lab")
+    with month.database.write() as connection:
+        StorageSampleStore().add(connection, [late])  # by a clock that was set back
+    with month.database.snapshot() as connection:
+        assert [day.start.day for day in charging.sums.valid_days(connection)] == list(range(2, 31))
+    assert report(month, "csv", *groups[1]) != before[1]

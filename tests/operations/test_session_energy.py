@@ -18,19 +18,15 @@ from aiplatform_hub.domain.allocations import Allocation, EndCause, GpuDevice
 from aiplatform_hub.domain.catalog import CarbonFactor
 from aiplatform_hub.domain.energy import Energy
 from aiplatform_hub.operations.activity_meter import ActivityMeter
-from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
-from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
 from aiplatform_hub.storage.activity import ActivityStore
-from aiplatform_hub.storage.activity_sums import ActivitySums
-from aiplatform_hub.storage.charged_use import ChargedUseStore
-from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.energy import EnergyStore
 from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.energy_tables import session_energy
 from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.chain import NOON, Chain, person, want
+from tests.support.charging import Charging
 
 KWH = 3_600_000_000
 """In millijoules."""
@@ -148,15 +144,14 @@ def test_reports_say_what_was_measured_and_leave_empty_what_was_not(lab) -> None
 
 
 def report(lab: Lab, factor: CarbonFactor, *groups: str):
-    cards = lab.chain.catalog.rate_cards
-    charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: cards)
+    charging = Charging(lab.chain.database, lab.chain.catalog.rate_cards, lab.chain.clock)
     made = ChargeReporter(
         database=lab.chain.database,
-        charges=charges,
-        credits_=CreditReader(charges=charges, credits_=CreditStore()),
+        charges=charging.charges,
+        charge_sums=charging.sums,
+        credits_=charging.credits,
         sums=UsageSums(),
-        activity=ActivitySums(),
-        cards=lambda: cards,
+        cards=charging.cards,
         clock=lab.chain.clock,
         energy=EnergySums(),
         factors=(factor,),

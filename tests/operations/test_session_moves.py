@@ -19,10 +19,9 @@ from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundErr
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.charge_reader import ChargeReader
-from aiplatform_hub.operations.charge_reporter import ChargeReporter, ReportQuery
-from aiplatform_hub.operations.cost_reporter import CostReporter, UsageQuery
+from aiplatform_hub.operations.charge_reporter import ReportQuery
+from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.operations.session_moves import SessionMoves
-from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.budget_tables import budget_periods
@@ -30,11 +29,13 @@ from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.energy_sums import EnergySums
+from aiplatform_hub.storage.energy_tables import session_energy
 from aiplatform_hub.storage.schema import activity_intervals, usage_intervals
 from aiplatform_hub.storage.session_move_tables import session_moves
 from aiplatform_hub.storage.session_moves import SessionMoveStore
-from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.billing import CARDS, CATALOG, DECEMBER, NOVEMBER, OCTOBER, Office
+from tests.support.charging import Charging
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PROJECTS = {name: Project(name, name.title(), centre) for name, centre in (("vision", "lab"), ("nlp", "lab"), ("scans", "library"))}
@@ -115,17 +116,59 @@ def test_reports_and_usage_follow_a_move_with_what_was_used_of_it(office: Office
         spans = {"started_at": DAY, "ended_at": DAY + timedelta(hours=1), "last_seen_at": DAY + timedelta(hours=1), "samples": 1}
         connection.execute(insert(activity_intervals).values(allocation_id=moved, activity="used", **spans))
     mover.move(moved, "scans", reason="theirs", by="bea")
-    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: DISCOUNTED)
-    shared = {"database": office.database, "sums": UsageSums(), "activity": ActivitySums(), "cards": lambda: DISCOUNTED, "clock": office.clock}
+    charging = Charging(office.database, DISCOUNTED, office.clock)
     stream = io.BytesIO()
-    ChargeReporter(charges=reader, **shared).write(ReportQuery(NOVEMBER, DECEMBER, "json", ("project", "day")), stream)
+    charging.reporter.write(ReportQuery(NOVEMBER, DECEMBER, "json", ("project", "day")), stream)
     found = {
         row["keys"]["project"]: [row[name] for name in ("gpu_hours", "used_gpu_hours", "unknown_gpu_hours")] for row in json.loads(stream.getvalue())["rows"]
     }
     assert found == {"scans": ["2.000000", "1.000000", "1.000000"], "vision": ["0.000000", "0.000000", "0.000000"]}
-    usage = CostReporter(**shared).usage(UsageQuery(NOVEMBER, DECEMBER, ("project",)))
-    assert [(row.keys["project"], row.gpu_seconds, row.used_gpu_seconds) for row in usage.rows] == [("scans", 7200, 3600)]
-    assert not CostReporter(**shared).usage(UsageQuery(NOVEMBER, DECEMBER, (), {"cost_centre": "lab"})).rows
+    for usage in (charging.costs().usage, charging.costs().costs):
+        rows = usage(UsageQuery(NOVEMBER, DECEMBER, ("project",))).rows
+        assert [(row.keys["project"], row.gpu_seconds, row.used_gpu_seconds) for row in rows] == [("scans", 7200, 3600)]
+        assert not usage(UsageQuery(NOVEMBER, DECEMBER, (), {"cost_centre": "lab"})).rows
+
+
+def test_sums_of_days_follow_a_move(office: Office, mover: SessionMoves) -> None:
+    moved, charging = session(office, "lab", DAY, 20), Charging(office.database, DISCOUNTED, office.clock)
+    begin = DAY.replace(hour=0)
+
+    def report() -> bytes:
+        stream = io.BytesIO()
+        charging.reporter.write(ReportQuery(NOVEMBER, DECEMBER, "csv", ("project", "day")), stream)
+        return stream.getvalue()
+
+    def roll_up() -> None:
+        assert all(charging.rollup.build(begin + timedelta(days=number)) for number in range(-1, 3))
+        charging.follow()
+
+    def days() -> list[int]:
+        with office.database.snapshot() as connection:
+            return [day.start.day for day in charging.sums.valid_days(connection)]
+
+    roll_up()
+    before = report()
+    mover.move(moved, "scans", reason="theirs", by="bea")
+    assert days() == [3, 6], "the two days of the session are read from the ledger"
+    after = report()
+    assert after != before
+    roll_up()
+    assert (days(), report()) == ([3, 4, 5, 6], after)
+
+
+def test_the_energy_of_a_moved_session_is_told_where_it_is_now(office: Office, mover: SessionMoves) -> None:
+    moved = session(office, "lab", DAY, 2)
+    session(office, "lab", DAY, 1, project="nlp")
+    with office.database.write() as connection:
+        day = DAY.replace(hour=0)
+        connection.execute(insert(session_energy).values(allocation_id=moved, day=day, millijoules=7, known_microseconds=5))
+    for project in ("nlp", "scans"):
+        mover.move(moved, project, reason="theirs", by="bea")
+    with office.database.read() as connection:
+        read = EnergySums()
+        found = [(dict(one.keys), one.millijoules) for one in read.sums(connection, NOVEMBER, DECEMBER, ("project", "cost_centre"), {})]
+        assert found == [({"project": "scans", "cost_centre": "library"}, 7)]
+        assert not list(read.sums(connection, NOVEMBER, DECEMBER, (), {"project": "vision"}))
 
 
 @ON_ONE

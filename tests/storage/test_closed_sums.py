@@ -20,8 +20,8 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 QUERIES = (
     SumQuery(MONTH, NOW + timedelta(days=20)),
-    SumQuery(MONTH, NOW, ("project",), is_priced=True),
-    SumQuery(MONTH, NOW, ("user",), by_day=True, is_priced=True),
+    SumQuery(MONTH, NOW, ("project",)),
+    SumQuery(MONTH, NOW, ("user",), by_day=True),
     SumQuery(MONTH + timedelta(days=3), MONTH + timedelta(days=9), ("project",), by_day=True),
     SumQuery(MONTH, NOW, ("gpu_type",), {"project": "p1"}),
     SumQuery(MONTH, NOW, (), {"user": "user1"}),
@@ -72,7 +72,7 @@ def told(sums: list[Sum]) -> dict[Any, tuple[int, ...]]:
     """Return the amounts by group; several sums of one group are one."""
     found: dict[Any, tuple[int, ...]] = {}
     for one in sums:
-        key = (tuple(sorted((name, str(value)) for name, value in one.keys.items())), one.gpu_type, one.is_free)
+        key = tuple(sorted((name, str(value)) for name, value in one.keys.items()))
         amounts = (one.gpu_microseconds, one.session_microseconds, one.estimated_microseconds, one.intervals)
         found[key] = tuple(a + b for a, b in zip(found.get(key, (0, 0, 0, 0)), amounts, strict=True))
     return found

@@ -18,6 +18,7 @@ from aiplatform_hub.domain.allocations import EndCause, GpuDevice
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
     budget_tables,
+    charge_rollup_tables,
     credit_tables,
     dispute_tables,
     energy_tables,
@@ -120,6 +121,16 @@ def test_rate_cards_and_tiers_come_and_go_with_their_version(database: Database)
     check_current(database)
     assert "rate_cards" in tables(database)
     assert "tier" in {column["name"] for column in inspect(database.engine).get_columns("allocations")}
+
+
+def test_sums_of_days_come_and_go_with_their_version(database: Database) -> None:
+    downgrade(database.url, "0015")
+    downgrade(database.url, "-1")
+    assert not {"charge_days", "charge_sums", "charge_activity", "charge_rollup"} & tables(database)
+    upgrade(database.url)
+    check_current(database)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT name, sequence, changes FROM charge_rollup")).all() == [("ledger", 0, 0)]
 
 
 LIVE = (

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ import jinja2
 import pytest
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState, GpuDevice
+from aiplatform_hub.domain.energy import Energy
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.notices import Notice, NoticeKind, Subject, words
 from aiplatform_hub.domain.presets import Preset
@@ -31,6 +34,7 @@ from aiplatform_hub.web.rendering import HUB_TEMPLATES_DIR, STATIC_DIR, WEB_DIR,
 from aiplatform_hub.web.view_models import admin, enforcement, usage
 from aiplatform_hub.web.view_models.activity import activity_bar
 from aiplatform_hub.web.view_models.announcements import maintenance_lines
+from aiplatform_hub.web.view_models.energy import energy_line, energy_total
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
@@ -48,6 +52,7 @@ from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
+from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
 from tests.web.chargeback_samples import admin_chargeback
 from tests.web.credit_samples import admin_credits
 from tests.web.now_samples import now_page
@@ -145,6 +150,7 @@ def usage_page() -> str:
         last_day="2026-11-13",
         downloads=(usage.Link("CSV", "/services/platform/usage/report?format=csv&group_by=day", is_current=False),),
         activity=activity_bar(DAYS.totals),
+        energy=energy_total(Energy(Fraction(12), timedelta(hours=20), Fraction(4800))),
     )
     return render("usage.html", frame("usage"), page=page, is_everybody=False, can_see_everybody=False)
 
@@ -166,6 +172,7 @@ def session() -> str:
         timeline=timeline(SPANS, (WARNING,), is_over=True),
         series=series_view(SERIES, ENDED, CATALOG, is_cluster=False),
         efficiency=efficiency_card(WASTEFUL),
+        energy=energy_line(Energy(Fraction(9, 4), timedelta(hours=1), Fraction(900)), timedelta(hours=2), 1),
         smaller_url="/services/platform/launch?gpus=1",
     )
     return render("session.html", frame(), page=page, problem=None)
@@ -270,6 +277,9 @@ PAGES = {
     "admin": admin_page,
     "admin_announcements": admin_announcements,
     "admin-prices": admin_prices,
+    "admin-budgets": admin_budgets,
+    "admin-budgets-changing": admin_budgets_changing,
+    "admin-budgets-none": admin_budgets_none,
     "admin-credits": admin_credits,
     "admin-chargeback": admin_chargeback,
     **now_samples.PAGES,
@@ -317,7 +327,7 @@ def test_every_page_template_is_shown_here() -> None:
     names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "charts", "components", "release"}
     assert names == set(PAGES) - {
         *("first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"),
-        *("no-billing", "refused-billing-line"),
+        *("no-billing", "refused-billing-line", "admin-budgets-changing", "admin-budgets-none"),
     }
 
 

@@ -122,6 +122,7 @@ def test_row_says_what_the_same_cost_before() -> None:
         ("environment_template", "gone", "gone"),
         ("gpu_type", "h100", "NVIDIA H100"),
         ("gpu_type", None, "No GPU"),
+        ("environment_template", None, "Storage"),
     ],
 )
 def test_groups_have_titles(group: str, key: str | None, label: str) -> None:

@@ -4,6 +4,7 @@ from alembic import context
 
 from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the metadata
     budget_tables,
+    charge_rollup_tables,
     chargeback_tables,
     credit_tables,
     dispute_tables,

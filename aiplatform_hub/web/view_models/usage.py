@@ -182,7 +182,7 @@ def row(report_row: ReportRow, group: str, catalog: Catalog, before: Mapping[tup
 def key_label(group: str, key: object, catalog: Catalog) -> str:
     """Return what the page calls a group."""
     if key is None:
-        return "No GPU" if group == "gpu_type" else "Total"
+        return {"gpu_type": "No GPU", "environment_template": "Storage"}.get(group, "Total")
     text = str(key)
     if group in {"week", "month"}:
         return time_label(text)

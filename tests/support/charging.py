@@ -1,0 +1,58 @@
+"""What reads, sums and reports charges, made for one database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from aiplatform_hub.domain.catalog import RateCard
+from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.charge_reporter import ChargeReporter
+from aiplatform_hub.operations.charge_rollup import ChargeRollup
+from aiplatform_hub.operations.charge_sums import ChargeSumReader
+from aiplatform_hub.operations.cost_reporter import CostReporter
+from aiplatform_hub.operations.credit_reader import CreditReader
+from aiplatform_hub.operations.gpu_activity import GpuActivityReader
+from aiplatform_hub.storage.activity_sums import ActivitySums
+from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
+from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
+from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.usage_sums import UsageSums
+
+
+class Charging:
+    """All of it, with the same cards and the same clock."""
+
+    def __init__(self, database: Database, cards: Sequence[RateCard], clock: Callable[[], datetime]) -> None:
+        self.database, self.clock, self.store = database, clock, ChargeRollupStore()
+        self._cards = tuple(cards)
+        self.charges = ChargeReader(uses=ChargedUseStore(), cards=self.cards)
+        self.activity = GpuActivityReader(activity=ActivitySums(), cards=self.cards)
+        self.sums = ChargeSumReader(charges=self.charges, activity=self.activity, rollup=self.store, cards=self.cards, clock=clock)
+        self.rollup = ChargeRollup(
+            database=database, charges=self.charges, activity=self.activity, rollup=self.store, reader=self.sums, cards=self.cards, clock=clock
+        )
+        self.credits = CreditReader(charges=self.charges, credits_=CreditStore())
+        self.reporter = ChargeReporter(
+            database=database, charges=self.charges, charge_sums=self.sums, credits_=self.credits, sums=UsageSums(), cards=self.cards, clock=clock
+        )
+
+    def cards(self) -> tuple[RateCard, ...]:
+        return self._cards
+
+    def costs(self, activity: ActivitySums | None = None) -> CostReporter:
+        """Return what sums usage and costs."""
+        return CostReporter(
+            database=self.database,
+            cards=self.cards,
+            sums=UsageSums(),
+            activity=activity or ActivitySums(),
+            charge_sums=self.sums,
+            clock=self.clock,
+        )
+
+    def follow(self) -> None:
+        """Take note of what ended until now, as the keeper does before it makes days."""
+        with self.database.write() as connection:
+            self.store.advance(connection, self.store.ledger_head(connection))
