@@ -175,15 +175,16 @@ def test_an_invoice_takes_back_what_each_credit_paid_and_a_difference_follows(of
     office.now = DECEMBER + timedelta(days=32)
     (later,) = office.invoices.draft("2026-12", by="bea", cost_centre="lab").invoices
     assert [(each.sku.value, each.is_correction) for each in later.lines][-2:] == [("gpu_hour", True), ("credit", True)]
+    assert [each.exact_amount for each in later.lines[-2:]] == [Fraction("3.2"), Fraction("-3.2")], "the credit pays for what was found later"
 
 
 def test_the_keepers_balance_is_what_the_ledger_says(office) -> None:
-    credit = desk(office).grant(replace(DRAFT, amount=Decimal(1000)), "root")
+    credit = desk(office).grant(replace(DRAFT, amount=Decimal(25), expires_at=None), "root")
     settler = CreditSettler(database=office.database, credits_=STORE, reader=reader(), sums=UsageSums(), clock=office.clock)
     assert settler.settle() == 0, "it has not begun"
-    for days in (1, 10, 15, 31):
-        office.now = NOVEMBER + timedelta(days=days, hours=3)
-        office.used("lab", office.now - timedelta(hours=30), 7.77)
+    for minutes in (300, 24 * 60 - 30, 24 * 60 + 10, 24 * 60 + 25):  # what was summed before midnight is carried on
+        office.now = NOVEMBER + timedelta(minutes=minutes)
+        office.used("lab", office.now - timedelta(minutes=25), 0.4, gpus=8)
         settler.settle()
         with office.database.read() as connection:
             exact = sum((payment.amount for payment in reader().payments(connection, OCTOBER, office.now)), Fraction(0))
