@@ -33,7 +33,9 @@ from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.billing_reader import BillingReader
+from aiplatform_hub.operations.budget_days import BudgetDays
 from aiplatform_hub.operations.budget_settler import BudgetSettler
+from aiplatform_hub.operations.budget_warnings import BudgetWarnings
 from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.charge_reader import ChargeReader
@@ -238,6 +240,7 @@ class Factory(Stores):
             events=self.events,
             notifications=self.notifications,
             outlooks=self.queue_outlooks,
+            budgets=self.budget_store,
             policy=self.policies.current,
             is_kueue=self.settings.is_kueue,
         )
@@ -472,6 +475,16 @@ class Factory(Stores):
         return BudgetSettler(database=self.database, budgets=self.budget_store, devices=self.devices, charges=self.charge_reader, clock=self.clock)
 
     @cached_property
+    def budget_days(self) -> BudgetDays:
+        """Keeps what was spent on each of the last days."""
+        return BudgetDays(database=self.database, budgets=self.budget_store, charges=self.charge_reader, clock=self.clock)
+
+    @cached_property
+    def budget_warnings(self) -> BudgetWarnings:
+        """Tells people that a budget is nearly spent."""
+        return BudgetWarnings(database=self.database, budgets=self.budget_store, notices=self.notices, clock=self.clock)
+
+    @cached_property
     def credits(self) -> Credits:
         """Gives and ends credits."""
         return Credits(
@@ -518,6 +531,7 @@ class Factory(Stores):
         return ChargebackReader(
             database=self.database,
             charges=self.split_charge_reader,
+            credits_=self.credit_reader,
             capacity=CapacityHistory(),
             sums=self.usage_sums,
             cards=self.rate_cards,

@@ -48,7 +48,7 @@ CORRECTIONS = (
     "failed",
 )
 """What a reconciliation can find to correct."""
-RELEASES_OF = ("idle", "session_cap", "class_begins", "preempted")
+RELEASES_OF = ("idle", "session_cap", "class_begins", "preempted", "budget_exhausted")
 """Why the keeper ends sessions."""
 TICKS = (
     "heartbeat",
@@ -70,6 +70,8 @@ TICKS = (
     "prune",
     "ledger",
     "invoices",
+    "budgets",
+    "budget-days",
     "showback",
 )
 """The keeper's repeated tasks."""

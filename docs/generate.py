@@ -50,7 +50,7 @@ AUDIT_ACTIONS = {
     "revoke": "An admin took a granted tier back.",
     "restore_grant": "An admin took back that a grant was ended. `detail` holds the grant, its tier and its end.",
     "apply_policy": "The queue follows another policy (`aiplatform policy apply`, or `PUT policy`). `target` is its version, `detail` holds what it changed.",
-    "set_budget": "A budget was set for a cost centre, project or person",
+    "set_budget": "A budget was set for a cost centre, project or person. `detail` holds amount, span, soft limits, what it does when it is spent, and the reason.",
     "end_budget": "A budget was ended",
     "grant_credit": "An admin gave a person, project or cost centre a credit. `detail` holds its id, amount, priority, span and reason.",
     "end_credit": "An admin ended a credit. `detail` holds its id.",

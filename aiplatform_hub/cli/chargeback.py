@@ -13,7 +13,16 @@ from aiplatform_hub.cli.rest import RestClient
 from aiplatform_hub.cli.user import local, rest_command
 from aiplatform_hub.errors import ConfigurationError
 
-_COSTS = {"used_cost": "used", "idle_cost": "idle", "other_cost": "other", "discount": "discount", "unallocated_cost": "unallocated", "total": "total"}
+_COSTS = {
+    "used_cost": "used",
+    "idle_cost": "idle",
+    "other_cost": "other",
+    "discount": "discount",
+    "unallocated_cost": "unallocated",
+    "total": "total",
+    "credits": "credits",
+    "net_total": "to pay",
+}
 _HOURS = {"used_gpu_hours": "used", "idle_gpu_hours": "idle", "unallocated_gpu_hours": "unallocated", "total_gpu_hours": "all"}
 
 

@@ -91,7 +91,7 @@ class EndCause(StrEnum):
     NEVER_FITS = "never_fits"
     """Its owner's or project's limits were lowered below it."""
     BUDGET_EXHAUSTED = "budget_exhausted"
-    """A budget that it would be paid from has too little left."""
+    """A budget that it would be paid from has too little left; or the one that paid for it is spent, and stops what runs."""
 
 
 @dataclass(frozen=True, slots=True)

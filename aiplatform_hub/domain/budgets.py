@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -20,6 +20,13 @@ UNPLANNED_HOURS = 4
 
 MOST_MICROS = 10**15
 """Largest amount of a budget: a thousand million."""
+
+
+SOFT_PERCENTS = (80, 95)
+"""Parts of a limit at which people are told, unless the budget says others."""
+
+GRACE = timedelta(minutes=30)
+"""For how long sessions run on after they were warned, where a spent budget stops them and does not say otherwise."""
 
 
 class Scope(StrEnum):
@@ -39,6 +46,15 @@ class Period(StrEnum):
     """Once, from one instant until another."""
     ONCE = "once"
     """Once, without an end."""
+
+
+class AtLimit(StrEnum):
+    """What becomes of sessions with GPUs that run when a budget is spent."""
+
+    LET_FINISH = "let_finish"
+    """They go on; what they cost is overdraft."""
+    STOP = "stop"
+    """Their owners are warned, and after the grace they are stopped. Files stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +77,11 @@ class Budget:
     created_at: datetime
     ended_at: datetime | None = None
     """When an admin ended it."""
+    soft_percents: tuple[int, ...] = SOFT_PERCENTS
+    """Parts of the limit at which people are told, rising; empty for never."""
+    at_limit: AtLimit = AtLimit.LET_FINISH
+    grace: timedelta = GRACE
+    """From when it is spent until sessions are stopped."""
 
     def span_at(self, instant: datetime) -> tuple[datetime, datetime | None] | None:
         """Return the half-open period that an instant is in; None when the budget does not count then."""
@@ -117,6 +138,17 @@ class Claim:
     def fits(self) -> bool:
         """Whether the launch fits. A price in another currency never does: nobody can tell."""
         return self.currency == self.price_currency and self.wanted_micros <= self.left_micros
+
+
+def passed_percent(soft_percents: Iterable[int], taken_micros: int, limit_micros: int, told_percent: int) -> int | None:
+    """Return the highest soft limit that was passed and not told yet; None if there is none.
+
+    Parameters
+    ----------
+    told_percent
+        The highest that was told in this period; 0 for none.
+    """
+    return max((percent for percent in soft_percents if percent > told_percent and taken_micros * 100 >= percent * limit_micros), default=None)
 
 
 def claim_of(  # noqa: PLR0913, PLR0917  what a claim says
@@ -194,6 +226,20 @@ def _as_reason(claim: Claim, message: str, remedies: tuple[str, ...]) -> Reason:
         requested=str(from_micros(claim.wanted_micros)),
         remedies=remedies,
     )
+
+
+def told_words(budget: Budget, spending: Spending, limit_micros: int) -> str:
+    """Return how a budget stands and what happens next, for those who are told that a soft limit was passed."""
+    stands = (
+        f"{_money(spending.committed_micros, budget.currency)} of {_money(limit_micros, budget.currency)} are used"
+        f" and {_money(spending.held_micros, budget.currency)} held by open sessions."
+    )
+    minutes = round(budget.grace.total_seconds() / 60)
+    then = {
+        AtLimit.LET_FINISH: "What does not fit is refused; sessions that run go on.",
+        AtLimit.STOP: f"What does not fit is refused; when it is spent, running sessions with GPUs are stopped after {minutes} minutes. Files stay.",
+    }
+    return f"{stands} {then[budget.at_limit]}"
 
 
 def _money(micros: int, currency: str) -> str:

@@ -12,13 +12,14 @@ from fractions import Fraction
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, RateCard, Share
 from aiplatform_hub.domain.charge_report import PLACES
 from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Charge, Sku, period_microseconds
+from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.domain.rounding import apportion
 from aiplatform_hub.domain.unallocated import parts, price_of
 
 HOURS = ("used_gpu_hours", "idle_gpu_hours", "unallocated_gpu_hours")
 """GPU-hours that sessions used, held idle, and that nobody held. What is not known to be idle counts as used."""
-COSTS = ("used_cost", "idle_cost", "other_cost", "discount", "unallocated_cost", "total")
-"""The first three are at the prices of the cards; ``total`` is their sum less ``discount``, and ``unallocated_cost``."""
+COSTS = ("used_cost", "idle_cost", "other_cost", "discount", "unallocated_cost", "total", "credits", "net_total")
+"""The first three are at the prices of the cards; ``total`` is their sum less ``discount``, and ``unallocated_cost``; ``net_total`` is what credits leave of it."""
 NUMBERS = (*HOURS, *COSTS)
 """The numbers of a row, in the order in which they are written."""
 TYPE_HOURS = ("total_gpu_hours", *HOURS)
@@ -88,6 +89,7 @@ class _Row:
     """Whole unit-microseconds by what it is, list price, price, and what the price is for."""
     unallocated_hours: Fraction = Fraction(0)
     unallocated_cost: Fraction = Fraction(0)
+    credits: Fraction = Fraction(0)
     cards: set[str] = field(default_factory=set)
 
     def add(self, charge: Charge) -> None:
@@ -104,6 +106,7 @@ class _Row:
             if kind != "other":
                 found[f"{kind}_gpu_hours"] += quantity
         found["unallocated_gpu_hours"], found["unallocated_cost"] = self.unallocated_hours, self.unallocated_cost
+        found["credits"] = self.credits
         return found
 
 
@@ -143,6 +146,7 @@ def chargeback(  # noqa: PLR0913  what it is of, by name
     charges: Iterable[Charge],
     spare: Iterable[Spare],
     cards: Sequence[RateCard],
+    payments: Iterable[Payment] = (),
     *,
     start: datetime,
     end: datetime,
@@ -159,6 +163,8 @@ def chargeback(  # noqa: PLR0913  what it is of, by name
         What nobody held, by GPU type and card; read after the charges.
     cards
         Those that were in force in the span, in order.
+    payments
+        What credits paid of the charges; read after them.
     """
     ledger = _Ledger()
     for charge in charges:
@@ -166,6 +172,8 @@ def chargeback(  # noqa: PLR0913  what it is of, by name
     for each in spare:
         if each.gpu_microseconds:
             ledger.spread(each)
+    for payment in payments:
+        ledger.rows[payment.charge.cost_centre, payment.charge.currency].credits += payment.amount
     rows = _rows(ledger.rows)
     return Chargeback(
         start=start,
@@ -189,8 +197,9 @@ def _rows(found: Mapping[tuple[str | None, str], _Row]) -> tuple[ChargebackRow, 
         columns = {name: apportion([numbers[name] for numbers in exact], PLACES) for name in NUMBERS}
         for place, key in enumerate(mine):
             numbers = {name: column[place] for name, column in columns.items()}
-            used, idle, other, discount, unallocated = (numbers[name] for name in COSTS[:-1])
+            used, idle, other, discount, unallocated = (numbers[name] for name in COSTS[:5])
             numbers["total"] = used + idle + other - discount + unallocated
+            numbers["net_total"] = numbers["total"] - numbers["credits"]
             rows.append(ChargebackRow(key[0], currency, numbers, tuple(sorted(found[key].cards))))
     return tuple(rows)
 

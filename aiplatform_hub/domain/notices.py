@@ -45,6 +45,8 @@ class NoticeKind(StrEnum):
     """An admin stopped a session."""
     WITHDRAWN = "withdrawn"
     """An admin took a request out of the queue."""
+    BUDGET_LOW = "budget_low"
+    """A soft limit of a budget was passed."""
     DISPUTED = "disputed"
     """Somebody disputes a line of an invoice, or says more about it."""
     DISPUTE_ANSWERED = "dispute_answered"
@@ -254,13 +256,14 @@ def _start_failed(about: Subject) -> Words:
 def _release_warning(about: Subject) -> Words:
     why = _WARNINGS.get(about.cause, "Its GPUs are needed.")
     when: Sentence = ("It may be stopped from ", about.until, " on.") if about.until else ("It is about to be stopped.",)
-    then = "Open it before, and it stays." if about.cause == Cause.INACTIVE else "Save your work. Its page says whether you can keep it for longer."
+    then = _STAYS.get(about.cause, "Save your work. Its page says whether you can keep it for longer.")
     return Words(f"{about.name} is about to be stopped", ((why,), when, (then,)))
 
 
 def _released(about: Subject) -> Words:
     why = _RELEASES.get(about.cause, "Its GPUs were needed.")
-    then = "It is in the queue again, at its place, and starts again by itself." if about.is_back else "Start it again when you need it."
+    again = "It can start again when the budget has enough." if about.cause == EndCause.BUDGET_EXHAUSTED else "Start it again when you need it."
+    then = "It is in the queue again, at its place, and starts again by itself." if about.is_back else again
     return Words(f"{about.name} was stopped", ((why,), (f"Files that were saved are still there. {then}",)))
 
 
@@ -270,6 +273,13 @@ def _stopped(about: Subject) -> Words:
 
 def _withdrawn(about: Subject) -> Words:
     return Words(f"An admin took {about.name} out of the queue", (*_said(about), ("Nothing of it ran, and nothing is charged.",)))
+
+
+def _budget_low(about: Subject) -> Words:
+    said: tuple[Sentence, ...] = ((about.message,),) if about.message else ()
+    when: tuple[Sentence, ...] = () if about.until is None else (("It begins anew at " if about.is_back else "It counts until ", about.until, "."),)
+    taken = "all of it is taken" if about.word == "100" else f"{about.word} % of it are taken"
+    return Words(f"{about.name}: {taken}", (*said, *when))
 
 
 def _disputed(about: Subject) -> Words:
@@ -298,6 +308,7 @@ _WORDS: Mapping[NoticeKind, Callable[[Subject], Words]] = {
     NoticeKind.RELEASED: _released,
     NoticeKind.STOPPED: _stopped,
     NoticeKind.WITHDRAWN: _withdrawn,
+    NoticeKind.BUDGET_LOW: _budget_low,
     NoticeKind.DISPUTED: _disputed,
     NoticeKind.DISPUTE_ANSWERED: _dispute_answered,
     NoticeKind.DISPUTE_WITHDRAWN: _dispute_withdrawn,
@@ -316,6 +327,11 @@ _RELEASES: Mapping[str, str] = {
     EndCause.SESSION_CAP: "It had run for the longest time of a session, and somebody waited for its GPUs.",
     EndCause.CLASS_BEGINS: "A class that had reserved its GPUs began.",
     EndCause.PREEMPTED: "The cluster needed its GPUs for others.",
+    EndCause.BUDGET_EXHAUSTED: "A budget that paid for it is spent.",
+}
+_STAYS: Mapping[str, str] = {
+    Cause.INACTIVE: "Open it before, and it stays.",
+    Cause.BUDGET: "Save your work. It can only be kept for longer if an admin sets a larger budget.",
 }
 _WARNINGS: Mapping[str, str] = {
     Cause.INACTIVE: "Nobody has used it for a long time.",
@@ -323,6 +339,7 @@ _WARNINGS: Mapping[str, str] = {
     EndCause.SESSION_CAP: "It comes to the longest time of a session.",
     EndCause.CLASS_BEGINS: "A class begins that has reserved its GPUs.",
     EndCause.PREEMPTED: "The cluster's queue, Kueue, wants its GPUs back for others.",
+    EndCause.BUDGET_EXHAUSTED: "A budget that pays for it is spent.",
 }
 
 
@@ -338,10 +355,10 @@ def kind_of(allocation: Allocation, cause: EndCause, *, is_due_again: bool) -> N
         return NoticeKind.NOT_OPENED
     if cause is EndCause.STOPPED_BY_ADMIN:
         return NoticeKind.WITHDRAWN if allocation.held_at is None else NoticeKind.STOPPED
-    if cause in _RELEASES:
-        return NoticeKind.RELEASED
     if cause in _EXPIRIES and allocation.state is AllocationState.EXPIRED:
         return NoticeKind.EXPIRED
+    if cause in _RELEASES:
+        return NoticeKind.RELEASED
     is_failure = cause in {EndCause.START_FAILED, EndCause.HOLD_EXPIRED} and allocation.stop_requested_by is None
     return NoticeKind.START_FAILED if is_failure and allocation.queued_at is not None and not is_due_again else None
 

@@ -36,6 +36,8 @@ class Cause(StrEnum):
     CLASS = "class_begins"
     PREEMPTED = "preempted"
     """Kueue wants its quota back."""
+    BUDGET = "budget_exhausted"
+    """A budget that pays for it is spent, and stops what runs."""
     INACTIVE = "inactive"
     """Nobody has used the server; only servers without GPUs end for that."""
 
@@ -45,12 +47,13 @@ END_CAUSES = {
     Cause.CAP: EndCause.SESSION_CAP,
     Cause.CLASS: EndCause.CLASS_BEGINS,
     Cause.PREEMPTED: EndCause.PREEMPTED,
+    Cause.BUDGET: EndCause.BUDGET_EXHAUSTED,
     Cause.INACTIVE: EndCause.CULLED,
 }
 """What the ledger says of a session that ended for a cause."""
 NOT_FOR_US = frozenset({Cause.CLASS, Cause.PREEMPTED})
 """Of sessions that end for these, somebody outside the line gets the GPUs."""
-KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.PREEMPTED})
+KEEPER_CAUSES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.PREEMPTED, EndCause.BUDGET_EXHAUSTED})
 """Ends that the keeper carries out."""
 
 
@@ -68,6 +71,8 @@ class SessionFacts:
     """When a class begins for which it was told at its launch to make room."""
     reclaimed_seconds: float | None = None
     """Since when Kueue wants its quota back; None while it does not."""
+    budget_ends_seconds: float | None = None
+    """When a budget that pays for it stops it, because it is spent; None while none does."""
     warned_seconds: float = 0.0
     """Since when its owner can have seen the warning without a break; now if not yet. No deadline is sooner than one warning after it."""
     inactive_since_seconds: float | None = None
@@ -100,6 +105,8 @@ class Surroundings:
     """Since when its owner has been warned; None if not now."""
     reclaimed_at: datetime | None = None
     """Since when Kueue wants its quota back; None while it does not."""
+    budget_ends_at: datetime | None = None
+    """When a budget that pays for it stops it, because it is spent; None while none does."""
     unused_until: datetime | None = None
     """After when a server without GPUs ends of whose disuse its owner is warned; None if not now."""
     is_claimed: bool = False
@@ -138,6 +145,7 @@ def facts_of(session: Allocation, around: Surroundings) -> SessionFacts:
         extended_until_seconds=None if session.extended_until is None else session.extended_until.timestamp(),
         must_end_seconds=None if session.must_end_at is None else session.must_end_at.timestamp(),
         reclaimed_seconds=None if around.reclaimed_at is None else around.reclaimed_at.timestamp(),
+        budget_ends_seconds=None if around.budget_ends_at is None else around.budget_ends_at.timestamp(),
         warned_seconds=(around.warned_at or around.now).timestamp(),
     )
 
@@ -175,7 +183,7 @@ def extension(facts: SessionFacts, policy: Policy) -> float | None:
 
     A period counts from now, so nobody keeps GPUs for a whole day by clicking all at once, and then leaves them idle.
     """
-    if not policy.is_releasing or facts.reclaimed_seconds is not None:
+    if not policy.is_releasing or facts.reclaimed_seconds is not None or facts.budget_ends_seconds is not None:
         return None
     ceiling = facts.started_seconds + policy.session_ceiling_seconds
     until = min(facts.now_seconds + policy.extension_seconds, ceiling, facts.must_end_seconds or ceiling)
@@ -219,7 +227,7 @@ def verdict(facts: SessionFacts, policy: Policy, *, is_somebody_waiting: bool) -
 def _at(deadline_seconds: float, why: Cause, facts: SessionFacts, policy: Policy, is_somebody_waiting: bool) -> Verdict:
     """Return what one deadline alone asks for."""
     is_conditional = why in {Cause.IDLE, Cause.CAP} and policy.acts_only_while_somebody_waits and not is_somebody_waiting
-    if facts.now_seconds < deadline_seconds - policy.idle_warning_seconds:
+    if why is not Cause.BUDGET and facts.now_seconds < deadline_seconds - policy.idle_warning_seconds:  # of a budget they are told at once
         action = Action.KEEP
     elif facts.now_seconds < deadline_seconds or is_conditional:
         action = Action.WARN
@@ -248,6 +256,8 @@ def _deadlines(facts: SessionFacts, policy: Policy) -> list[tuple[float, Cause]]
     if facts.reclaimed_seconds is not None:  # what it was warned of before was something else
         told = facts.reclaimed_seconds + policy.idle_warning_seconds
         found.append((max(facts.started_seconds + policy.guaranteed_seconds, told), Cause.PREEMPTED))
+    if facts.budget_ends_seconds is not None:
+        found.append((facts.budget_ends_seconds, Cause.BUDGET))
     if facts.inactive_since_seconds is not None and facts.inactive_after_seconds is not None:
         found.append((facts.inactive_since_seconds + facts.inactive_after_seconds, Cause.INACTIVE))
     seen = facts.warned_seconds + policy.idle_warning_seconds

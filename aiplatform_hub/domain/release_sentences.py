@@ -79,7 +79,7 @@ def reason(told: Told) -> str:
         return f"A class that has reserved {'this GPU' if told.session.request.gpus == 1 else 'these GPUs'} begins."
     if told.is_reclaimed:
         return f"The cluster's queue, Kueue, wants {'this GPU' if told.session.request.gpus == 1 else 'these GPUs'} back for others."
-    return "Nobody has used this environment for a long time."
+    return "A budget that pays for this session is spent." if view.why is Cause.BUDGET else "Nobody has used this environment for a long time."
 
 
 def outcome(told: Told) -> Words:
@@ -116,6 +116,8 @@ def why_not_longer(told: Told) -> str:
         return ""
     if view.why is Cause.CLASS:
         return "It cannot be kept longer: when it started, it was told to make room for the class."
+    if view.why is Cause.BUDGET:
+        return "It cannot be kept longer, unless an admin sets a larger budget. Files that were saved stay."
     if told.is_reclaimed:
         return "It cannot be kept longer. It goes back into the line, to its place, and starts again by itself."
     if view.action is Action.RELEASE:

@@ -42,12 +42,14 @@ class BudgetSettler:
         """
         now = self._clock()
         self._count_new(now)
+        self._count_earlier(now)
         with self._database.read() as connection:
             unsettled = self._budgets.unsettled(connection)
             costs = self._costs(connection, unsettled)
         settled = 0
         for first in range(0, len(unsettled), _AT_ONCE):
             settled += self._write(unsettled[first : first + _AT_ONCE], costs, now)
+        self._note_spent(now)
         return settled
 
     def _count_new(self, now: datetime) -> None:
@@ -58,6 +60,32 @@ class BudgetSettler:
                 self._devices.lock(connection)
                 for allocation_id, budget_id in uncounted[first : first + _AT_ONCE]:
                     self._budgets.count(connection, allocation_id, budget_id, now)
+
+    def _count_earlier(self, now: datetime) -> None:
+        """Count what had ended in a budget's period before the budget was set. It may be repeated; the last step says that all was counted.
+
+        What is open now was counted before, so nothing ends unseen meanwhile.
+        """
+        with self._database.read() as connection:
+            new = [(budget, span[0]) for budget in self._budgets.without_earlier(connection, now) if (span := budget.span_at(now)) is not None]
+            earlier = [(budget.id, self._budgets.earlier(connection, budget, start, now)) for budget, start in new]
+        for budget_id, sessions in earlier:
+            for first in range(0, len(sessions), _AT_ONCE):
+                with self._database.write() as connection:
+                    self._devices.lock(connection)
+                    for allocation_id in sessions[first : first + _AT_ONCE]:
+                        self._budgets.count(connection, allocation_id, budget_id, now)
+            with self._database.write() as connection:
+                self._devices.lock(connection)
+                self._budgets.earlier_counted(connection, budget_id, now)
+
+    def _note_spent(self, now: datetime) -> None:
+        with self._database.read() as connection:
+            present = self._budgets.present(connection, now)
+        if any(each.spent_at is None and each.spending.committed_micros >= each.limit_micros for each in present):
+            with self._database.write() as connection:
+                self._devices.lock(connection)
+                self._budgets.note_spent(connection, now)
 
     def _write(self, some: Sequence[Unsettled], costs: Mapping[int, int], now: datetime) -> int:
         settled = 0

@@ -12,6 +12,7 @@ from aiplatform_hub.domain.report_months import span_of_month
 from aiplatform_hub.domain.unallocated import gpu_times
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.storage.capacity_changes import CapacityHistory
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.usage_sums import UsageSums
@@ -25,6 +26,7 @@ class ChargebackReader:
         *,
         database: Database,
         charges: ChargeReader,
+        credits_: CreditReader,
         capacity: CapacityHistory,
         sums: UsageSums,
         cards: Callable[[], tuple[RateCard, ...]],
@@ -32,6 +34,7 @@ class ChargebackReader:
     ) -> None:
         self._database = database
         self._charges = charges
+        self._credits = credits_
         self._capacity = capacity
         self._sums = sums
         self._cards = cards
@@ -59,6 +62,7 @@ class ChargebackReader:
                 self._charges.charges(connection, span.start, until),
                 self._spare(connection, pieces, in_force),
                 in_force,
+                self._credits.payments(connection, span.start, until),
                 start=span.start,
                 end=span.end,
                 complete_until=self._sums.complete_until(connection, now),

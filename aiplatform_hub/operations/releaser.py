@@ -218,6 +218,8 @@ class Releaser:
     def _at_the_end(self, session: Allocation, facts: SessionFacts) -> str:
         if facts.reclaimed_seconds is not None:
             return "The cluster's queue, Kueue, wants the GPUs of this session back, so it cannot be extended; it then waits in line again, at its place."
+        if facts.budget_ends_seconds is not None:
+            return "A budget that pays for this session is spent, so it cannot be extended; ask an admin for more."
         if session.must_end_at is not None:
             return f"This session makes room for a class at {isoformat(session.must_end_at)} and cannot be extended beyond that."
         return f"This session is kept as long as extensions may carry it: {span(self._policy().session_ceiling_seconds)} from its start."

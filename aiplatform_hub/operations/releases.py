@@ -15,6 +15,7 @@ from aiplatform_hub.domain.release import Action, ReleaseView, Surroundings, is_
 from aiplatform_hub.operations.queue_json import outlook_from_json
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
+from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.notifications import NotificationStore
@@ -47,6 +48,7 @@ class Releases:
         events: EventStore,
         notifications: NotificationStore,
         outlooks: QueueOutlookStore,
+        budgets: BudgetStore,
         policy: Callable[[], Policy],
         is_kueue: bool = False,
     ) -> None:
@@ -55,6 +57,7 @@ class Releases:
         self._events = events
         self._notifications = notifications
         self._outlooks = outlooks
+        self._budgets = budgets
         self._policy = policy
         self._is_kueue = is_kueue
 
@@ -65,7 +68,18 @@ class Releases:
         warned = {id_: at for id_, found in marks.items() if (at := _since(found, WARNED, CALLED_OFF)) is not None and at <= now}
         reclaimed = {id_: _since(found, RECLAIMED, RECLAIM_OVER) for id_, found in marks.items() if self._is_kueue}
         unused = self._unused_until(connection, [session.id for session in sessions if session.id in warned and not session.devices])
-        return {s.id: Surroundings(now, idle.get(s.id), warned.get(s.id), reclaimed.get(s.id), unused.get(s.id)) for s in sessions}
+        stops = self._budgets.stops(connection, now)
+        return {
+            s.id: Surroundings(
+                now=now,
+                idle_since=idle.get(s.id),
+                warned_at=warned.get(s.id),
+                reclaimed_at=reclaimed.get(s.id),
+                budget_ends_at=stops.get(s.id),
+                unused_until=unused.get(s.id),
+            )
+            for s in sessions
+        }
 
     def _unused_until(self, connection: Connection, warned: Collection[UUID]) -> dict[UUID, datetime]:
         """Return what the owners of servers without GPUs were told of their end."""

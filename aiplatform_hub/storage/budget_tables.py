@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, String, Table, Text, Uuid, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text, Uuid, text
 
 from aiplatform_hub.storage.schema import BigId, Instant, metadata
 
@@ -21,6 +21,10 @@ budgets = Table(
     Column("created_by", String(255), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    Column("soft_percents", String(32), nullable=False, server_default="80,95"),
+    Column("at_limit", String(16), nullable=False, server_default="let_finish"),
+    Column("grace_seconds", Integer, nullable=False, server_default=text("1800")),
+    Column("earlier_counted_at", Instant),
     CheckConstraint("amount_micros > 0", name="positive"),
     CheckConstraint("ends_at IS NULL OR ends_at > starts_at", name="not_empty"),
     CheckConstraint("scope IN ('cost_centre', 'project', 'person')", name="known_scope"),
@@ -40,6 +44,8 @@ budget_periods = Table(
     Column("committed_micros", BigInteger, nullable=False),
     Column("held_micros", BigInteger, nullable=False),
     Column("overdraft_micros", BigInteger, nullable=False),
+    Column("told_percent", Integer, nullable=False, server_default=text("0")),
+    Column("spent_at", Instant),
     CheckConstraint("committed_micros >= 0 AND held_micros >= 0 AND overdraft_micros >= 0", name="not_negative"),
     CheckConstraint("committed_micros + held_micros <= limit_micros + overdraft_micros", name="within_limit"),
     Index("uq_budget_periods_start", "budget_id", "starts_at", unique=True),
@@ -63,3 +69,12 @@ budget_holds = Table(
     sqlite_autoincrement=True,
 )
 """What of a period each session holds, and what of that it has used."""
+
+budget_days = Table(
+    "budget_days",
+    metadata,
+    Column("budget_id", Uuid, ForeignKey("budgets.id"), primary_key=True),
+    Column("day", Instant, primary_key=True),
+    Column("spent_micros", BigInteger, nullable=False),
+)
+"""What was spent on what a budget is for, on each of the last days (UTC) that are over: only forecasts read it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, delete, exists, insert, or_, select, update
 
-from aiplatform_hub.domain.budgets import Budget, Claim, Period, Scope, Spending
-from aiplatform_hub.storage.budget_tables import budget_holds, budget_periods, budgets
+from aiplatform_hub.domain.budgets import AtLimit, Budget, Claim, Period, Scope, Spending
+from aiplatform_hub.storage.budget_tables import budget_days, budget_holds, budget_periods, budgets
 from aiplatform_hub.storage.schema import allocations
 
 _PERIOD = budget_periods.c
@@ -33,6 +34,8 @@ class Standing:
     spending: Spending
     limit_micros: int
     """Of this period: it stays what it was when the budget is changed."""
+    daily_micros: tuple[int, ...] = ()
+    """What was spent on each of the last days that are over, the oldest first; empty where nobody asked."""
 
     @classmethod
     def new(cls, budget: Budget) -> Standing:
@@ -49,6 +52,20 @@ class Hold:
     allocation_id: UUID
     held_micros: int
     committed_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The present period of a budget, with what was told of it."""
+
+    period_id: int
+    budget: Budget
+    spending: Spending
+    limit_micros: int
+    told_percent: int
+    """The highest soft limit of which people were told in this period; 0 for none."""
+    spent_at: datetime | None
+    """Since when what was used has reached the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +118,7 @@ class BudgetStore:
         TakenError
             If this cost centre, project or person has one.
         """
-        connection.execute(insert(budgets).values(**{name: getattr(budget, name) for name in budget.__slots__}))
+        connection.execute(insert(budgets).values(**_row(budget)))
 
     def find(self, connection: Connection, budget_id: UUID) -> Budget | None:
         """Return a budget, ended ones too."""
@@ -168,7 +185,14 @@ class BudgetStore:
     def unsettled(self, connection: Connection, allocation_ids: Iterable[UUID] | None = None) -> tuple[Unsettled, ...]:
         """Return what is held and not settled, of some sessions or of all, with its period and how its session is."""
         statement = (
-            select(budget_holds, _PERIOD.starts_at, _PERIOD.ends_at, budgets.c.currency, budgets.c.ended_at.label("budget_ended_at"), allocations.c.state)
+            select(
+                budget_holds,
+                _PERIOD.starts_at,
+                _PERIOD.ends_at,
+                budgets.c.currency,
+                budgets.c.ended_at.label("budget_ended_at"),
+                allocations.c.state,
+            )
             .join(budget_periods, _PERIOD.id == budget_holds.c.period_id)
             .join(budgets, budgets.c.id == _PERIOD.budget_id)
             .join(allocations, allocations.c.id == budget_holds.c.allocation_id)
@@ -178,7 +202,14 @@ class BudgetStore:
         if allocation_ids is not None:
             statement = statement.where(budget_holds.c.allocation_id.in_(list(allocation_ids)))
         return tuple(
-            Unsettled(_hold(row), row["starts_at"], row["ends_at"], row["currency"], row["state"], is_over=row["budget_ended_at"] is not None)
+            Unsettled(
+                hold=_hold(row),
+                starts_at=row["starts_at"],
+                ends_at=row["ends_at"],
+                currency=row["currency"],
+                state=row["state"],
+                is_over=row["budget_ended_at"] is not None,
+            )
             for row in connection.execute(statement).mappings()
         )
 
@@ -193,6 +224,28 @@ class BudgetStore:
             .order_by(allocations.c.requested_at, allocations.c.id)
         )
         return tuple((row.id, row.budget_id) for row in connection.execute(statement, {"now": now}))
+
+    def without_earlier(self, connection: Connection, now: datetime) -> tuple[Budget, ...]:
+        """Return the budgets that count now and do not count yet what ended in their period before they were set."""
+        statement = select(budgets).where(budgets.c.earlier_counted_at.is_(None), is_standing(_NOW)).order_by(budgets.c.created_at, budgets.c.id)
+        return tuple(_budget(row) for row in connection.execute(statement, {"now": now}).mappings())
+
+    def earlier(self, connection: Connection, budget: Budget, start: datetime, now: datetime) -> tuple[UUID, ...]:
+        """Return sessions that a budget would have paid for since an instant, that have ended, and that do not count in its present period."""
+        counts = exists().where(budget_holds.c.allocation_id == allocations.c.id, budget_holds.c.period_id == _PERIOD.id, _IS_PRESENT)
+        whose = {Scope.PERSON: allocations.c.user_name, Scope.PROJECT: allocations.c.project, Scope.COST_CENTRE: allocations.c.cost_centre}[budget.scope]
+        statement = (
+            select(allocations.c.id)
+            .join(budgets, budgets.c.id == budget.id)
+            .where(whose == budget.name, allocations.c.state == "ended", allocations.c.started_at.is_not(None), allocations.c.ended_at > start)
+            .where(~counts.correlate(allocations, budgets))
+            .order_by(allocations.c.ended_at, allocations.c.id)
+        )
+        return tuple(connection.execute(statement, {"now": now}).scalars())
+
+    def earlier_counted(self, connection: Connection, budget_id: UUID, at: datetime) -> None:
+        """Note that what ended before a budget was set counts in it."""
+        connection.execute(update(budgets).where(budgets.c.id == budget_id).values(earlier_counted_at=at))
 
     def count(self, connection: Connection, allocation_id: UUID, budget_id: UUID, now: datetime) -> None:
         """Count an open session in the present period of a budget from now on; it holds nothing of it before it has used it."""
@@ -219,6 +272,58 @@ class BudgetStore:
         values = {"held_micros": held, "committed_micros": committed_micros, "settled_at": settled_at}
         connection.execute(update(budget_holds).where(budget_holds.c.id == hold.id).values(**values))
         return overdraft
+
+    def note_spent(self, connection: Connection, now: datetime) -> int:
+        """Note since when present periods are spent: what was used has reached the limit. Return how many are new."""
+        is_spent = and_(_PERIOD.spent_at.is_(None), _PERIOD.committed_micros >= _PERIOD.limit_micros)
+        present = and_(_PERIOD.starts_at <= now, or_(_PERIOD.ends_at.is_(None), _PERIOD.ends_at > now))
+        return connection.execute(update(budget_periods).where(is_spent, present).values(spent_at=now)).rowcount
+
+    def stops(self, connection: Connection, now: datetime) -> dict[UUID, datetime]:
+        """Return sessions that a spent budget stops, each with the first instant at which one does."""
+        statement = (
+            select(budget_holds.c.allocation_id, _PERIOD.spent_at, budgets.c.grace_seconds)
+            .join(budget_periods, _PERIOD.id == budget_holds.c.period_id)
+            .join(budgets, _IS_PRESENT)
+            .where(is_standing(_NOW), budgets.c.at_limit == AtLimit.STOP.value, _PERIOD.spent_at.is_not(None), budget_holds.c.settled_at.is_(None))
+        )
+        found: dict[UUID, datetime] = {}
+        for row in connection.execute(statement, {"now": now}):
+            at = row.spent_at + timedelta(seconds=row.grace_seconds)
+            found[row.allocation_id] = min(at, found.get(row.allocation_id, at))
+        return found
+
+    def present(self, connection: Connection, now: datetime) -> tuple[Present, ...]:
+        """Return the present periods of the budgets that count now, with what was told of them."""
+        columns = (_PERIOD.id.label("period_id"), _PERIOD.limit_micros, _PERIOD.committed_micros, _PERIOD.held_micros, _PERIOD.overdraft_micros)
+        statement = (
+            select(budgets, *columns, _PERIOD.told_percent, _PERIOD.spent_at).join(budget_periods, _IS_PRESENT).where(is_standing(_NOW)).order_by(_PERIOD.id)
+        )
+        return tuple(
+            Present(row["period_id"], _budget(row), _spending(row), row["limit_micros"], row["told_percent"], row["spent_at"])
+            for row in connection.execute(statement, {"now": now}).mappings()
+        )
+
+    def note_told(self, connection: Connection, period_id: int, percent: int) -> bool:
+        """Note of which soft limit people are told; False if they were told of it, or of a higher one, before."""
+        is_new = and_(_PERIOD.id == period_id, _PERIOD.told_percent < percent)
+        return bool(connection.execute(update(budget_periods).where(is_new).values(told_percent=percent)).rowcount)
+
+    def days(self, connection: Connection, budget_ids: Collection[UUID], since: datetime) -> dict[UUID, dict[datetime, int]]:
+        """Return what was spent on each day since one that is known, by budget and midnight (UTC) of the day."""
+        columns = budget_days.c
+        statement = select(budget_days).where(columns.budget_id.in_(budget_ids), columns.day >= since).order_by(columns.budget_id, columns.day)
+        found: dict[UUID, dict[datetime, int]] = {}
+        for row in connection.execute(statement):
+            found.setdefault(row.budget_id, {})[row.day] = row.spent_micros
+        return found
+
+    def add_days(self, connection: Connection, spent: Iterable[tuple[UUID, datetime, int]], before: datetime) -> None:
+        """Store what was spent on days, and forget the days before an instant."""
+        connection.execute(delete(budget_days).where(budget_days.c.day < before))
+        for budget_id, day, micros in spent:
+            connection.execute(delete(budget_days).where(budget_days.c.budget_id == budget_id, budget_days.c.day == day))
+            connection.execute(insert(budget_days).values(budget_id=budget_id, day=day, spent_micros=micros))
 
     def _move(self, connection: Connection, hold: Hold, *, held_micros: int, committed_micros: int) -> int:
         """Change how a period stands; what is more than its limit then is overdraft, and no launch adds to it."""
@@ -249,6 +354,12 @@ def _hold(row: RowMapping) -> Hold:
     return Hold(row["id"], row["period_id"], row["allocation_id"], row["held_micros"], row["committed_micros"])
 
 
+def _row(budget: Budget) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(budget, name) for name in budget.__slots__}
+    values["grace_seconds"] = round(values.pop("grace").total_seconds())
+    return values | {"soft_percents": ",".join(map(str, budget.soft_percents)), "at_limit": budget.at_limit.value}
+
+
 def _budget(row: RowMapping) -> Budget:
     return Budget(
         id=row["id"],
@@ -263,11 +374,18 @@ def _budget(row: RowMapping) -> Budget:
         created_by=row["created_by"],
         created_at=row["created_at"],
         ended_at=row["ended_at"],
+        soft_percents=tuple(int(part) for part in row["soft_percents"].split(",") if part),
+        at_limit=AtLimit(row["at_limit"]),
+        grace=timedelta(seconds=row["grace_seconds"]),
     )
+
+
+def _spending(row: RowMapping) -> Spending:
+    return Spending(row["committed_micros"], row["held_micros"], row["overdraft_micros"])
 
 
 def _standing(row: RowMapping) -> Standing:
     budget = _budget(row)
     if row["limit_micros"] is None:
         return Standing.new(budget)
-    return Standing(budget, Spending(row["committed_micros"], row["held_micros"], row["overdraft_micros"]), row["limit_micros"])
+    return Standing(budget, _spending(row), row["limit_micros"])

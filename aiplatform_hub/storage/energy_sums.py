@@ -11,11 +11,12 @@ from sqlalchemy import Connection, func, select
 
 from aiplatform_hub.storage.energy_tables import session_energy
 from aiplatform_hub.storage.schema import allocations
+from aiplatform_hub.storage.session_moves import LATEST_MOVES
 
 COLUMNS = {
     "user": allocations.c.user_name,
-    "project": allocations.c.project,
-    "cost_centre": allocations.c.cost_centre,
+    "project": func.coalesce(LATEST_MOVES.c.to_project, allocations.c.project),
+    "cost_centre": func.coalesce(LATEST_MOVES.c.to_cost_centre, allocations.c.cost_centre),
     "environment_template": allocations.c.environment_template,
     "gpu_type": allocations.c.gpu_type,
     "allocation": allocations.c.id,
@@ -50,6 +51,7 @@ class EnergySums:
         day = session_energy.c.day
         sums = [func.sum(session_energy.c[name]).label(name) for name in ("millijoules", "known_microseconds")]
         statement = select(day.label("day"), *groups, *sums).join(allocations, allocations.c.id == session_energy.c.allocation_id)
+        statement = statement.outerjoin(LATEST_MOVES, LATEST_MOVES.c.allocation_id == allocations.c.id)
         statement = statement.where(day >= start, day < end)
         for name, value in filters.items():
             statement = statement.where(COLUMNS[name].in_(value) if isinstance(value, frozenset) else COLUMNS[name] == value)

@@ -7,13 +7,20 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, exists, insert, select
 
 from aiplatform_hub.domain.session_moves import Account, SessionMove
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.session_move_tables import session_moves
 
 _COLUMNS = session_moves.c
+_LATER = session_moves.alias()
+LATEST_MOVES = (
+    select(_COLUMNS.allocation_id, _COLUMNS.to_project, _COLUMNS.to_cost_centre)
+    .where(~exists().where(_LATER.c.allocation_id == _COLUMNS.allocation_id, _LATER.c.number > _COLUMNS.number))
+    .subquery("latest_moves")
+)
+"""Where each moved session is now."""
 
 
 class SessionMoveStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from decimal import Decimal
 
@@ -33,6 +34,55 @@ def test_each_sees_what_they_are_paid_from_and_what_has_no_gpus_starts(place, bu
     assert told["outcome"] == "admit"
 
 
+def test_what_a_spent_budget_does_is_said_and_a_dry_run_says_what_is_left(place, budget):
+    assert (budget["soft_percents"], budget["at_limit"], budget["grace_minutes"], budget["runway"]) == ([80, 95], "let_finish", 30, None)
+    gone = place.call("POST", "budgets", user=ADMIN, json={**BODY, "name": "user4", "replaces": budget["id"]})
+    assert gone.status_code == 404, "one of somebody else is not replaced"
+    wanted = {**BODY, "amount": "100", "at_limit": "stop", "grace_minutes": 5, "soft_percents": [50], "replaces": budget["id"]}
+    made = place.call("POST", "budgets", user=ADMIN, json=wanted).json()
+    assert (made["at_limit"], made["grace_minutes"], made["soft_percents"]) == ("stop", 5, [50])
+    assert [one["id"] for one in budgets_of(place, "user3")] == [made["id"]], "the one before has ended"
+    told = place.call("POST", "decisions", user="user3", json={"environment_template": "pytorch", "gpus": 1, "max_hours": 2}).json()
+    (after,) = told["budgets"]
+    assert (after["scope"], after["name"], after["fits"], after["runway"]) == ("person", "user3", True, None)
+    assert Decimal(after["needs"]) == 2 * Decimal(told["price"]["per_hour"])
+    assert Decimal(after["left_after"]) == 100 - Decimal(after["needs"])
+    place.call("DELETE", f"budgets/{made['id']}", user=ADMIN)
+
+
+def test_admins_set_change_and_end_budgets_on_their_page(place):
+    address = f"{place.hub.url}/services/platform/admin/budgets"
+    session = place.hub.browser(ADMIN).session
+    xsrf = re.findall(r'name="xsrf" content="([^"]+)"', session.get(address, timeout=30).text)[0]
+    fields = {"_xsrf": xsrf, "scope": "person", "name": "user2", "amount": "12", "currency": "EUR", "period": "month", "reason": "a course <b>"}
+    fields |= {"soft_percents": "70, 90", "at_limit": "let_finish", "grace_minutes": "30", "ends_at": ""}
+    for change, said in (
+        ({"amount": "much"}, "Write the amount as a number"),
+        ({"soft_percents": "a lot"}, "Write whole numbers"),
+        ({"grace_minutes": "soon"}, "whole number of minutes"),
+        ({"at_limit": "stop"}, "Say that running sessions may be stopped"),
+        ({"scope": "project", "name": "none"}, "There is no project"),
+    ):
+        refused = session.post(address, data={**fields, **change}, timeout=30)
+        assert (refused.status_code, said in refused.text, "a course &lt;b&gt;" in refused.text) == (400, True, True)
+        assert budgets_of(place, "user2") == []
+    assert "The budget is set." in session.post(address, data=fields, timeout=30).text
+    (made,) = budgets_of(place, "user2")
+    assert made["soft_percents"] == [70, 90]
+    assert 'value="12"' in session.get(f"{address}?change={made['id']}", timeout=30).text
+    changed = {**fields, "amount": "20", "at_limit": "stop", "sure": "yes", "replaces": made["id"]}
+    assert session.post(address, data=changed, timeout=30).status_code == 200
+    (made,) = budgets_of(place, "user2")
+    assert (made["at_limit"], Decimal(made["amount"])) == ("stop", 20)
+    assert "The budget has ended." in session.post(f"{address}/end", data={"_xsrf": xsrf, "budget": made["id"]}, timeout=30).text
+    assert budgets_of(place, "user2") == []
+    again = session.post(f"{address}/end", data={"_xsrf": xsrf, "budget": made["id"]}, timeout=30)
+    assert (again.status_code, "has ended already" in again.text) == (409, True)
+    assert session.post(f"{address}/end", data={"_xsrf": xsrf, "budget": "x"}, timeout=30).status_code == 400
+    stranger = place.hub.browser("user2").session
+    assert stranger.get(address, timeout=30).status_code == 404
+
+
 def test_the_keeper_counts_what_a_session_costs(kept, budget):
     session = kept.launch("user3", "paid", gpus=0).json()
     kept.wait_ready("user3", session["id"])
@@ -48,22 +98,39 @@ def test_it_is_set_listed_and_ended_on_the_command_line(place):
         command, environment = place.typed("budgets", *words, user=user)
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
-    made = typed("set", "person", "user5", "12.50", "EUR", "--period", "month", "--reason", "a course")
+    made = typed("set", "person", "user5", "12.50", "EUR", "--warn-at", "60", "--at-limit", "stop", "--grace-minutes", "10", "--reason", "a course")
     assert made.returncode == 0, made.stderr
     number = made.stdout.rsplit(" ", 1)[1].strip()
-    assert "12.50" in typed("list", user="user5").stdout
+    listed = typed("list", user="user5").stdout
+    assert "12.50" in listed
+    assert "unknown" in listed, "nobody knows how long it lasts"
+    assert " stop " in listed
+    assert "whole numbers" in typed("set", "person", "user6", "1", "EUR", "--warn-at", "x", "--reason", "x").stderr
     assert "has a budget already" in typed("set", "person", "user5", "1", "EUR", "--reason", "again").stderr
     wrong = typed("set", "project", "none", "1", "EUR", "--reason", "x")
     assert (wrong.returncode, "There is no project" in wrong.stderr) == (2, True)
     assert "decimal string" in typed("set", "person", "user6", "much", "EUR", "--reason", "x").stderr
     assert "admin:servers" in typed("set", "person", "user6", "1", "EUR", "--reason", "x", user="user5").stderr
+    changed = typed("set", "person", "user5", "13", "EUR", "--replace", number, "--warn-at", "none", "--reason", "more")
+    assert changed.returncode == 0, changed.stderr
+    number = changed.stdout.rsplit(" ", 1)[1].strip()
     assert typed("end", number).returncode == 0
     assert "No budget applies to you." in typed("list", user="user5").stdout
 
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"amount": "-1"}, "amount"), ({"amount": "x"}, "amount"), ({"currency": "USD"}, "currency"), ({"scope": "galaxy"}, "scope"), ({"name": ""}, "name")],
+    [
+        ({"soft_percents": [80, 20]}, "soft_percents"),
+        ({"at_limit": "explode"}, "at_limit"),
+        ({"grace_minutes": -1}, "grace_minutes"),
+        ({"grace_minutes": 10**18}, "grace_minutes"),
+        ({"amount": "-1"}, "amount"),
+        ({"amount": "x"}, "amount"),
+        ({"currency": "USD"}, "currency"),
+        ({"scope": "galaxy"}, "scope"),
+        ({"name": ""}, "name"),
+    ],
 )
 def test_wrong_budgets_are_refused_by_field(place, change, field):
     answer = place.call("POST", "budgets", user=ADMIN, json={**BODY, "name": "user7", **change})

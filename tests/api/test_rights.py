@@ -318,6 +318,8 @@ def test_the_api_never_redirects_to_a_login(place):
         "admin/announcements",
         "admin/prices",
         "admin/prices/withdraw",
+        "admin/budgets",
+        "admin/budgets/end",
         "admin/credits",
         "admin/credits/00000000-0000-0000-0000-000000000001/end",
     ],

@@ -7,15 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from uuid import UUID
 
 import pytest
 from domain_values import card, interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.catalog import Share, Unallocated
 from aiplatform_hub.domain.chargeback import HOURS, NUMBERS, Spare, chargeback, with_idle_prices
 from aiplatform_hub.domain.charges import charges, total
+from aiplatform_hub.domain.credits import Credit, burn
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.unallocated import CapacityChange, GpuTime, HeldChange, gpu_times, parts, price_of
 
@@ -27,8 +30,8 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def report(found, spare=(), cards=()):
-    return chargeback(found, spare, cards, start=START, end=at(24), complete_until=at(24), capacity_known_from=START)
+def report(found, spare=(), cards=(), payments=()):
+    return chargeback(found, spare, cards, payments, start=START, end=at(24), complete_until=at(24), capacity_known_from=START)
 
 
 def test_each_hour_of_each_gpu_is_held_or_unallocated():
@@ -146,7 +149,11 @@ def test_discounts_and_shares_of_a_made_day():
     library = replace(interval(at(1), at(5), gpus=1, gpu_type="h100", project="books"), cost_centre="library")
     found = [*charges(lab, cards, at(24), idle=((at(3), at(4)),)), *charges(library, cards, at(24))]
     got = report(found, [Spare("h100", cards[0], 8 * HOUR)], cards)
-    by_name = {row.cost_centre: [row.numbers[name] for name in NUMBERS] for row in got.rows}
+    by_name = {row.cost_centre: [row.numbers[name] for name in NUMBERS[:-2]] for row in got.rows}
     assert by_name == {"lab": [10, 2, 6, 40, 8, 0, 0, 9, 57], "library": [4, 0, 2, 16, 0, 0, 4, 3, 15]}
     assert got.totals[0].numbers["total"] == 72
     assert got.shares == (("1", Share.PROPORTIONALLY),)
+    given = Credit(UUID(int=1), Scope.COST_CENTRE, "library", 5_000_000, "EUR", 0, START, None, "a course", "root", START)
+    paid = report(found, [Spare("h100", cards[0], 8 * HOUR)], cards, burn([given], found, {}))
+    numbers = {row.cost_centre: [row.numbers[name] for name in ("total", "credits", "net_total")] for row in (*paid.rows, *paid.totals)}
+    assert numbers == {"lab": [57, 0, 57], "library": [15, 5, 10], None: [72, 5, 67]}

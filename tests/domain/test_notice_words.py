@@ -56,7 +56,7 @@ def test_what_nobody_opened_says_whether_it_comes_again() -> None:
     assert said(NoticeKind.NOT_OPENED, is_back=False)[2] == "It has left the queue."
 
 
-@pytest.mark.parametrize("cause", [EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.PREEMPTED])
+@pytest.mark.parametrize("cause", [EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.PREEMPTED, EndCause.BUDGET_EXHAUSTED])
 def test_release_has_the_reason_of_each_cause(cause: EndCause) -> None:
     assert said(NoticeKind.RELEASED, cause=cause.value)[1] != said(NoticeKind.RELEASED, cause="")[1]
     assert said(NoticeKind.RELEASE_WARNING, cause=cause.value)[1] != said(NoticeKind.RELEASE_WARNING, cause="")[1]
@@ -66,6 +66,11 @@ def test_what_was_preempted_says_that_it_waits_again() -> None:
     again = said(NoticeKind.RELEASED, cause=EndCause.PREEMPTED.value, is_back=True)
     assert again[2] == "Files that were saved are still there. It is in the queue again, at its place, and starts again by itself."
     assert said(NoticeKind.RELEASED, cause=EndCause.PREEMPTED.value)[2].endswith("Start it again when you need it.")
+
+
+def test_what_a_budget_stops_needs_a_larger_budget() -> None:
+    assert said(NoticeKind.RELEASED, cause=EndCause.BUDGET_EXHAUSTED.value)[2].endswith("It can start again when the budget has enough.")
+    assert "larger budget" in said(NoticeKind.RELEASE_WARNING, cause=EndCause.BUDGET_EXHAUSTED.value)[-1]
 
 
 def test_owner_of_an_unused_server_is_told_what_keeps_it() -> None:

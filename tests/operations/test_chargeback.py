@@ -25,10 +25,12 @@ from aiplatform_hub.domain.units import from_microseconds, to_microseconds
 from aiplatform_hub.errors import InvalidOptionError
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.chargeback import ChargebackReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.reports.chargeback_csv import chargeback_csv
 from aiplatform_hub.storage.capacity_changes import CapacityHistory, note_capacity
 from aiplatform_hub.storage.chargeback_tables import capacity_changes
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.migrate import downgrade, upgrade
@@ -52,7 +54,10 @@ def noted(database: Database) -> list[tuple[datetime, str, int]]:
 
 def reader(database: Database, cards=CARDS, now=MARCH + timedelta(days=9)) -> ChargebackReader:
     charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: with_idle_prices(cards))
-    return ChargebackReader(database=database, charges=charges, capacity=CapacityHistory(), sums=UsageSums(), cards=lambda: cards, clock=lambda: now)
+    burnt = CreditReader(charges=ChargeReader(uses=ChargedUseStore(), cards=lambda: cards), credits_=CreditStore())
+    return ChargebackReader(
+        database=database, charges=charges, credits_=burnt, capacity=CapacityHistory(), sums=UsageSums(), cards=lambda: cards, clock=lambda: now
+    )
 
 
 def has(database: Database, *changes: tuple[datetime, str, int]) -> None:
@@ -61,7 +66,7 @@ def has(database: Database, *changes: tuple[datetime, str, int]) -> None:
 
 
 def by_name(found: Chargeback) -> dict[str | None, list[Decimal]]:
-    return {row.cost_centre: [row.numbers[name].normalize() for name in NUMBERS] for row in found.rows}
+    return {row.cost_centre: [row.numbers[name].normalize() for name in NUMBERS[:-2]] for row in found.rows}
 
 
 def test_a_machine_notes_what_can_be_used_when_it_changes(chain: Chain) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy import delete, select, update
 
 from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.catalog import Project
-from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.billing_reader import BillingReader
@@ -197,15 +196,14 @@ def test_a_grant_that_is_killed_is_not_there_and_one_that_is_not_is(office, data
     child = os.fork()
     if not child:
         mine = Office(Database(url=database_url), office.folder, now=OCTOBER)
-        insert_row = STORE.insert
-
-        class Dying(CreditStore):
-            def insert(self, connection, credit: Credit) -> None:
-                insert_row(connection, credit)
-                os.kill(os.getpid(), signal.SIGKILL)
-
         made = desk(mine)
-        made._credits = Dying()
+        record = made._audit.record
+
+        def record_and_die(*args, **more) -> None:
+            record(*args, **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        made._audit.record = record_and_die
         made.grant(DRAFT, "root")
         os._exit(0)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL

@@ -29,6 +29,8 @@ from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
+from aiplatform_hub.storage.energy_sums import EnergySums
+from aiplatform_hub.storage.energy_tables import session_energy
 from aiplatform_hub.storage.schema import activity_intervals, usage_intervals
 from aiplatform_hub.storage.session_move_tables import session_moves
 from aiplatform_hub.storage.session_moves import SessionMoveStore
@@ -152,6 +154,21 @@ def test_sums_of_days_follow_a_move(office: Office, mover: SessionMoves) -> None
     assert after != before
     roll_up()
     assert (days(), report()) == ([3, 4, 5, 6], after)
+
+
+def test_the_energy_of_a_moved_session_is_told_where_it_is_now(office: Office, mover: SessionMoves) -> None:
+    moved = session(office, "lab", DAY, 2)
+    session(office, "lab", DAY, 1, project="nlp")
+    with office.database.write() as connection:
+        day = DAY.replace(hour=0)
+        connection.execute(insert(session_energy).values(allocation_id=moved, day=day, millijoules=7, known_microseconds=5))
+    for project in ("nlp", "scans"):
+        mover.move(moved, project, reason="theirs", by="bea")
+    with office.database.read() as connection:
+        read = EnergySums()
+        found = [(dict(one.keys), one.millijoules) for one in read.sums(connection, NOVEMBER, DECEMBER, ("project", "cost_centre"), {})]
+        assert found == [({"project": "scans", "cost_centre": "library"}, 7)]
+        assert not list(read.sums(connection, NOVEMBER, DECEMBER, (), {"project": "vision"}))
 
 
 @ON_ONE

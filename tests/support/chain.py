@@ -138,6 +138,7 @@ class Chain:
             events=EventStore(),
             notifications=NotificationStore(),
             outlooks=QueueOutlookStore(),
+            budgets=BudgetStore(),
             policy=self.current_policy,
             is_kueue=self.is_kueue,
         )

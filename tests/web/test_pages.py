@@ -52,6 +52,7 @@ from aiplatform_hub.web.view_models.usage_comparison import comparison
 from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
+from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
 from tests.web.chargeback_samples import admin_chargeback
 from tests.web.credit_samples import admin_credits
 from tests.web.now_samples import now_page
@@ -276,6 +277,9 @@ PAGES = {
     "admin": admin_page,
     "admin_announcements": admin_announcements,
     "admin-prices": admin_prices,
+    "admin-budgets": admin_budgets,
+    "admin-budgets-changing": admin_budgets_changing,
+    "admin-budgets-none": admin_budgets_none,
     "admin-credits": admin_credits,
     "admin-chargeback": admin_chargeback,
     **now_samples.PAGES,
@@ -323,7 +327,7 @@ def test_every_page_template_is_shown_here() -> None:
     names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "charts", "components", "release"}
     assert names == set(PAGES) - {
         *("first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"),
-        *("no-billing", "refused-billing-line"),
+        *("no-billing", "refused-billing-line", "admin-budgets-changing", "admin-budgets-none"),
     }
 
 

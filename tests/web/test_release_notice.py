@@ -118,6 +118,13 @@ def test_what_kueue_wants_back_nobody_keeps_and_it_comes_again() -> None:
         assert text(said(view, policy=policy)).startswith("Runs at least until 12 Nov 2026 14:20 UTC. Then the cluster's queue, Kueue, takes")
 
 
+def test_what_a_spent_budget_stops_says_so_and_what_would_help() -> None:
+    one = said(replace(IDLE, why=Cause.BUDGET, can_extend_until=None))
+    assert one.reason == "A budget that pays for this session is spent."
+    assert text(one) == "They are given back at 12 Nov 2026 14:04 UTC."
+    assert one.cannot_extend == "It cannot be kept longer, unless an admin sets a larger budget. Files that were saved stay."
+
+
 def test_unused_server_says_what_keeps_it_and_has_no_button() -> None:
     bare = replace(RUNNING, devices=(), request=replace(RUNNING.request, gpus=0, gpu_type=None))
     one = said(replace(KEPT, action=Action.WARN, deadline=NOW + 4 * MINUTE, why=Cause.INACTIVE, can_extend_until=None), bare)

@@ -14,6 +14,7 @@ from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.keeper import state
 from aiplatform_hub.services.keeper.account import Account
+from aiplatform_hub.services.keeper.budgets import BUDGET_SECONDS, DAYS_SECONDS, BudgetDuty
 from aiplatform_hub.services.keeper.dispatch import LOOK_SECONDS, DispatchDuty
 from aiplatform_hub.services.keeper.grace import GraceDuty
 from aiplatform_hub.services.keeper.invoices import InvoiceDuty
@@ -28,8 +29,6 @@ ESTIMATE_SECONDS = 3.0
 """Time between two looks whether estimates of waits are to be made anew."""
 LEDGER_SECONDS = 30.0
 """Time between two looks at some rows of the ledger."""
-BUDGET_SECONDS = 5.0
-"""Time between two looks at what sessions have cost."""
 CREDIT_SECONDS = 60.0
 """Time between two looks at what credits have paid."""
 SHOWBACK_SECONDS = 900.0
@@ -73,6 +72,7 @@ class Keeper:
         """What an operator should know though the tasks go on; empty where nothing is."""
         self._dispatch = None if hub is None else DispatchDuty(factory=factory, hub=hub)
         self._release = None if hub is None or self._dispatch is None else ReleaseDuty(factory=factory, hub=hub, claims=self._dispatch.claims)
+        budgets = BudgetDuty(factory=factory, hub=hub)
         of_place = duties.ticks(self._everybody)
         self.ticks = (
             Tick("heartbeat", 10, self._heartbeat),
@@ -84,13 +84,14 @@ class Keeper:
             Tick("notices", 1, NoticeDuty(factory=factory).look),
             Tick("invoices", 10, InvoiceDuty(factory=factory).look),
             *(() if hub is None else (Tick("grace", 10, GraceDuty(factory=factory, hub=hub).look),)),
-            Tick("budgets", BUDGET_SECONDS, self._settle),
+            Tick("budgets", BUDGET_SECONDS, budgets.look),
             Tick("estimates", ESTIMATE_SECONDS, self._estimate),
             Tick("proofs", 10, self._prove),
             Tick("state", 10, self._state),
             Tick("credits", CREDIT_SECONDS, self._burn, is_slow=True),
             Tick("showback", SHOWBACK_SECONDS, self._show_back, is_slow=True),
             Tick("ledger", LEDGER_SECONDS, self._verify, is_slow=True),
+            Tick("budget-days", DAYS_SECONDS, budgets.keep_days, is_slow=True),
             Tick("prune", PRUNE_SECONDS, self._prune, is_slow=True),
             Tick("rollup", ROLLUP_SECONDS, self._roll_up, is_slow=True),
             *(tick for tick in of_place if tick.is_slow),
@@ -158,9 +159,6 @@ class Keeper:
         """Remember the last passes and tell how long those who wait will wait: nobody's start waits for either."""
         await asyncio.to_thread(self._factory.queue_memory.store)
         await asyncio.to_thread(self._factory.wait_forecaster.refresh)
-
-    async def _settle(self) -> None:
-        await asyncio.to_thread(self._factory.budget_settler.settle)
 
     async def _burn(self) -> None:
         await asyncio.to_thread(self._factory.credit_settler.settle)

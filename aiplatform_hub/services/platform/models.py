@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from aiplatform_hub.errors import AIPlatformError, Reason
+from aiplatform_hub.services.platform.budget_models import BudgetAfterOut
 from aiplatform_hub.services.platform.energy_models import EnergyOut
 from aiplatform_hub.services.platform.launch_models import PackageOut, TermsOut
 from aiplatform_hub.services.platform.queue_models import AlternativeOut, QueueOut, WaitOut
@@ -245,6 +246,7 @@ class DecisionOut(Output):
     position: int | None = Field(None, description="Its place in the queue if it were asked for now; 1 is next. Null unless it would queue")
     must_end_at: Instant | None = Field(None, description="When a class begins for which it would have to make room. Null unless it would start")
     terms: TermsOut
+    budgets: tuple[BudgetAfterOut, ...] = Field((), description="What it would leave of each budget that it would be paid from")
     maintenance: tuple[MaintenanceOut, ...] = Field((), description="Maintenance windows that it would reach into if it started now")
     wait: WaitOut | None = Field(None, description="How long it would wait in the queue; null unless it would, and where nobody can tell")
     alternatives: tuple[AlternativeOut, ...] = Field((), description="What else could be asked for, if the request asked to be told")

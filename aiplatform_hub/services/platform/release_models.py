@@ -18,7 +18,7 @@ class ReleaseOut(Output):
     deadline: Instant | None = Field(
         description="First instant at which its GPUs may be taken, or at which one without GPUs that nobody uses may be stopped; null if nothing does either"
     )
-    why: Literal["idle", "session_cap", "class_begins", "inactive", "preempted"] | None = Field(description="What sets the deadline")
+    why: Literal["idle", "session_cap", "class_begins", "inactive", "preempted", "budget_exhausted"] | None = Field(description="What sets the deadline")
     is_if_somebody_waits: bool = Field(description="Whether the deadline passes without effect until somebody waits for these GPUs and is entitled to them")
     is_somebody_waiting: bool = Field(description="Whether somebody waits to whom these GPUs would be of use")
     extended_until: Instant | None

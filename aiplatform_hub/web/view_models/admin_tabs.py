@@ -16,6 +16,7 @@ TABS = (
     ("audit", "Audit", "admin/audit"),
     ("announcements", "Announcements", "admin/announcements"),
     ("prices", "Prices", "admin/prices"),
+    ("budgets", "Budgets", "admin/budgets"),
     ("credits", "Credits", "admin/credits"),
     ("chargeback", "Chargeback", "admin/chargeback"),
 )

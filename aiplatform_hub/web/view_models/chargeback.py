@@ -36,6 +36,9 @@ class CentreRow:
     discount: str
     unallocated: str
     total: str
+    credits: str
+    net: str
+    """What credits leave to pay."""
     hours: str
     """GPU-hours used, idle and unallocated, in words."""
 
@@ -134,6 +137,8 @@ def _row(row: ChargebackRow, catalog: Catalog, *, title: str = "") -> CentreRow:
         discount=money(-numbers["discount"], currency) if numbers["discount"] else money(Decimal(0), currency),
         unallocated=money(numbers["unallocated_cost"], currency),
         total=money(numbers["total"], currency),
+        credits=money(-numbers["credits"], currency) if numbers["credits"] else money(Decimal(0), currency),
+        net=money(numbers["net_total"], currency),
         hours=hours,
     )
 

@@ -56,7 +56,7 @@ _BAD_ENDS = frozenset(
         EndCause.NODE_LOST,
     }
 )
-_RELEASES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.CULLED, EndCause.NOT_OPENED})
+_RELEASES = frozenset({EndCause.IDLE, EndCause.SESSION_CAP, EndCause.CLASS_BEGINS, EndCause.CULLED, EndCause.NOT_OPENED, EndCause.BUDGET_EXHAUSTED})
 """Ends that its owner did not ask for, and may not have seen coming."""
 
 

@@ -110,6 +110,8 @@ class LaunchForm:
     """When it would have to make room for a class."""
     ends_because: str = ""
     """For which class."""
+    budgets: tuple[str, ...] = ()
+    """What a start would leave of each budget that pays for it, as sentences."""
     every_end: tuple[EndLine, ...] = ()
     """The same for all GPU counts, where none is chosen yet."""
     button: str = "Start"

@@ -29,6 +29,7 @@ _ENDS = {
     Cause.CAP: "longest time of a session",
     Cause.CLASS: "a class begins",
     Cause.PREEMPTED: "Kueue wants them back",
+    Cause.BUDGET: "budget spent",
     Cause.INACTIVE: "nobody uses it",
 }
 

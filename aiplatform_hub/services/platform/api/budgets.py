@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Literal
 from uuid import UUID
-
-from pydantic import Field
 
 from aiplatform_hub.domain.budgets import from_micros
 from aiplatform_hub.errors import NotFoundError
@@ -14,49 +12,12 @@ from aiplatform_hub.operations.budgets import BudgetDraft
 from aiplatform_hub.services.platform.auth import BILLING, READ
 from aiplatform_hub.services.platform.base import ApiHandler, insufficient_scope
 from aiplatform_hub.services.platform.bodies import instant, invalid, read_change
+from aiplatform_hub.services.platform.budget_models import BudgetBody, BudgetList, BudgetOut, runway_out
 from aiplatform_hub.services.platform.routes import Reply, Resource, Route
-from aiplatform_hub.services.platform.wire import Input, Instant, Money, Output
 from aiplatform_hub.storage.budgets import Standing
 
 WRITE = "admin:servers"
 """What an admin's token has and nobody else's; the owner must be an admin too."""
-
-
-class BudgetOut(Output):
-    """A budget, with how its present period stands."""
-
-    id: UUID
-    scope: str = Field(description="`cost_centre`, `project` or `person`")
-    name: str
-    amount: Money = Field(description="Hard limit of the present period")
-    committed: Money = Field(description="What was used and counted")
-    held: Money = Field(description="What open sessions may still cost")
-    left: Money = Field(description="What a launch can still hold")
-    overdraft: Money = Field(description="What was committed and held beyond the limit by sessions that ran on")
-    currency: str
-    period: str = Field(description="`month`, `term` or `once`")
-    period_starts_at: Instant
-    period_ends_at: Instant | None = Field(description="Exclusive")
-    reason: str
-
-
-class BudgetList(Output):
-    """Budgets."""
-
-    items: tuple[BudgetOut, ...]
-
-
-class BudgetBody(Input):
-    """A budget to set."""
-
-    scope: Literal["cost_centre", "project", "person"]
-    name: str = Field(description="Of the cost centre, project or person")
-    amount: str = Field(description="Hard limit of each period, as a decimal string")
-    currency: str
-    period: Literal["month", "term", "once"] = "month"
-    reason: str
-    starts_at: str | None = Field(None, description="A UTC instant; null for now, or for a monthly budget the first of this month")
-    ends_at: str | None = Field(None, description="A UTC instant, exclusive; needed for a term")
 
 
 class BudgetsHandler(ApiHandler):
@@ -86,9 +47,12 @@ class BudgetsHandler(ApiHandler):
             reason=body.reason,
             starts_at=None if body.starts_at is None else instant(body.starts_at, "starts_at"),
             ends_at=None if body.ends_at is None else instant(body.ends_at, "ends_at"),
+            soft_percents=tuple(body.soft_percents),
+            at_limit=body.at_limit,
+            grace=_minutes(body.grace_minutes),
         )
         factory = self.platform.factory
-        budget = await self.platform.run(factory.budgets.set, draft, self.principal.name)
+        budget = await self.platform.run(factory.budgets.set, draft, self.principal.name, replaces=None if body.replaces is None else _id(body.replaces))
         found = await self.platform.run(factory.budgets.all)
         standing = next((each for each in found if each.budget.id == budget.id), Standing.new(budget))
         self.reply(self.body_of(standing), 201)
@@ -111,6 +75,10 @@ class BudgetsHandler(ApiHandler):
             period_starts_at=start,
             period_ends_at=end,
             reason=budget.reason,
+            soft_percents=budget.soft_percents,
+            at_limit=budget.at_limit.value,
+            grace_minutes=budget.grace // timedelta(minutes=1),
+            runway=runway_out(self.platform.factory.budgets.runway(standing)),
         )
 
 
@@ -144,6 +112,13 @@ def _amount(text: str) -> Decimal:
         raise invalid("amount", 'Write the amount as a decimal string, for example "250.00".') from None
 
 
+def _minutes(number: int) -> timedelta:
+    try:
+        return timedelta(minutes=number)
+    except OverflowError:
+        raise invalid("grace_minutes", "The grace is longer than any time.") from None
+
+
 def _id(text: str) -> UUID:
     try:
         return UUID(text)
@@ -169,13 +144,14 @@ RESOURCES = (
                 path="api/v1/budgets",
                 summary="Set a budget for a cost centre, project or person",
                 description=(
-                    "For admins. One at a time: end the one before first. Sessions that run already count in it with what they cost in its first period. "
-                    "When it is spent, new sessions with GPUs are refused; those that run go on, and what they cost then is overdraft."
+                    "For admins. One at a time: name the one before in `replaces`, or end it first. What sessions cost in its first period before it was set "
+                    "counts in it. When it is spent, new sessions with GPUs are refused; those that run go on, and what they cost then is overdraft, or they "
+                    "are warned and stopped after a grace, as `at_limit` says. Nothing that was saved is deleted."
                 ),
                 scope=WRITE,
                 body=BudgetBody,
                 replies={201: Reply("The budget", BudgetOut)},
-                errors=(400, 409),
+                errors=(400, 404, 409),
             ),
         ),
     ),

@@ -34,6 +34,8 @@ class ChargebackRowOut(Output):
     discount: Money
     unallocated_cost: Money
     total: Money = Field(description="The costs less the discount")
+    credits: Money = Field(description="What credits paid of it")
+    net_total: Money = Field(description="The total less the credits")
     rate_cards: tuple[str, ...] = Field(description="Versions of the cards that priced it")
 
 

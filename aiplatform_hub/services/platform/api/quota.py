@@ -15,6 +15,7 @@ from aiplatform_hub.services.platform.alternatives import alternative_out
 from aiplatform_hub.services.platform.auth import READ, START
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import options_in, read_body, target_user
+from aiplatform_hub.services.platform.budget_models import after_out
 from aiplatform_hub.services.platform.launch_models import terms_out
 from aiplatform_hub.services.platform.models import DecisionOut, LimitOut, MaintenanceOut, PriceLine, PriceOut, QuotaOut, WhatIfBody, reasons_of
 from aiplatform_hub.services.platform.queue_views import wait_out
@@ -68,6 +69,7 @@ class DecisionsHandler(ApiHandler):
         others = await self.platform.sessions.alternatives(request, user_name) if body.alternatives else ()
         caller = await self.platform.sessions.caller(user_name)
         price = price_out(request, await self.platform.run(factory.session_prices.of, caller, request))
+        after = await self.platform.run(factory.budgets.after, user_name, request, price.per_hour, price.currency)
         terms = await self.platform.run(terms_of_launch, factory, None if request.gpus else caller, request)
         self.reply(
             DecisionOut(
@@ -76,6 +78,7 @@ class DecisionsHandler(ApiHandler):
                 reasons=reasons_of(decision.reasons),
                 price=price,
                 terms=terms_out(terms, planned_cost(price.per_hour, request.max_hours)),
+                budgets=tuple(after_out(each) for each in after),
                 options=options_of(request),
                 position=preview.position,
                 must_end_at=must_end_of(decision),

@@ -17,6 +17,7 @@ from aiplatform_hub.services.platform.pages.billing import (
     OpenDisputeHandler,
     SessionChargesHandler,
 )
+from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
 from aiplatform_hub.services.platform.pages.chargeback import AdminChargebackFileHandler, AdminChargebackHandler
 from aiplatform_hub.services.platform.pages.credits import AdminCreditsHandler, EndCreditHandler
@@ -127,6 +128,8 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}billing/disputes/{_ID}/(reply|answer|withdraw)", DisputeHandler, {}),
         (f"{prefix}admin/prices", AdminPricesHandler, {}),
         (f"{prefix}admin/prices/withdraw", WithdrawCardHandler, {}),
+        (f"{prefix}admin/budgets", AdminBudgetsHandler, {}),
+        (f"{prefix}admin/budgets/end", EndBudgetHandler, {}),
         (f"{prefix}admin/chargeback", AdminChargebackHandler, {}),
         (f"{prefix}admin/chargeback\\.csv", AdminChargebackFileHandler, {}),
         (f"{prefix}settings/showback", ShowbackChoiceHandler, {}),

@@ -143,7 +143,7 @@ def budget_bars(factory: Factory, caller: Caller) -> tuple[Bar, ...]:
     """Return the budgets that a person's sessions are paid from."""
     projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
     now = factory.clock()
-    return tuple(budget_bar(each.budget, each.spending, each.limit_micros, now) for each in factory.budgets.of(caller, projects))
+    return tuple(budget_bar(each, factory.budgets.runway(each), now) for each in factory.budgets.of(caller, projects))
 
 
 def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:

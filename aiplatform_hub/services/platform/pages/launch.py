@@ -25,6 +25,7 @@ from aiplatform_hub.services.platform.sessions import Order, check_server_name
 from aiplatform_hub.services.platform.terms import launch_terms
 from aiplatform_hub.web.launch_form import FAIL, IF_FULL, QUEUE, Choices, choices_of, options_of_choices, options_of_fields, types_of
 from aiplatform_hub.web.view_models.announcements import MaintenanceLine, maintenance_lines
+from aiplatform_hub.web.view_models.budgets import after_sentence
 from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, launch_form, problem_of
 from aiplatform_hub.web.view_models.launch_chips import Quote
 from aiplatform_hub.web.view_models.presets import Act, keep
@@ -136,7 +137,9 @@ def form_for(factory: Factory, caller: Caller, fields: Mapping[str, str], proble
     ends = class_ends(factory.policies, decisions, choices.project)
     terms = launch_terms(factory, caller, environment_template=choices.environment_template, project=choices.project, gpus=choices.gpus)
     quote = Quote(decisions, price.per_hour, price.card.currency, before, ends, waits, terms, now)
-    return launch_form(choices, offer, quote, problem), choices
+    after = factory.budgets.after(caller.user_name, replace(_request_of(choices), max_hours=choices.max_hours), price.per_hour, price.card.currency)
+    left = tuple(sentence for each in after if (sentence := after_sentence(each, now)))
+    return replace(launch_form(choices, offer, quote, problem), budgets=left), choices
 
 
 def _request_of(choices: Choices) -> LaunchRequest:
