@@ -159,6 +159,17 @@ def test_what_began_before_a_day_was_made_and_was_written_after_it_counts(place:
     assert {3, 4} <= place.days()
 
 
+def test_what_began_and_ended_after_a_day_was_made_counts(place: Place) -> None:
+    store(place.database, made())
+    while place.roll_up():
+        pass
+    short = one_open(datetime(2026, 3, 2, 9, tzinfo=UTC), number=82)
+    store(place.database, [short])
+    place.close(short.id, datetime(2026, 3, 2, 10, tzinfo=UTC))
+    assert place.days() & {1, 2, 3} == {1, 3}
+    assert place.report("day") == place.from_ledger("day")
+
+
 def test_a_day_waits_for_a_session_that_may_have_ended_in_it(place: Place) -> None:
     silent = one_open(datetime(2026, 3, 3, 20, tzinfo=UTC), seen=datetime(2026, 3, 3, 23, tzinfo=UTC))
     store(place.database, [replace(one_open(START), ended_at=START + timedelta(hours=30), end_cause=None), silent])
