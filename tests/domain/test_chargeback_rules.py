@@ -140,6 +140,15 @@ def test_every_digit_has_one_payer(share, sessions, spare):
     assert not unpaid or share is Share.NONE or not any(charge.gpu_type for charge in found)
 
 
+def test_three_who_share_one_hour_pay_it_whole():
+    """Thirds have no last digit: one of the three pays a millionth more."""
+    rule = Unallocated(Share.EVENLY, {"*": Decimal(1)}, ("a", "b", "c"))
+    one = replace(card("1", at(-9)), unallocated=rule)
+    got = report((), [Spare("h100", one, HOUR)], (one,))
+    assert [row.numbers["total"] for row in got.rows] == [Decimal("0.333334"), Decimal("0.333333"), Decimal("0.333333")]
+    assert got.totals[0].numbers["total"] == got.totals[0].numbers["unallocated_gpu_hours"] == 1
+
+
 def test_discounts_and_shares_of_a_made_day():
     """Two cost centres: lab holds 2 GPUs for 6 h, 1 h idle; library 1 GPU for 4 h with 25 % off; 8 GPU-hours were nobody's."""
     rule = Unallocated(Share.PROPORTIONALLY, {"*": Decimal("1.50")})
