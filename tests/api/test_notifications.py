@@ -23,11 +23,15 @@ def granted(full):
     """What user0 had waited for runs, and they were told."""
     allocation = full.launch("user0", "patient", gpus=2).json()
     assert allocation["state"] == "queued"
-    before = max((entry["id"] for entry in told(full, "user0")), default=0)
+
+    def mine():
+        return [entry for entry in told(full, "user0") if entry["allocation_id"] == allocation["id"]]
+
     with stream(full, "user0") as opened:
         full.call("DELETE", f"allocations/{full.holders[0]['id']}", user="user5")
-        wait_for(lambda: [m for m in opened.messages if m["kind"] == "notification" and m["newest_id"] > before], "the stream tells of it", 60)
-    (notice,) = [entry for entry in told(full, "user0") if entry["allocation_id"] == allocation["id"]]
+        wait_for(mine, "it is told", 60)
+        (notice,) = mine()
+        wait_for(lambda: [m for m in opened.messages if m["kind"] == "notification" and m["newest_id"] >= notice["id"]], "the stream tells of it", 60)
     return full, allocation, notice
 
 

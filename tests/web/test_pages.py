@@ -136,7 +136,7 @@ def queueing_launch() -> str:
 def usage_page() -> str:
     links = (usage.Link("By day", "/services/platform/usage?group_by=day", is_current=True), usage.Link(HOSTILE, "/x", is_current=False))
     page = usage.UsagePage(
-        figures=usage.figures(DAYS, DAYS, {"EUR": Decimal(1)}),
+        figures=usage.figures(DAYS.totals, DAYS.totals, {"EUR": Decimal(1)}),
         periods=links,
         groups=links,
         group_label="Day",

@@ -134,9 +134,15 @@ def test_estimated_time_is_marked() -> None:
 
 
 def test_figures_name_running_today_and_month() -> None:
-    figures = view.figures(DAYS, DAYS, {"EUR": Decimal("0.5")})
+    figures = view.figures(DAYS.totals, DAYS.totals, {"EUR": Decimal("0.5")})
     assert [(f.label, f.value) for f in figures] == [("Running now", "0.50 EUR"), ("Today", "9.00 EUR"), ("This month", "9.00 EUR")]
-    assert view.figures(DAYS, DAYS, {})[0].value == "nothing"
+    assert view.figures(DAYS.totals, DAYS.totals, {})[0].value == "nothing"
+
+
+def test_today_is_the_row_of_its_utc_day() -> None:
+    days = Report(at(1), at(4), NOW, (line({"day": "2026-11-02"}, 1, "2"), line({"day": "2026-11-03"}, 1, "3")), ())
+    assert [row.amount for row in view.rows_of(days, datetime(2026, 11, 3, 23, 59, tzinfo=UTC))] == [Decimal(3)]
+    assert view.rows_of(days, datetime(2026, 11, 4, tzinfo=UTC)) == ()
 
 
 def test_of_too_many_people_those_are_shown_who_cost_most() -> None:

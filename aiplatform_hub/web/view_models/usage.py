@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.catalog import Catalog
-from aiplatform_hub.domain.report_spans import months_before
+from aiplatform_hub.domain.report_spans import bucket_key, months_before
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.formats import Stamp, hours, money, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
@@ -128,12 +128,17 @@ def span_of_days(first_day: str, last_day: str) -> tuple[datetime, datetime] | N
     return datetime.combine(first, time(), UTC), datetime.combine(last, time(), UTC) + timedelta(days=1)
 
 
-def figures(today: Report, month: Report, running: Mapping[str, Decimal]) -> tuple[Figure, ...]:
-    """Return the totals of today, of this month and of what runs now (by currency)."""
+def rows_of(days: Report, instant: datetime) -> tuple[ReportRow, ...]:
+    """Return the rows of an instant's UTC day of a report by day: one of each currency."""
+    return tuple(row for row in days.rows if row.keys["day"] == bucket_key(instant.date(), "day"))
+
+
+def figures(today: Sequence[ReportRow], month: Sequence[ReportRow], running: Mapping[str, Decimal]) -> tuple[Figure, ...]:
+    """Return what was charged today and this month, and what runs now (by currency)."""
     return (
         Figure("Running now", _sum_text(running) or "nothing", "cost so far of what is running"),
-        Figure("Today", _totals(today.totals), f"{_gpu_hours(today.totals)} GPU-hours"),
-        Figure("This month", _totals(month.totals), f"{_gpu_hours(month.totals)} GPU-hours"),
+        Figure("Today", _totals(today), f"{_gpu_hours(today)} GPU-hours"),
+        Figure("This month", _totals(month), f"{_gpu_hours(month)} GPU-hours"),
     )
 
 

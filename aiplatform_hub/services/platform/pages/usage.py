@@ -12,7 +12,7 @@ from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.report_spans import BucketSize, Span, bucket_size, span_before
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.charge_reporter import ReportQuery
-from aiplatform_hub.operations.cost_reporter import Report, UsageQuery
+from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.reports.formats import FORMATS
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.report_files import send_report
@@ -127,15 +127,15 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
     now = factory.clock()
     reporter = factory.reporter
     report, before = reporter.costs(question.query(question.group)), reporter.costs(question.query_before())
-    today = _costs(factory, question, *view.span_of("today", now))
-    month = report if question.period == "month" else _costs(factory, question, *view.span_of("month", now))
+    is_this_month = question.period == "month" and question.group == "day"
+    days = report if is_this_month else reporter.costs(UsageQuery(*view.span_of("month", now), ("day",), question.filters))
     by_time = report if question.size == question.group else reporter.costs(question.query(question.size))
     currency = card_at(factory.rate_cards(), now).currency
     first, last = question.days
     earlier = None if question.group in TIMES else costs_before(before, question.group)
     rows = [view.row(row, question.group, factory.catalog, earlier) for row in view.shown(report.rows, question.group)]
     return view.UsagePage(
-        figures=view.figures(today, month, _running(factory, question)),
+        figures=view.figures(view.rows_of(days, now), days.totals, _running(factory, question)),
         periods=tuple(view.Link(label, _href(question, paths, period=name), name == question.period) for name, label in view.PERIODS.items()),
         groups=tuple(
             view.Link(
@@ -157,10 +157,6 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         left_out=len(report.rows) - len(rows),
         energy=energy_total(factory.energy.of_span(question.start, question.end, question.filters)),
     )
-
-
-def _costs(factory: Factory, question: Question, start: datetime, end: datetime) -> Report:
-    return factory.reporter.costs(UsageQuery(start, end, (), question.filters))
 
 
 def _running(factory: Factory, question: Question) -> Mapping[str, Decimal]:
