@@ -229,7 +229,7 @@ def _notes(invoice: Invoice) -> Iterator[str]:
         yield "No tax is charged."
     if invoice.estimated_microseconds > 0:
         hours = quantity_text(rounded(Fraction(invoice.estimated_microseconds, 3_600_000_000), 2))
-        yield f"Of the time, {hours} hours are estimated, in your favour: nobody saw when those sessions ended."
+        yield f"Hours that are estimated, in your favour, since nobody saw when those sessions ended: {hours}."
     yield "Each amount is quantity × unit price; amounts are rounded so that they add up exactly."
     yield f"From {invoice.ledger_rows} entries of the usage ledger, of which the last has the checksum {invoice.ledger_hash[:16]}."
 
