@@ -1,4 +1,4 @@
-"""The one place that constructs stores, clients and operations.
+"""The one place that constructs clients and operations; what has to do with money is in ``money``, what is stored in ``stores``.
 
 Each object is made once, when it is first asked for, so that a process only pays for what
 it uses.
@@ -21,58 +21,34 @@ from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.clients.notifiers.webpush import WebPushNotifier
 from aiplatform_hub.clients.notifiers.webpush import options_of as web_push_options
 from aiplatform_hub.clients.session_use import SessionProcesses
-from aiplatform_hub.clients.signed_post import SHORTEST_SECRET, SignedPost
 from aiplatform_hub.clients.spool_runtime import SpoolRuntime
-from aiplatform_hub.config import Place, Settings, accounting_secret, notifier_secret, notifier_secret_name
-from aiplatform_hub.domain.catalog import LegalEntity, RateCard
-from aiplatform_hub.domain.chargeback import with_idle_prices
+from aiplatform_hub.config import Place, Settings, notifier_secret, notifier_secret_name
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
+from aiplatform_hub.money import Money
 from aiplatform_hub.operations.activity_meter import ActivityMeter
 from aiplatform_hub.operations.announcements import Announcements
-from aiplatform_hub.operations.audit_trail import AuditTrail
-from aiplatform_hub.operations.billing_reader import BillingReader
-from aiplatform_hub.operations.budget_days import BudgetDays
-from aiplatform_hub.operations.budget_settler import BudgetSettler
-from aiplatform_hub.operations.budget_warnings import BudgetWarnings
-from aiplatform_hub.operations.budgets import Budgets
 from aiplatform_hub.operations.catalog_files import CatalogFiles
-from aiplatform_hub.operations.charge_reader import ChargeReader
-from aiplatform_hub.operations.charge_reporter import ChargeReporter
-from aiplatform_hub.operations.charge_rollup import ChargeRollup
-from aiplatform_hub.operations.charge_sums import ChargeSumReader
-from aiplatform_hub.operations.chargeback import ChargebackReader
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
-from aiplatform_hub.operations.cost_reporter import CostReporter
-from aiplatform_hub.operations.credit_reader import CreditReader
-from aiplatform_hub.operations.credit_settler import CreditSettler
-from aiplatform_hub.operations.credits import Credits
 from aiplatform_hub.operations.decision_reader import DecisionReader
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.dispatcher import Dispatcher
-from aiplatform_hub.operations.disputes import Disputes
 from aiplatform_hub.operations.drains import Drains
 from aiplatform_hub.operations.efficiency import EfficiencyReader
-from aiplatform_hub.operations.energy import EnergyReader, EnergyRecorder
-from aiplatform_hub.operations.gpu_activity import GpuActivityReader
+from aiplatform_hub.operations.energy import EnergyRecorder
 from aiplatform_hub.operations.grant_grace import GrantGrace
 from aiplatform_hub.operations.grants import Grants
 from aiplatform_hub.operations.health import HealthReader
 from aiplatform_hub.operations.home_list import HomeList
 from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
-from aiplatform_hub.operations.invoice_drafts import InvoiceDrafter
-from aiplatform_hub.operations.invoice_hand_over import InvoiceHandOver
-from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
-from aiplatform_hub.operations.ledger import LedgerVerifier
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
 from aiplatform_hub.operations.memberships import Memberships
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
-from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.operations.people import PeopleDirectory
 from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.presets import Presets
@@ -84,43 +60,27 @@ from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.queue_moves import QueueMoves
 from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
-from aiplatform_hub.operations.rate_cards import RateCards
 from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
-from aiplatform_hub.operations.session_moves import SessionMoves
 from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
-from aiplatform_hub.operations.showback import Showback
-from aiplatform_hub.operations.storage_meter import StorageMeter
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
-from aiplatform_hub.storage.capacity_changes import CapacityHistory
-from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
-from aiplatform_hub.storage.charged_use import ChargedUseStore
-from aiplatform_hub.storage.disputes import DisputeStore
-from aiplatform_hub.storage.energy_sums import EnergySums
-from aiplatform_hub.storage.invoice_heads import InvoiceHeads
-from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
-from aiplatform_hub.storage.invoices import InvoiceStore
 from aiplatform_hub.storage.memberships import MembershipStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
-from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.retention import RetentionStore
-from aiplatform_hub.storage.session_moves import SessionMoveStore
-from aiplatform_hub.storage.showback import ShowbackStore
-from aiplatform_hub.stores import Stores
 
 
 def utc_now() -> datetime:
@@ -128,7 +88,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Factory(Stores):
+class Factory(Money):
     """Makes every object of one process.
 
     Parameters
@@ -152,15 +112,6 @@ class Factory(Stores):
     def policies(self) -> Policies:
         """Who is next, what may pass, and what is taken back when."""
         return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
-
-    @cached_property
-    def price_list(self) -> RateCards:
-        """Rate cards: recorded, changed, withdrawn."""
-        return RateCards(database=self.database, rate_cards=RateCardStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
-
-    def rate_cards(self) -> tuple[RateCard, ...]:
-        """Return every rate card that counts now or later, in order of ``effective_from``. May ask the database."""
-        return self.price_list.current()
 
     @cached_property
     def session_prices(self) -> SessionPrices:
@@ -399,11 +350,6 @@ class Factory(Stores):
         )
 
     @cached_property
-    def energy(self) -> EnergyReader:
-        """Reads what energy sessions took."""
-        return EnergyReader(database=self.database, catalog=self.catalog, energies=self.energies, sums=EnergySums())
-
-    @cached_property
     def session_series(self) -> SessionSeriesReader:
         """Reads what sessions did over time."""
         return SessionSeriesReader(
@@ -415,11 +361,6 @@ class Factory(Stores):
             policy=self.policies.current,
             clock=self.clock,
         )
-
-    @cached_property
-    def verifier(self) -> LedgerVerifier:
-        """Checks the chain of the ledger."""
-        return LedgerVerifier(self.database, self.ledger_head, self.usage_store)
 
     @cached_property
     def ledger_watch(self) -> LedgerWatch:
@@ -445,100 +386,6 @@ class Factory(Stores):
         return CatalogFiles(self.settings.resolved_catalog_dirs)
 
     @cached_property
-    def reporter(self) -> CostReporter:
-        """Sums usage and costs."""
-        return CostReporter(
-            database=self.database,
-            cards=self.rate_cards,
-            sums=self.usage_sums,
-            activity=ActivitySums(),
-            charge_sums=self.charge_sums,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def budgets(self) -> Budgets:
-        """Sets and ends budgets."""
-        return Budgets(
-            database=self.database,
-            budgets=self.budget_store,
-            devices=self.devices,
-            catalog=self.catalog,
-            cards=self.rate_cards,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def budget_settler(self) -> BudgetSettler:
-        """Counts in budgets what sessions cost."""
-        return BudgetSettler(database=self.database, budgets=self.budget_store, devices=self.devices, charges=self.charge_reader, clock=self.clock)
-
-    @cached_property
-    def budget_days(self) -> BudgetDays:
-        """Keeps what was spent on each of the last days."""
-        return BudgetDays(database=self.database, budgets=self.budget_store, charges=self.charge_reader, clock=self.clock)
-
-    @cached_property
-    def budget_warnings(self) -> BudgetWarnings:
-        """Tells people that a budget is nearly spent."""
-        return BudgetWarnings(database=self.database, budgets=self.budget_store, notices=self.notices, clock=self.clock)
-
-    @cached_property
-    def credits(self) -> Credits:
-        """Gives and ends credits."""
-        return Credits(
-            database=self.database,
-            credits_=self.credit_store,
-            catalog=self.catalog,
-            cards=self.rate_cards,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def credit_reader(self) -> CreditReader:
-        """Tells what credits pay."""
-        return CreditReader(charges=self.charge_reader, credits_=self.credit_store)
-
-    @cached_property
-    def credit_settler(self) -> CreditSettler:
-        """Notes what each credit has paid."""
-        return CreditSettler(database=self.database, credits_=self.credit_store, reader=self.credit_reader, sums=self.usage_sums, clock=self.clock)
-
-    @cached_property
-    def storage_meter(self) -> StorageMeter:
-        """Records how much people's storage holds."""
-        return StorageMeter(database=self.database, catalog=self.catalog, usage=self.storage_usage, storage_samples=self.storage_samples, clock=self.clock)
-
-    @cached_property
-    def charge_reader(self) -> ChargeReader:
-        """Reads what was used as charges."""
-        return self._charge_reader(self.rate_cards)
-
-    @cached_property
-    def split_charge_reader(self) -> ChargeReader:
-        """Reads the same charges, used and idle time apart everywhere."""
-        return self._charge_reader(lambda: with_idle_prices(self.rate_cards()))
-
-    @staticmethod
-    def _charge_reader(cards: Callable[[], tuple[RateCard, ...]]) -> ChargeReader:
-        return ChargeReader(uses=ChargedUseStore(), cards=cards)
-
-    @cached_property
-    def chargeback(self) -> ChargebackReader:
-        """Reads what each cost centre owes."""
-        return ChargebackReader(
-            database=self.database,
-            charges=self.split_charge_reader,
-            credits_=self.credit_reader,
-            capacity=CapacityHistory(),
-            sums=self.usage_sums,
-            cards=self.rate_cards,
-            clock=self.clock,
-        )
-
-    @cached_property
     def memberships(self) -> Memberships:
         """Tells who belongs to which project from when until when."""
         return Memberships(
@@ -551,81 +398,9 @@ class Factory(Stores):
         )
 
     @cached_property
-    def session_moves(self) -> SessionMoves:
-        """Charges ended sessions to other projects."""
-        return SessionMoves(
-            database=self.database,
-            catalog=self.catalog,
-            allocations=self.allocations,
-            moves=SessionMoveStore(),
-            uses=ChargedUseStore(),
-            cards=self.rate_cards,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def charge_reporter(self) -> ChargeReporter:
-        """Writes reports of what was charged."""
-        return ChargeReporter(
-            database=self.database,
-            charges=self.charge_reader,
-            charge_sums=self.charge_sums,
-            credits_=self.credit_reader,
-            sums=self.usage_sums,
-            cards=self.rate_cards,
-            clock=self.clock,
-            energy=EnergySums(),
-            factors=self.catalog.carbon_factors,
-        )
-
-    @cached_property
-    def gpu_activity(self) -> GpuActivityReader:
-        """Reads what GPUs did."""
-        return GpuActivityReader(activity=ActivitySums(), cards=self.rate_cards)
-
-    @cached_property
-    def charge_sums(self) -> ChargeSumReader:
-        """Reads charges, of days that are over as sums."""
-        return ChargeSumReader(charges=self.charge_reader, activity=self.gpu_activity, rollup=ChargeRollupStore(), cards=self.rate_cards, clock=self.clock)
-
-    @cached_property
-    def charge_rollup(self) -> ChargeRollup:
-        """Makes those sums."""
-        return ChargeRollup(
-            database=self.database,
-            charges=self.charge_reader,
-            activity=self.gpu_activity,
-            rollup=ChargeRollupStore(),
-            reader=self.charge_sums,
-            cards=self.rate_cards,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def showback(self) -> Showback:
-        """Tells project leads what their projects used."""
-        return Showback(
-            database=self.database,
-            catalog=self.catalog,
-            showback=ShowbackStore(),
-            charges=self.split_charge_reader,
-            sums=self.usage_sums,
-            activity=ActivitySums(),
-            notices=self.notices,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
     def trace_exporter(self) -> TraceExporter:
         """Makes a demand trace of what ran."""
         return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, activity=ActivitySums(), clock=self.clock)
-
-    @cached_property
-    def audit_trail(self) -> AuditTrail:
-        """Records privileged and refused acts."""
-        return AuditTrail(database=self.database, audit=self.audit, clock=self.clock)
 
     @cached_property
     def grants(self) -> Grants:
@@ -734,17 +509,6 @@ class Factory(Stores):
         return SessionStops(database=self.database, allocations=self.allocations, devices=self.devices, audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
-    def notices(self) -> Notices:
-        """Tells people things."""
-        return Notices(
-            database=self.database,
-            notifications=self.notifications,
-            catalog=self.catalog,
-            channels=tuple(self.settings.notifier_options),
-            clock=self.clock,
-        )
-
-    @cached_property
     def notice_watch(self) -> NoticeWatch:
         """Sees what people have to be told."""
         return NoticeWatch(
@@ -842,72 +606,3 @@ class Factory(Stores):
         _ = self.notifiers, self.invoice_hand_over
         if self.has_push and self.settings.place is Place.CLUSTER:
             _ = self.vapid_key
-
-    @cached_property
-    def invoices(self) -> Invoices:
-        """Drafts, issues and takes back invoices."""
-        invoices = InvoiceStore()
-        drafter = InvoiceDrafter(
-            database=self.database,
-            catalog=self.catalog,
-            invoices=invoices,
-            charges=self.charge_reader,
-            credits_=self.credit_reader,
-            sums=self.usage_sums,
-            verifier=self.verifier,
-            clock=self.clock,
-        )
-        return Invoices(
-            database=self.database,
-            catalog=self.catalog,
-            invoices=invoices,
-            outbox=InvoiceOutbox(),
-            drafter=drafter,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def billing_reader(self) -> BillingReader:
-        """Reads months of invoices, and the sessions behind a line."""
-        return BillingReader(
-            database=self.database,
-            invoices=InvoiceStore(),
-            heads=InvoiceHeads(),
-            disputes=DisputeStore(),
-            charges=self.charge_reader,
-            credits_=self.credit_reader,
-        )
-
-    @cached_property
-    def disputes(self) -> Disputes:
-        """Disputes of lines of invoices."""
-        return Disputes(
-            database=self.database,
-            disputes=DisputeStore(),
-            invoices=InvoiceStore(),
-            notices=self.notices,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def invoice_hand_over(self) -> InvoiceHandOver:
-        """Tells accountings of invoices.
-
-        Raises
-        ------
-        ConfigurationError
-            If there is no secret to sign with.
-        """
-        posts = {entity.name: self._accounting_of(entity) for entity in self.catalog.legal_entities.values() if entity.accounting_url}
-        return InvoiceHandOver(database=self.database, outbox=InvoiceOutbox(), posts=posts, clock=self.clock)
-
-    def _accounting_of(self, entity: LegalEntity) -> SignedPost:
-        secret = accounting_secret(entity.name, self.settings.secrets_dir)
-        if len(secret) < SHORTEST_SECRET:
-            raise ConfigurationError(
-                f"The legal entity {entity.name} has an accounting_url, but no secret of at least {SHORTEST_SECRET} characters to sign with: "
-                f"put one into secrets/accounting-{entity.name} in the data directory."
-            )
-        return SignedPost(entity.accounting_url, secret)

@@ -1,4 +1,4 @@
-"""What every process opens: the database with its stores, the catalogue, and the files beside them.
+"""What every process opens: the database with its stores, the catalogue, the files beside them, and by what all operations tell what they did.
 
 Each object is made once, when it is first asked for.
 """
@@ -14,6 +14,8 @@ from aiplatform_hub.catalog.loader import load_catalog
 from aiplatform_hub.clients.spool import Spool
 from aiplatform_hub.config import Settings
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.notices import Notices
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
@@ -210,3 +212,19 @@ class Stores:
         """Close what was opened."""
         if "database" in self.__dict__:
             self.database.close()
+
+    @cached_property
+    def audit_trail(self) -> AuditTrail:
+        """Records privileged and refused acts."""
+        return AuditTrail(database=self.database, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def notices(self) -> Notices:
+        """Tells people things."""
+        return Notices(
+            database=self.database,
+            notifications=self.notifications,
+            catalog=self.catalog,
+            channels=tuple(self.settings.notifier_options),
+            clock=self.clock,
+        )
