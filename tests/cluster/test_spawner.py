@@ -196,7 +196,12 @@ def test_pod_deleted_behind_our_back_ends_the_server(server: ClusterStack, clust
     name = next(p["metadata"]["name"] for p in pods(server, cluster) if p["metadata"]["labels"].get(ALLOCATION_LABEL) == str(allocation.id))
     cluster.kubectl("-n", server.namespace, "delete", "pod", name, "--wait=false")
     wait_for(lambda: not server.open_allocations(), "the end is in the ledger", 60)
-    wait_for(lambda: server.server("user0", "deleted") is None or server.server("user0", "deleted")["stopped"], "the hub knows", 30)  # type: ignore[index]
+
+    def is_over() -> bool:
+        found = server.server("user0", "deleted")  # asked for once: it may go between two looks
+        return found is None or found["stopped"]
+
+    wait_for(is_over, "the hub knows", 30)
 
 
 def _pod_runs(stack: ClusterStack, cluster: Any, allocation: Any) -> bool:
