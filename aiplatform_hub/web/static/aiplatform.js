@@ -351,6 +351,7 @@
   };
   const resume = () => {
     hush();
+    wasLost = true; // what changes until the stream is open is in no event
     listen();
     refresh();
   };

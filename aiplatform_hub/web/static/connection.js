@@ -29,6 +29,7 @@
     }, navigator.onLine ? GRACE : 0);
   };
   const back = () => {
+    if (!navigator.onLine) return; // it was on its way when the device went offline
     const wasSaid = !bar.hidden && bar.dataset.state === "lost";
     isLost = false;
     clearTimeout(timer);
