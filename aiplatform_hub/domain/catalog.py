@@ -309,7 +309,7 @@ class Catalog:
         """The one project that everybody has; None where nobody has one, as without files."""
         return next((project for project in self.projects.values() if project.is_personal), None)
 
-    def projects_of(self, groups: frozenset[str], members_of: frozenset[str] = frozenset()) -> tuple[Project, ...]:
+    def projects_of(self, groups: frozenset[str], members_of: frozenset[str]) -> tuple[Project, ...]:
         """Return the projects a person with these groups and memberships may charge, the personal one last."""
         mine = [p for p in self.projects.values() if not p.is_personal and (groups & set(p.groups) or p.name in members_of)]
         personal = [p for p in self.projects.values() if p.is_personal]

@@ -6,29 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
-from aiplatform_hub.domain.budgets import GRACE, MICROS, MOST_MICROS, SOFT_PERCENTS, AtLimit, Budget, Period, Scope, planned_hours, to_micros
+from aiplatform_hub.domain.budgets import GRACE, SOFT_PERCENTS, AtLimit, Budget, Period, Scope, planned_hours, to_micros
 from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.runway import DAYS, Runway, runway
 from aiplatform_hub.domain.units import isoformat
-from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
+from aiplatform_hub.errors import ConflictError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.budget_days import midnight
+from aiplatform_hub.operations.money_drafts import check_name, invalid, micros_of, one_of, words_of
 from aiplatform_hub.storage.budgets import BudgetStore, Payer, Standing
 from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
 
 MOST_REASON = 500
 """Longest reason, in characters."""
-LONGEST_NAME = 255
 MOST_SOFT = 5
 """Most soft limits of one budget."""
 LONGEST_GRACE = timedelta(days=7)
-E = TypeVar("E", Scope, Period, AtLimit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Budgets:
                 self._budgets.insert(connection, budget)
                 self._audit.record(connection, actor=actor, action="set_budget", target=_target(budget), outcome="done", detail=detail)
         except TakenError as error:
-            raise ConflictError(f"The {_words(budget.scope)} “{budget.name}” has a budget already; end it first, then set the new one.") from error
+            raise ConflictError(f"The {words_of(budget.scope)} “{budget.name}” has a budget already; end it first, then set the new one.") from error
         return budget
 
     def _since_before(self, draft: BudgetDraft, replaces: UUID) -> BudgetDraft:
@@ -201,23 +200,23 @@ class Budgets:
 
     def _checked(self, draft: BudgetDraft, actor: str) -> Budget:
         now = self._clock()
-        scope, period = _one_of(Scope, "scope", draft.scope), _one_of(Period, "period", draft.period)
-        self._check_name(scope, draft.name)
+        scope, period = one_of(Scope, "scope", draft.scope), one_of(Period, "period", draft.period)
+        check_name(self._catalog, scope, draft.name)
         self._check_money(draft, now)
         if not draft.reason.strip() or len(draft.reason) > MOST_REASON:
-            raise _invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in the audit trail.")
+            raise invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in the audit trail.")
         starts_at = draft.starts_at or (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) if period is Period.MONTH else now)
         if period is Period.TERM and draft.ends_at is None:
-            raise _invalid("ends_at", "A budget for a term needs its end; take the period “once” for one without an end.")
+            raise invalid("ends_at", "A budget for a term needs its end; take the period “once” for one without an end.")
         if draft.ends_at is not None and draft.ends_at <= max(starts_at, now):
-            raise _invalid("ends_at", "The end is not after the start, or is in the past.")
-        at_limit = _one_of(AtLimit, "at_limit", draft.at_limit)
+            raise invalid("ends_at", "The end is not after the start, or is in the past.")
+        at_limit = one_of(AtLimit, "at_limit", draft.at_limit)
         self._check_soft(draft)
         return Budget(
             id=uuid4(),
             scope=scope,
             name=draft.name,
-            amount_micros=int(draft.amount * MICROS),
+            amount_micros=micros_of(draft.amount),
             currency=draft.currency,
             period=period,
             starts_at=starts_at,
@@ -233,41 +232,16 @@ class Budgets:
     def _check_soft(self, draft: BudgetDraft) -> None:
         percents = draft.soft_percents
         if len(percents) > MOST_SOFT or any(not 1 <= each <= 100 for each in percents) or list(percents) != sorted(set(percents)):  # noqa: PLR2004 - all of it
-            raise _invalid("soft_percents", f"Soft limits are at most {MOST_SOFT} whole percentages from 1 to 100, rising, for example 80 and 95.")
+            raise invalid("soft_percents", f"Soft limits are at most {MOST_SOFT} whole percentages from 1 to 100, rising, for example 80 and 95.")
         if not timedelta(0) <= draft.grace <= LONGEST_GRACE or draft.grace % timedelta(minutes=1):
-            raise _invalid("grace_minutes", f"The grace is 0 to {LONGEST_GRACE // timedelta(minutes=1)} whole minutes.")
-
-    def _check_name(self, scope: Scope, name: str) -> None:
-        known = {Scope.COST_CENTRE: self._catalog.cost_centres, Scope.PROJECT: self._catalog.projects}.get(scope)
-        if known is not None and name not in known:
-            raise _invalid("name", f"There is no {_words(scope)} “{name}”.", tuple(sorted(known)))
-        if not name or len(name) > LONGEST_NAME:
-            raise _invalid("name", f"Name the person in 1 to {LONGEST_NAME} characters.")
+            raise invalid("grace_minutes", f"The grace is 0 to {LONGEST_GRACE // timedelta(minutes=1)} whole minutes.")
 
     def _check_money(self, draft: BudgetDraft, now: datetime) -> None:
         currency = card_at(self._cards(), now).currency
         if draft.currency != currency:
-            raise _invalid("currency", f"Prices are in {currency}; a budget in {draft.currency} could not be compared with them.", (currency,))
-        micros = draft.amount * MICROS if draft.amount.is_finite() else Decimal(0)
-        if not 0 < micros <= MOST_MICROS or micros != micros.to_integral_value():
-            raise _invalid("amount", f"The amount is more than 0 and at most {MOST_MICROS // MICROS}, with at most 6 decimal places.")
-
-
-def _one_of(kind: type[E], field: str, value: str) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        allowed = tuple(each.value for each in kind)
-        raise _invalid(field, f"There is no {field} “{value}”; it is one of {', '.join(allowed)}.", allowed) from None
-
-
-def _words(scope: Scope) -> str:
-    return scope.value.replace("_", " ")
+            raise invalid("currency", f"Prices are in {currency}; a budget in {draft.currency} could not be compared with them.", (currency,))
+        micros_of(draft.amount)
 
 
 def _target(budget: Budget) -> str:
     return f"{budget.scope.value}:{budget.name}"
-
-
-def _invalid(field: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
-    return InvalidOptionError(message, (Reason("invalid_option", message, field=field, allowed=allowed),))

@@ -8,20 +8,20 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-from aiplatform_hub.domain.budgets import MICROS, MOST_MICROS, Scope
+from aiplatform_hub.domain.budgets import Scope
 from aiplatform_hub.domain.catalog import Catalog, RateCard
 from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.units import isoformat
-from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
+from aiplatform_hub.errors import ConflictError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
+from aiplatform_hub.operations.money_drafts import check_name, invalid, micros_of, one_of
 from aiplatform_hub.storage.credits import Balance, CreditStore
 from aiplatform_hub.storage.database import Database
 
 MOST_REASON = 500
 """Longest reason, in characters."""
-LONGEST_NAME = 255
 MOST_PRIORITY = 1000
 USUAL_PRIORITY = 100
 
@@ -111,23 +111,23 @@ class Credits:
 
     def _checked(self, draft: CreditDraft, actor: str) -> Credit:
         now = self._clock()
-        scope = _scope_of(draft.scope)
-        self._check_name(scope, draft.name)
+        scope = one_of(Scope, "scope", draft.scope)
+        check_name(self._catalog, scope, draft.name)
         self._check_money(draft, now)
         if not draft.reason.strip() or len(draft.reason) > MOST_REASON:
-            raise _invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in reports and in the audit trail.")
+            raise invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in reports and in the audit trail.")
         if not 0 <= draft.priority <= MOST_PRIORITY:
-            raise _invalid("priority", f"The priority is a whole number from 0 to {MOST_PRIORITY}; the smallest burns first.")
+            raise invalid("priority", f"The priority is a whole number from 0 to {MOST_PRIORITY}; the smallest burns first.")
         starts_at = draft.starts_at or now
         if starts_at < now:
-            raise _invalid("starts_at", "It cannot begin in the past: what was used is paid or owed already. Leave it out to begin now.")
+            raise invalid("starts_at", "It cannot begin in the past: what was used is paid or owed already. Leave it out to begin now.")
         if draft.expires_at is not None and draft.expires_at <= starts_at:
-            raise _invalid("expires_at", "It expires before it begins, or is in the past.")
+            raise invalid("expires_at", "It expires before it begins, or is in the past.")
         return Credit(
             id=uuid4(),
             scope=scope,
             name=draft.name,
-            amount_micros=int(draft.amount * MICROS),
+            amount_micros=micros_of(draft.amount),
             currency=draft.currency,
             priority=draft.priority,
             starts_at=starts_at,
@@ -137,33 +137,12 @@ class Credits:
             created_at=now,
         )
 
-    def _check_name(self, scope: Scope, name: str) -> None:
-        known = {Scope.COST_CENTRE: self._catalog.cost_centres, Scope.PROJECT: self._catalog.projects}.get(scope)
-        if known is not None and name not in known:
-            raise _invalid("name", f"There is no {scope.value.replace('_', ' ')} “{name}”.", tuple(sorted(known)))
-        if not name or len(name) > LONGEST_NAME:
-            raise _invalid("name", f"Name the person in 1 to {LONGEST_NAME} characters.")
-
     def _check_money(self, draft: CreditDraft, now: datetime) -> None:
         currency = card_at(self._cards(), now).currency
         if draft.currency != currency:
-            raise _invalid("currency", f"Prices are in {currency}; a credit in {draft.currency} would pay for nothing.", (currency,))
-        micros = draft.amount * MICROS if draft.amount.is_finite() else Decimal(0)
-        if not 0 < micros <= MOST_MICROS or micros != micros.to_integral_value():
-            raise _invalid("amount", f"The amount is more than 0 and at most {MOST_MICROS // MICROS}, with at most 6 decimal places.")
-
-
-def _scope_of(value: str) -> Scope:
-    try:
-        return Scope(value)
-    except ValueError:
-        allowed = tuple(each.value for each in Scope)
-        raise _invalid("scope", f"There is no scope “{value}”; it is one of {', '.join(allowed)}.", allowed) from None
+            raise invalid("currency", f"Prices are in {currency}; a credit in {draft.currency} would pay for nothing.", (currency,))
+        micros_of(draft.amount)
 
 
 def _target(credit: Credit) -> str:
     return f"{credit.scope.value}:{credit.name}"
-
-
-def _invalid(field: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
-    return InvalidOptionError(message, (Reason("invalid_option", message, field=field, allowed=allowed),))

@@ -36,6 +36,17 @@ def test_each_sees_what_pays_for_them_and_home_says_what_is_left(place):
     assert "ended" in {one["state"] for one in credits_of(place, ADMIN)}
 
 
+def test_who_belongs_to_a_project_for_a_span_sees_its_credits(place):
+    credit = place.call("POST", "credits", user=ADMIN, json={**BODY, "scope": "project", "name": "vision", "amount": "7"}).json()
+    assert credits_of(place, "user9") == []
+    member = place.call("POST", "memberships", user=ADMIN, json={"user": "user9", "project": "vision", "reason": "a term"}).json()
+    assert [one["id"] for one in credits_of(place, "user9")] == [credit["id"]]
+    assert "7.00 EUR left of 7.00 EUR" in place.call("GET", "../../home", user="user9").text.replace("\xa0", " ").replace("&nbsp;", " ")
+    assert place.call("DELETE", f"memberships/{member['id']}", user=ADMIN).status_code == 200
+    assert credits_of(place, "user9") == []
+    assert place.call("DELETE", f"credits/{credit['id']}", user=ADMIN).status_code == 204
+
+
 def test_the_page_gives_keeps_what_was_typed_and_ends(place):
     address = f"{place.hub.url}/services/platform/admin/credits"
     session = place.hub.browser(ADMIN).session

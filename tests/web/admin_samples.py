@@ -83,7 +83,7 @@ def catalogue() -> str:
 
 GRANT = Grant(UUID(int=9), HOSTILE, "default", NOW + timedelta(days=3), HOSTILE, HOSTILE, NOW)
 ADA = HubUser(7, HOSTILE, is_admin=True, groups=frozenset({"vision", HOSTILE}))
-RECORD = PersonRecord(ADA, tier_choice((), CATALOG, "default"), CATALOG.projects_of(frozenset({"vision"})), GRANT, sessions=2, gpus=3)
+RECORD = PersonRecord(ADA, tier_choice((), CATALOG, "default"), CATALOG.projects_of(frozenset({"vision"}), frozenset()), GRANT, sessions=2, gpus=3)
 FILES = Inspection({"tiers": {"default": Origin(Path("/srv/catalog/tiers.yaml"), 3)}}, ())
 POOL = LimitUsage(Limit("project", "vision", "gpus", Decimal(3)), Decimal(3), held_by=(HOSTILE,))
 

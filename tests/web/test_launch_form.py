@@ -16,7 +16,7 @@ from aiplatform_hub.web.view_models.launch_chips import Quote, chip_note
 from aiplatform_hub.web.view_models.launch_terms import price_sentence
 from tests.web.samples import CATALOG
 
-PROJECTS = CATALOG.projects_of(frozenset({"vision"}))
+PROJECTS = CATALOG.projects_of(frozenset({"vision"}), frozenset())
 ADMIT = Decision(Outcome.ADMIT)
 
 

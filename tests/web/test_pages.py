@@ -97,7 +97,7 @@ def first_home() -> str:
 
 
 def form() -> LaunchForm:
-    projects = CATALOG.projects_of(frozenset({"vision"}))
+    projects = CATALOG.projects_of(frozenset({"vision"}), frozenset())
     fields = {"environment_template": "pytorch", "gpus": "2", "server_name": HOSTILE}
     one = choices_of(fields, catalog=CATALOG, gpu_types=("h100",), projects=projects, startable=["jupyterlab", "pytorch"])
     reason = Reason(

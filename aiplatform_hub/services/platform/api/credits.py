@@ -69,7 +69,7 @@ class CreditsHandler(ApiHandler):
             found = await self.platform.run(factory.credits.all)
         else:
             caller = await self.platform.sessions.caller(self.principal.name)
-            projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups))
+            projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
             found = await self.platform.run(factory.credits.of, caller, projects)
         self.reply(CreditList(items=tuple(self.body_of(each) for each in found)))
 

@@ -22,7 +22,7 @@ from aiplatform_hub.web.view_models.paths import Paths
 
 def credit_bars(factory: Factory, caller: Caller) -> tuple[Bar, ...]:
     """Return the credits that a person's sessions are or will be paid from, for Home."""
-    projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups))
+    projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
     now = factory.clock()
     return tuple(credit_bar(each, now) for each in factory.credits.of(caller, projects))
 

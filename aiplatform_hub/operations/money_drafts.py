@@ -1,0 +1,68 @@
+"""What budgets and credits are asked for with, checked in the same way: whose, and how much."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+
+from aiplatform_hub.domain.budgets import MICROS, MOST_MICROS, Scope
+from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.errors import InvalidOptionError, Reason
+
+LONGEST_NAME = 255
+E = TypeVar("E", bound=StrEnum)
+
+
+def invalid(field: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
+    """Return the refusal of one field."""
+    return InvalidOptionError(message, (Reason("invalid_option", message, field=field, allowed=allowed),))
+
+
+def one_of(kind: type[E], field: str, value: str) -> E:
+    """Return a value of a field that has few.
+
+    Raises
+    ------
+    InvalidOptionError
+        With the values that there are.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = tuple(each.value for each in kind)
+        raise invalid(field, f"There is no {field} “{value}”; it is one of {', '.join(allowed)}.", allowed) from None
+
+
+def words_of(scope: Scope) -> str:
+    """Return a scope as a sentence names it."""
+    return scope.value.replace("_", " ")
+
+
+def check_name(catalog: Catalog, scope: Scope, name: str) -> None:
+    """Make sure that there is such a cost centre or project; people are not known here.
+
+    Raises
+    ------
+    InvalidOptionError
+        With the names that there are.
+    """
+    known = {Scope.COST_CENTRE: catalog.cost_centres, Scope.PROJECT: catalog.projects}.get(scope)
+    if known is not None and name not in known:
+        raise invalid("name", f"There is no {words_of(scope)} “{name}”.", tuple(sorted(known)))
+    if not name or len(name) > LONGEST_NAME:
+        raise invalid("name", f"Name the person in 1 to {LONGEST_NAME} characters.")
+
+
+def micros_of(amount: Decimal) -> int:
+    """Return an amount in whole millionths of the currency.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is not more than 0, too large, or has more than 6 decimal places.
+    """
+    micros = amount * MICROS if amount.is_finite() else Decimal(0)
+    if not 0 < micros <= MOST_MICROS or micros != micros.to_integral_value():
+        raise invalid("amount", f"The amount is more than 0 and at most {MOST_MICROS // MICROS}, with at most 6 decimal places.")
+    return int(micros)
