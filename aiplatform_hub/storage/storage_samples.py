@@ -45,5 +45,5 @@ def stream(connection: Connection, start: datetime, end: datetime, filters: Mapp
     statement = select(storage_samples).where(_COLUMNS.day > start - timedelta(days=1), _COLUMNS.day < end)
     for name, value in filters.items():
         statement = statement.where(FILTERS[name].in_(value) if isinstance(value, frozenset) else FILTERS[name] == value)
-    for row in connection.execution_options(yield_per=BATCH).execute(statement.order_by(*_ORDER)).mappings():
+    for row in connection.execute(statement.order_by(*_ORDER).execution_options(yield_per=BATCH)).mappings():
         yield StorageSample(**row)
