@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -310,7 +311,12 @@ def _report_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def local(instant: str | None) -> str:
     """Return an instant in the reader's own zone; ``-`` for none."""
-    return "-" if instant is None else datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    if instant is None:
+        return "-"
+    moment = datetime.fromisoformat(instant)
+    with suppress(OverflowError, ValueError):  # the last day of all, which stands for ever in some places, has no day after it
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _hours(seconds: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
 
 from aiplatform_hub.cli.main import main
+from aiplatform_hub.cli.user import local
 from aiplatform_hub.config import Settings
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.storage.database import Database
@@ -104,6 +106,18 @@ def test_an_operator_is_told_what_would_be_right(folder, words, code, said) -> N
 def test_a_user_is_told_what_would_be_right(words, code) -> None:
     done = typed(*words, *REST)
     assert (done.exit_code, bool(done.output.strip())) == (code, True), done.output
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_last_day_of_all_is_shown_in_every_zone(monkeypatch, zone) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert local("9999-12-31T23:59:00.000000Z").startswith("9999-12-31")
+        assert local("0001-01-01T00:00:00.000000Z")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_an_account_without_a_name_still_stands_in_the_audit_trail(folder, monkeypatch) -> None:
