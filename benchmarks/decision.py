@@ -4,13 +4,16 @@ Both write into the same database, which holds 10^6 ended allocations with their
 leases and intervals, and a few open ones. The floor is the database's own driver with one
 prepared row and no SQLAlchemy. What ends the hold again is not timed.
 
-Run: python benchmarks/decision.py [--allocations 1000000] [--turns 40] [--only sqlite|postgresql] [--profile]
+With ``--sessions 1000`` they stand beside a thousand sessions of one GPU on a cluster of twice as many, and the size of what a decision stores is said, too.
+
+Run: python benchmarks/decision.py [--allocations 1000000] [--turns 40] [--only sqlite|postgresql] [--sessions N] [--profile]
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import json
 import pstats
 import sqlite3
 import tempfile
@@ -27,6 +30,7 @@ import psycopg
 from filling import fill
 from pairs import in_turns, machine
 from servers import postgresql
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from aiplatform_hub.catalog.loader import load_catalog
@@ -44,6 +48,7 @@ from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.ledger_head import LedgerHead
 from aiplatform_hub.storage.migrate import upgrade
+from aiplatform_hub.storage.schema import decisions
 from aiplatform_hub.storage.usage import UsageStore
 
 TARGET = Decimal("2.5")
@@ -61,7 +66,8 @@ class Chain:
     """Decides and holds as hub and platform do, and releases."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        allocations, devices = AllocationStore(), DeviceStore()
+        self.database, self.devices = database, DeviceStore()
+        allocations, devices = AllocationStore(), self.devices
         catalog = load_catalog()
         self.enforcer = QuotaEnforcer(
             database=database,
@@ -82,6 +88,13 @@ class Chain:
     def register(self) -> None:
         gpus = [GpuDevice(f"GPU-{number}", "h100", 80 * GIB, index=number) for number in range(4)]
         self.enforcer.register_devices(gpus, 512 * GIB, 64)
+
+    def register_cluster(self, gpus: int) -> None:
+        """Nodes of 8 GPUs."""
+        slots = [GpuDevice(f"node-{number // 8}/{number % 8}", "h100", 80 * GIB, index=number % 8, node=f"node-{number // 8}") for number in range(gpus)]
+        with self.database.write() as connection:
+            self.devices.lock(connection)
+            self.devices.register_cluster(connection, slots, (), memory_bytes=gpus * 64 * GIB, cpu_cores=gpus * 8, at=_now())
 
     def hold(self, user_id: int = 17, gpus: int = 1) -> None:
         caller = Caller(user_id=user_id, user_name=f"user{user_id}", groups=frozenset())
@@ -130,19 +143,33 @@ def compare(url: str, folder: Path, arguments: argparse.Namespace) -> None:
     upgrade(url)
     database = Database(url=url)
     chain = Chain(database, folder)
-    chain.register()
+    sessions = arguments.sessions or OTHERS
+    if arguments.sessions:
+        chain.register_cluster(2 * sessions)
+    else:
+        chain.register()
     began = time.perf_counter()
     fill(database, arguments.allocations)
     print(f"{name}: filled with {arguments.allocations} ended allocations in {time.perf_counter() - began:.0f} s", flush=True)
-    for number in range(OTHERS):
-        chain.hold(100 + number, gpus=int(number < 2))
+    for number in range(sessions):
+        chain.hold(100 + number, gpus=int(number < 2 or sessions > OTHERS))
     chain.held.clear()
     with bare_insert(database) as insert:
         pair = in_turns(chain.hold, insert, arguments.turns, warm_up=20, calls=CALLS, after=chain.release)
-    print(pair.line(f"{name}, decision and hold beside {OTHERS} open allocations", float(TARGET)), flush=True)
+    print(pair.line(f"{name}, decision and hold beside {sessions} open allocations", float(TARGET)), flush=True)
+    print(f"  stored of the last decision: {_stored_bytes(chain) / 1000:.1f} kB", flush=True)
     if arguments.profile:
         _profile(chain)
     database.close()
+
+
+def _stored_bytes(chain: Chain) -> int:
+    """Return how long the inputs of the newest decision are."""
+    chain.hold()
+    with chain.database.read() as connection:
+        inputs = connection.execute(select(decisions.c.inputs).where(decisions.c.allocation_id == chain.held[-1].id)).scalar_one()
+    chain.release()
+    return len(json.dumps(inputs))
 
 
 def _profile(chain: Chain) -> None:
@@ -159,6 +186,7 @@ def main() -> None:
     parser.add_argument("--allocations", type=int, default=1_000_000)
     parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
+    parser.add_argument("--sessions", type=int, default=0, help="open sessions of one GPU, on a cluster; else 8 environments on a machine of 4 GPUs")
     parser.add_argument("--profile", action="store_true", help="show where the time of a hold goes")
     arguments = parser.parse_args()
     print(machine())
