@@ -265,7 +265,7 @@ def test_a_month_that_was_not_invoiced_yet_shows_only_where_a_session_is_now(off
 
 
 @ON_ONE
-def test_a_budget_counts_what_ran_where_it_ran(office: Office, mover: SessionMoves) -> None:
+def test_a_budget_counts_what_ran_where_it_ran_and_the_move_as_a_correction(office: Office, mover: SessionMoves) -> None:
     moved = session(office, "lab", DAY, 2)
     budget = Budget(uuid4(), Scope.PROJECT, "vision", 100 * MICROS, "EUR", Period.MONTH, NOVEMBER, None, "a term", "bea", NOVEMBER)
     store = BudgetStore()
@@ -275,5 +275,6 @@ def test_a_budget_counts_what_ran_where_it_ran(office: Office, mover: SessionMov
     mover.move(moved, "scans", reason="theirs", by="bea")
     settler(office.database, lambda: DISCOUNTED, office.clock).settle()
     with office.database.read() as connection:
-        committed = connection.execute(select(budget_periods.c.committed_micros)).scalar_one()
-    assert committed == Decimal("6.40") * MICROS
+        columns = budget_periods.c
+        found = connection.execute(select(columns.committed_micros, columns.session_micros, columns.moved_micros)).one()
+    assert tuple(found) == (0, Decimal("6.40") * MICROS, Decimal("-6.40") * MICROS), "and the correction beside it"
