@@ -45,7 +45,7 @@ def stream(connection: Connection, start: datetime, end: datetime, filters: Mapp
     if not filters.keys() <= FILTERS.keys():
         return
     statement = _reaching(select(storage_samples), start, end, filters)
-    for row in connection.execution_options(yield_per=BATCH).execute(statement.order_by(*_ORDER)).mappings():
+    for row in connection.execute(statement.order_by(*_ORDER).execution_options(yield_per=BATCH)).mappings():
         yield StorageSample(**row)
 
 
