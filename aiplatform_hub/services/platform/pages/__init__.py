@@ -17,9 +17,16 @@ from aiplatform_hub.services.platform.pages.billing import (
     OpenDisputeHandler,
     SessionChargesHandler,
 )
+from aiplatform_hub.services.platform.pages.billing_credit import CreditInvoiceHandler
 from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
-from aiplatform_hub.services.platform.pages.chargeback import AdminChargebackFileHandler, AdminChargebackHandler
+from aiplatform_hub.services.platform.pages.chargeback import (
+    AdminChargebackFileHandler,
+    AdminChargebackHandler,
+    CentreHandler,
+    ChargebackFileHandler,
+    ChargebackHandler,
+)
 from aiplatform_hub.services.platform.pages.credits import AdminCreditsHandler, EndCreditHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
@@ -122,6 +129,10 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}billing", BillingHandler, {}),
         (f"{prefix}billing/invoices/{_ID}", InvoiceHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/file", InvoiceFileHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}/credit", CreditInvoiceHandler, {}),
+        (f"{prefix}billing/chargeback", ChargebackHandler, {}),
+        (f"{prefix}billing/chargeback\\.csv", ChargebackFileHandler, {}),
+        (f"{prefix}billing/chargeback/centre", CentreHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}", LineHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}/disputes", OpenDisputeHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}/sessions/{_ID}", SessionChargesHandler, {}),
