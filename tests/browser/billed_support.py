@@ -94,8 +94,8 @@ def _invoice(factory: Factory, month: str) -> None:
 
 
 def _set_budgets_and_credits(factory: Factory) -> None:
-    for scope, name, amount, reason in (("cost_centre", "nlp", "400", "As every year"), ("user", "ana", "30", "Thesis, until it is handed in")):
+    for scope, name, amount, reason in (("cost_centre", "nlp", "400", "As every year"), ("person", "ana", "30", "Thesis, until it is handed in")):
         factory.budgets.set(BudgetDraft(scope, name, Decimal(amount), "EUR", "month", reason), "admin")
     until = factory.clock() + timedelta(days=90)
-    for scope, name, amount, reason in (("project", "vision", "250", "Start of the project"), ("user", "cem", "20", "Workshop in spring")):
+    for scope, name, amount, reason in (("project", "vision", "250", "Start of the project"), ("person", "cem", "20", "Workshop in spring")):
         factory.credits.grant(CreditDraft(scope, name, Decimal(amount), "EUR", reason, expires_at=until), "admin")
