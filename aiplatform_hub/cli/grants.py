@@ -122,7 +122,7 @@ def raise_(  # noqa: PLR0913  one parameter per option
     draft = LimitGrantDraft(
         scope=scope, name=name, dimension=dimension, amount=amount, gpu_type=gpu_type, window_days=window_days, expires_at=expires_at, reason=reason
     )
-    given = _factory(data_dir, config_file, database_url).limit_grants.give(draft, getpass.getuser())
+    given = _factory(data_dir, config_file, database_url).limit_grants.give(draft, operator_name())
     if as_json:
         print_json({"id": str(given.id), "limit": limit_name(given.key), "amount": format(given.amount, "f"), "expires_at": isoformat(given.expires_at)})
     else:
@@ -138,7 +138,7 @@ def raise_(  # noqa: PLR0913  one parameter per option
 @guarded
 def lower(grant_id: UUID, data_dir: Path, config_file: Path | None, database_url: str, as_json: bool) -> None:
     """End the raised limit ID now; running sessions are left alone."""
-    ended = _factory(data_dir, config_file, database_url).limit_grants.end(grant_id, getpass.getuser())
+    ended = _factory(data_dir, config_file, database_url).limit_grants.end(grant_id, operator_name())
     if as_json:
         print_json({"id": str(ended.id), "revoked_at": isoformat(ended.revoked_at) if ended.revoked_at else None})
     else:
