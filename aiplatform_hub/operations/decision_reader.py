@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
-from aiplatform_hub.operations.queue_json import outlook_from_json
+from aiplatform_hub.operations.queue_json import OutlookMemory
 from aiplatform_hub.storage.budgets import BudgetStore, Payer
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.devices import DeviceStore, Pool
@@ -71,7 +71,7 @@ class DecisionReader:
         self._max_queued = max_queued_per_user
         self._is_kueue = is_kueue
         self._requests = RequestMemory()
-        self._outlook: tuple[Mapping[str, Any] | None, Outlook] = (None, Outlook())
+        self._outlook = OutlookMemory()
         self._empty: tuple[Pool | None, Capacity] = (None, Capacity(0, 0))
 
     @property
@@ -192,13 +192,7 @@ class DecisionReader:
 
     def outlook(self, facts: Facts) -> Outlook:
         """Return what the dispatcher knew in its last pass; the same value as long as the store gives the same JSON."""
-        if facts.outlook is None:
-            return Outlook()
-        stored, outlook = self._outlook
-        if stored is not facts.outlook:
-            outlook = outlook_from_json(facts.outlook)
-            self._outlook = (facts.outlook, outlook)
-        return outlook
+        return self._outlook.of(facts.outlook)
 
     def _standing(  # noqa: PLR0913  private
         self, draft: Allocation, scene: Scene, capacity: Capacity, facts: Facts, policy: Policy, *, may_wait: bool
