@@ -45,7 +45,7 @@ def stream(connection: Connection, start: datetime, end: datetime, filters: Mapp
     if not filters.keys() <= FILTERS.keys():
         return
     statement = _reaching(select(storage_samples), start, end, filters)
-    for row in connection.execution_options(yield_per=BATCH).execute(statement.order_by(*_ORDER)).mappings():
+    for row in connection.execute(statement.order_by(*_ORDER).execution_options(yield_per=BATCH)).mappings():
         yield StorageSample(**row)
 
 
@@ -61,6 +61,12 @@ def times(connection: Connection, start: datetime, end: datetime, columns: Colle
     for row in connection.execute(statement.group_by(*keys)).mappings():
         if row["gib_microseconds"]:
             yield StorageTime(**{**row, "gib_microseconds": whole(row["gib_microseconds"])})
+
+
+def reach(connection: Connection) -> tuple[datetime, datetime] | None:
+    """Return from when until when there are samples; None where there are none."""
+    first, last = connection.execute(select(func.min(_COLUMNS.day), func.max(_COLUMNS.day))).one()
+    return None if first is None else (first, last + timedelta(days=1))
 
 
 def _reaching(statement: Select[Any], start: datetime, end: datetime, filters: Mapping[str, Any]) -> Select[Any]:
