@@ -65,10 +65,12 @@ from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
+from aiplatform_hub.operations.session_costs import SessionCosts
 from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.standing_reader import StandingReader
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
@@ -117,6 +119,16 @@ class Factory(Money):
     def session_prices(self) -> SessionPrices:
         """What an hour of a session would cost somebody now."""
         return SessionPrices(cards=self.rate_cards, tier_of=self.enforcer.tier_name, clock=self.clock)
+
+    @cached_property
+    def session_costs(self) -> SessionCosts:
+        """What single sessions have cost until now."""
+        return SessionCosts(charges=self.charge_reader, cards=self.rate_cards)
+
+    @cached_property
+    def standing_reader(self) -> StandingReader:
+        """How a person stands against their limits, and what the place has."""
+        return StandingReader(reader=self.decision_reader)
 
     @cached_property
     def announcements(self) -> Announcements:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Sele
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.budget_tables import budgets
 from aiplatform_hub.storage.budgets import Standing
-from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK
+from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK, JsonMemory
 from aiplatform_hub.storage.schema import allocations, grants, storage_usage
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
@@ -62,7 +61,7 @@ class FactStore:
     """Reads facts."""
 
     def __init__(self) -> None:
-        self._outlook: tuple[str, Mapping[str, Any] | None] = ("null", None)
+        self._outlook = JsonMemory()
 
     def read(self, connection: Connection, query: FactsQuery) -> Facts:
         """Return the facts."""
@@ -75,20 +74,10 @@ class FactStore:
             grant_expires_at=row[1],
             storage_bytes=row[2],
             first_allocation_id=row[3],
-            outlook=self._read_outlook(row[4]),
+            outlook=self._outlook.of(row[4]),
             has_budgets=bool(row[5]),
             gpu_microseconds=sums,
         )
-
-    def _read_outlook(self, text: str | None) -> Mapping[str, Any] | None:
-        """Return what the JSON says; of the same text the same value: it names everybody who used GPUs lately, and is read with each decision."""
-        if text is None:
-            return None
-        known, value = self._outlook
-        if known != text:
-            value = json.loads(text)
-            self._outlook = (text, value)
-        return value
 
 
 def _values(query: FactsQuery) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tornado.web import RedirectHandler, StaticFileHandler
 
+from aiplatform_hub.services.platform.hub_style import HubStyleHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.billing import (
@@ -57,13 +58,15 @@ _NUMBER = "([0-9]{1,18})"
 _POSITION = "([0-9]{1,9})"
 
 
-def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
+def page_handlers(prefix: str, hub_prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
     """Return the routes of all pages.
 
     Parameters
     ----------
     prefix
         Path of the service, with slashes at both ends.
+    hub_prefix
+        Path of the hub, likewise.
     """
     return [
         (f"{prefix}", RedirectHandler, {"url": f"{prefix}home", "permanent": False}),
@@ -116,6 +119,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
+        (f"{prefix}static/hub\\.css", HubStyleHandler, {"hub_prefix": hub_prefix}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
         (f"{prefix}admin/credits", AdminCreditsHandler, {}),
         (f"{prefix}admin/credits/{_ID}/end", EndCreditHandler, {}),

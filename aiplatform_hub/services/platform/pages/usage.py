@@ -161,10 +161,10 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
 
 def _running(factory: Factory, question: Question) -> Mapping[str, Decimal]:
     with factory.database.read() as connection:
-        opened = factory.allocations.open(connection)
-    mine = [a for a in opened if question.user_name in {None, a.user_name}]
+        opened = factory.allocations.live(connection).open
+        costs = costs_of(factory, connection, [a for a in opened if question.user_name in {None, a.user_name}])
     sums: dict[str, Decimal] = {}
-    for cost in costs_of(factory, mine).values():
+    for cost in costs.values():
         sums[cost.currency] = sums.get(cost.currency, Decimal(0)) + cost.amount
     return sums
 
