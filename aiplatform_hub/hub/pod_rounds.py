@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from tornado.ioloop import PeriodicCallback
@@ -49,11 +50,14 @@ class PodRounds:
         """Ask those that do not seem to run; who is still being asked is not asked twice."""
         for spawner in [one for one in self._watched if one not in self._asked and not one.seems_to_run()]:
             asking = self._asked[spawner] = asyncio.ensure_future(self._ask(spawner))
-            asking.add_done_callback(lambda _, one=spawner: self._asked.pop(one, None))
+            asking.add_done_callback(partial(self._answered, spawner))
 
     async def _ask(self, spawner: Watched) -> None:
         if spawner in self._watched:  # nobody has stopped it since
             await spawner.poll_and_notify()
+
+    def _answered(self, spawner: Watched, _: object) -> None:
+        self._asked.pop(spawner, None)
 
     def _leave(self, spawner: Watched) -> None:
         self._watched.pop(spawner, None)
