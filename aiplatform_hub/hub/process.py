@@ -16,6 +16,7 @@ from tornado.ioloop import PeriodicCallback
 
 from aiplatform_hub.clients.gpus import discover
 from aiplatform_hub.config import Place
+from aiplatform_hub.domain.announcements import Announcement, shown
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.hub.traits import AIPlatform
@@ -70,6 +71,7 @@ class HubProcess:
         """GPU types of this place in the catalogue's order; None until they are known."""
         self.products: dict[str, str] = {}
         """In a cluster: what the product label of each GPU's node says, by the GPU's id."""
+        self._announcements: tuple[Announcement, ...] = ()
         # Writers of one database queue up anyway: one thread keeps them in order and spends nothing on a lock.
         self._decisions = ThreadPoolExecutor(1, "aiplatform-decide")
         self._work = ThreadPoolExecutor(8, "aiplatform-work")
@@ -183,6 +185,10 @@ class HubProcess:
         except Exception:
             log.exception("The catalogue or the GPUs could not be read")
 
+    def announcements(self) -> tuple[Announcement, ...]:
+        """Return what everybody is told now, the most urgent first, as of the last sign of life. Asks nobody."""
+        return shown(self._announcements, self.factory.clock())
+
     async def know_gpus(self) -> None:
         """In a cluster: wait for the first look at its GPUs, so that the first start too means a type that is here."""
         if self.settings.place is Place.CLUSTER and self.gpu_types is None:
@@ -197,9 +203,17 @@ class HubProcess:
         return devices
 
     def _beat(self) -> None:
+        self._work.submit(self._look_at_announcements)
         self._work.submit(self._write_heartbeat)
         if self.settings.place is Place.CLUSTER:
             self._work.submit(self._look_around)  # nodes come and go
+
+    def _look_at_announcements(self) -> None:
+        """Remember what counts now or later; what was known stays while the database is away."""
+        try:
+            self._announcements = self.factory.announcements.not_over()
+        except Exception:
+            log.exception("What admins tell everybody could not be read")
 
     def _write_heartbeat(self) -> None:
         detail = {"pid": os.getpid(), "stop_inactive_minutes": self.settings.stop_inactive_minutes}
