@@ -46,6 +46,7 @@ from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
+from aiplatform_hub.operations.limit_grants import LimitGrants
 from aiplatform_hub.operations.memberships import Memberships
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
@@ -77,6 +78,7 @@ from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
+from aiplatform_hub.storage.limit_grants import LimitGrantStore
 from aiplatform_hub.storage.memberships import MembershipStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
@@ -413,6 +415,11 @@ class Factory(Money):
     def trace_exporter(self) -> TraceExporter:
         """Makes a demand trace of what ran."""
         return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, activity=ActivitySums(), clock=self.clock)
+
+    @cached_property
+    def limit_grants(self) -> LimitGrants:
+        """Raised limits: given, ended, restored."""
+        return LimitGrants(database=self.database, catalog=self.catalog, limit_grants=LimitGrantStore(), audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def grants(self) -> Grants:

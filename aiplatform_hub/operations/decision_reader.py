@@ -12,6 +12,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.budgets import Claim, claim_of, planned_hours
 from aiplatform_hub.domain.catalog import Catalog, Project, RateCard
 from aiplatform_hub.domain.charges import hourly_price
+from aiplatform_hub.domain.limit_grants import LimitGrant, raised
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook, RequestMemory, Standing, View, line_id, line_of
 from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, Observed, limits_for, tier_of
@@ -113,6 +114,7 @@ class DecisionReader:
             now=now,
             user_windows=windows,
             project_windows=_windows(shared.limits) if shared else frozenset(),
+            groups=caller.groups,
             idempotency_key=key,
             has_queue=has_queue,
         )
@@ -124,7 +126,12 @@ class DecisionReader:
 
     def limits(self, caller: Caller, project: str | None, facts: Facts) -> tuple[Limit, ...]:
         """Return the limits of a person and a project."""
-        return limits_for(caller, self._project(project), self.catalog, facts.granted_tier, facts.grant_expires_at)
+        limits = limits_for(caller, self._project(project), self.catalog, facts.granted_tier, facts.grant_expires_at)
+        return raised(limits, facts.limit_grants)
+
+    def limit_grants(self, connection: Connection, now: datetime) -> tuple[LimitGrant, ...]:
+        """Return the raised limits in force, whoever they are for."""
+        return self._facts.limit_grants(connection, now)
 
     def observed(self, caller: Caller, project: str | None, facts: Facts) -> Observed:
         """Return what was measured."""

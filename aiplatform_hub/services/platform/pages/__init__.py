@@ -38,7 +38,16 @@ from aiplatform_hub.services.platform.pages.now import (
     UndoDrainHandler,
     UndoMoveHandler,
 )
-from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveGrantHandler, PeopleHandler, PersonHandler, RestoreGrantHandler
+from aiplatform_hub.services.platform.pages.people import (
+    EndGrantHandler,
+    EndLimitHandler,
+    GiveGrantHandler,
+    PeopleHandler,
+    PersonHandler,
+    RaiseLimitHandler,
+    RestoreGrantHandler,
+    RestoreLimitHandler,
+)
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
@@ -110,6 +119,9 @@ def page_handlers(prefix: str, hub_prefix: str) -> list[tuple[str, Any, dict[str
         (f"{prefix}admin/people/([^/]+)/grants", GiveGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits", RaiseLimitHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits/{_ID}/end", EndLimitHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits/{_ID}/restore", RestoreLimitHandler, {}),
         (f"{prefix}admin/projects", AdminProjectsHandler, {}),
         (f"{prefix}admin/projects/members", AddMemberHandler, {}),
         (f"{prefix}admin/projects/members/{_ID}/end", EndMemberHandler, {}),
