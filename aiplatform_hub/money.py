@@ -15,6 +15,7 @@ from aiplatform_hub.domain.chargeback import with_idle_prices
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.operations.billing_reader import BillingReader
 from aiplatform_hub.operations.budget_days import BudgetDays
+from aiplatform_hub.operations.budget_follower import BudgetFollower
 from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.budget_warnings import BudgetWarnings
 from aiplatform_hub.operations.budgets import Budgets
@@ -169,12 +170,35 @@ class Money(Stores):
     @cached_property
     def budget_settler(self) -> BudgetSettler:
         """Counts in budgets what sessions cost."""
-        return BudgetSettler(database=self.database, budgets=self.budget_store, devices=self.devices, charges=self.charge_reader, clock=self.clock)
+        return BudgetSettler(
+            database=self.database,
+            budgets=self.budget_store,
+            devices=self.devices,
+            charges=self.charge_reader,
+            follower=self.budget_follower,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def budget_follower(self) -> BudgetFollower:
+        """Counts in budgets what is moved, stored, and paid by credits."""
+        return BudgetFollower(
+            database=self.database,
+            budgets=self.budget_store,
+            devices=self.devices,
+            charges=self.charge_reader,
+            credits_=self.credit_store,
+            credit_reader=self.credit_reader,
+            moves=SessionMoveStore(),
+            sums=self.usage_sums,
+            cards=self.rate_cards,
+            clock=self.clock,
+        )
 
     @cached_property
     def budget_days(self) -> BudgetDays:
         """Keeps what was spent on each of the last days."""
-        return BudgetDays(database=self.database, budgets=self.budget_store, charges=self.charge_reader, clock=self.clock)
+        return BudgetDays(database=self.database, budgets=self.budget_store, charges=self.charge_reader, credit_reader=self.credit_reader, clock=self.clock)
 
     @cached_property
     def budget_warnings(self) -> BudgetWarnings:

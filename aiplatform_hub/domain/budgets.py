@@ -25,6 +25,9 @@ MOST_MICROS = 10**15
 SOFT_PERCENTS = (80, 95)
 """Parts of a limit at which people are told, unless the budget says others."""
 
+OVERDRAWN = 101
+"""Stands for the percentage at which people are told that more than the limit is taken; told whatever the soft limits are."""
+
 GRACE = timedelta(minutes=30)
 """For how long sessions run on after they were warned, where a spent budget stops them and does not say otherwise."""
 
@@ -95,15 +98,34 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What a budget counts beside sessions where they were launched, of the use inside its period."""
+
+    moved_micros: int = 0
+    """Of sessions that were moved here, less those that were moved away; negative where more went than came."""
+    storage_micros: int = 0
+    """Of people's storage."""
+    credit_micros: int = 0
+    """What credits have paid; it is taken off."""
+
+    @property
+    def total_micros(self) -> int:
+        """What comes to the cost of sessions; negative where it is less."""
+        return self.moved_micros + self.storage_micros - self.credit_micros
+
+
+@dataclass(frozen=True, slots=True)
 class Spending:
     """What became of a budget in one period."""
 
     committed_micros: int = 0
-    """What was used and counted."""
+    """What was used and counted, as it is invoiced: with moves and storage, less what credits paid. Never negative."""
     held_micros: int = 0
     """What open sessions may still cost."""
     overdraft_micros: int = 0
     """The part of what was committed that went beyond the limit."""
+    adjustment: Adjustment = Adjustment()
+    """What of it is not of sessions where they were launched."""
 
     @property
     def taken_micros(self) -> int:
@@ -239,7 +261,19 @@ def told_words(budget: Budget, spending: Spending, limit_micros: int) -> str:
         AtLimit.LET_FINISH: "What does not fit is refused; sessions that run go on.",
         AtLimit.STOP: f"What does not fit is refused; when it is spent, running sessions with GPUs are stopped after {minutes} minutes. Files stay.",
     }
-    return f"{stands} {then[budget.at_limit]}"
+    return " ".join(part for part in (stands, adjustment_words(spending.adjustment, budget.currency), then[budget.at_limit]) if part)
+
+
+def adjustment_words(adjustment: Adjustment, currency: str) -> str:
+    """Return what of the used amount is not of sessions where they were launched, as a sentence; empty for nothing."""
+    moved, storage, credit = (_money(abs(each), currency) for each in (adjustment.moved_micros, adjustment.storage_micros, adjustment.credit_micros))
+    parts = (
+        f"{moved} {'came with' if adjustment.moved_micros > 0 else 'went with'} moved sessions" if adjustment.moved_micros else "",
+        f"{storage} are for storage" if adjustment.storage_micros else "",
+        f"credits paid {credit}" if adjustment.credit_micros else "",
+    )
+    said = ", ".join(part for part in parts if part)
+    return f"In this, {said}." if said else ""
 
 
 def _money(micros: int, currency: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCause
+from aiplatform_hub.domain.budgets import OVERDRAWN
 from aiplatform_hub.domain.names import is_same_name
 from aiplatform_hub.domain.release import Cause
 from aiplatform_hub.errors import AIPlatformError
@@ -278,7 +279,7 @@ def _withdrawn(about: Subject) -> Words:
 def _budget_low(about: Subject) -> Words:
     said: tuple[Sentence, ...] = ((about.message,),) if about.message else ()
     when: tuple[Sentence, ...] = () if about.until is None else (("It begins anew at " if about.is_back else "It counts until ", about.until, "."),)
-    taken = "all of it is taken" if about.word == "100" else f"{about.word} % of it are taken"
+    taken = {"100": "all of it is taken", str(OVERDRAWN): "more than all of it is taken"}.get(about.word, f"{about.word} % of it are taken")
     return Words(f"{about.name}: {taken}", (*said, *when))
 
 

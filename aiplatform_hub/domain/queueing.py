@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
@@ -211,7 +212,8 @@ class RequestMemory:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Allocation, Waiting]] = {}
-        self._ranks: tuple[Mapping[Person, float], Policy | None, Mapping[Person, int]] = ({}, None, {})
+        self._used: tuple[_Used, Mapping[Person, float]] | None = None
+        self._places: tuple[Mapping[Person, float], tuple[Person, ...], Mapping[Person, int]] | None = None
 
     def told(self, queued: Iterable[Allocation], outlook: Outlook) -> tuple[Waiting, ...]:
         """Return those for GPUs."""
@@ -224,13 +226,35 @@ class RequestMemory:
         self._known = found
         return tuple([waiting for _, waiting in found.values()])
 
-    def ranks(self, usage: Mapping[Person, float], policy: Policy) -> Mapping[Person, int]:
-        """Return everybody's place of the Fair Tree."""
-        last_usage, last_policy, ranks = self._ranks
-        if last_policy is not policy or last_usage != usage:
-            ranks = ranks_of(usage, policy) if policy.is_fair else dict.fromkeys(usage, 0)
-            self._ranks = (usage, policy, ranks)
-        return ranks
+    def ranks(self, view: View, outlook: Outlook, policy: Policy, people: Iterable[Person]) -> Mapping[Person, int]:
+        """Return the place of the Fair Tree of everybody who used GPUs, or runs or waits now: found once for all that is asked of one instant."""
+        usage = self._usage(view, outlook, policy)
+        others = tuple({person: None for person in people if person not in usage})
+        if self._places is None or self._places[0] is not usage or self._places[1] != others:
+            everybody = {**usage, **dict.fromkeys(others, 0.0)}
+            ranks = ranks_of(everybody, policy) if policy.is_fair else dict.fromkeys(everybody, 0)
+            self._places = (usage, others, ranks)
+            return ranks
+        return self._places[2]
+
+    def _usage(self, view: View, outlook: Outlook, policy: Policy) -> Mapping[Person, float]:
+        asked = _Used(view.now_seconds, view.open, outlook, policy)
+        if self._used is None or not self._used[0].is_same(asked):
+            self._used = (asked, _usage(view, outlook, policy))
+        return self._used[1]
+
+
+class _Used(NamedTuple):
+    """What everybody's use follows from."""
+
+    now_seconds: float
+    open: Sequence[Allocation]
+    outlook: Outlook
+    policy: Policy
+
+    def is_same(self, other: _Used) -> bool:
+        is_then = self.now_seconds == other.now_seconds
+        return is_then and self.outlook is other.outlook and self.policy is other.policy and self.open is other.open
 
 
 def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory | None = None) -> PlannerInput:
@@ -253,16 +277,13 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
     running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook, drained) for a in holding)
     memory = memory or RequestMemory()
     waiting = memory.told(view.queued, outlook)
-    usage = _usage(view, outlook, policy)
     people = {id(person): person for person in (*[each.person for each in running], *[each.person for each in waiting])}
-    for person in people.values():
-        usage.setdefault(person, 0.0)
     return PlannerInput(
         now_seconds=view.now_seconds,
         nodes=nodes,
         running=running,
         waiting=waiting,
-        ranks=memory.ranks(usage, policy),
+        ranks=memory.ranks(view, outlook, policy, people.values()),
         policy=policy,
     )
 

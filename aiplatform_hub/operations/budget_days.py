@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 from aiplatform_hub.domain.budgets import MICROS, Budget, Scope
-from aiplatform_hub.domain.charges import Sku
+from aiplatform_hub.domain.charges import Charge
 from aiplatform_hub.domain.runway import DAYS
 from aiplatform_hub.operations.charge_reader import ChargeReader
+from aiplatform_hub.operations.credit_reader import CreditReader
 from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Connection, Database
 
@@ -25,10 +26,11 @@ _Payer = tuple[Scope, str, str]
 class BudgetDays:
     """Adds the days that are missing, each once: what changes in a day later changes no forecast."""
 
-    def __init__(self, *, database: Database, budgets: BudgetStore, charges: ChargeReader, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, database: Database, budgets: BudgetStore, charges: ChargeReader, credit_reader: CreditReader, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._budgets = budgets
         self._charges = charges
+        self._credit_reader = credit_reader
         self._clock = clock
 
     def refresh(self) -> int:
@@ -59,14 +61,17 @@ class BudgetDays:
         wanted, scopes = {_payer(budget) for budget in some}, {budget.scope for budget in some}
         filters = {_FILTERS[scope]: frozenset(budget.name for budget in some) for scope in scopes} if len(scopes) == 1 else None
         sums: dict[tuple[_Payer, datetime], Fraction] = defaultdict(Fraction)
-        for charge in self._charges.charges(connection, start, end, filters=filters):
-            if charge.is_correction or charge.sku is Sku.STORAGE_GIB_MONTH:
-                continue  # budgets count sessions, where they were launched
-            whose = ((Scope.PERSON, charge.user_name), (Scope.PROJECT, charge.project), (Scope.COST_CENTRE, charge.cost_centre))
-            for scope, name in whose:
+
+        def add(charge: Charge, at: datetime, amount: Fraction) -> None:
+            for scope, name in ((Scope.PERSON, charge.user_name), (Scope.PROJECT, charge.project), (Scope.COST_CENTRE, charge.cost_centre)):
                 payer = (scope, name, charge.currency)
                 if payer in wanted:
-                    sums[payer, midnight(charge.start)] += charge.amount
+                    sums[payer, midnight(at)] += amount
+
+        for charge in self._charges.charges(connection, start, end, filters=filters):
+            add(charge, charge.start, charge.amount)
+        for payment in self._credit_reader.payments(connection, start, end, filters=filters):
+            add(payment.charge, payment.start, -payment.amount)
         return {key: max(0, round(amount * MICROS)) for key, amount in sums.items()}
 
 

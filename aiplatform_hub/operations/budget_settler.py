@@ -1,15 +1,16 @@
-"""Counts in budgets what sessions cost, while they run and when they have ended, and gives back what they do not need."""
+"""Counts in budgets what sessions cost, while they run and when they have ended, gives back what they do not need, and follows what is moved or paid."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
 
 from aiplatform_hub.domain.budgets import MICROS
 from aiplatform_hub.operations.budget_days import LATE
+from aiplatform_hub.operations.budget_follower import BudgetFollower
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.storage.budgets import BudgetStore, Unsettled
 from aiplatform_hub.storage.database import Connection, Database
@@ -17,6 +18,8 @@ from aiplatform_hub.storage.devices import DeviceStore
 
 _AT_ONCE = 100
 """Holds that one transaction settles: decisions wait for it."""
+FOLLOWED_EVERY = timedelta(minutes=1)
+"""How often moves, storage and credits are followed; also whenever a budget looks spent."""
 _RUNS = frozenset({"held", "active"})
 _FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -24,12 +27,23 @@ _FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 class BudgetSettler:
     """Settles. Everything may be repeated, by several processes: what was counted is written with its total, never added."""
 
-    def __init__(self, *, database: Database, budgets: BudgetStore, devices: DeviceStore, charges: ChargeReader, clock: Callable[[], datetime]) -> None:
+    def __init__(  # noqa: PLR0913  keyword-only
+        self,
+        *,
+        database: Database,
+        budgets: BudgetStore,
+        devices: DeviceStore,
+        charges: ChargeReader,
+        follower: BudgetFollower,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._database = database
         self._budgets = budgets
         self._devices = devices
         self._charges = charges
+        self._follower = follower
         self._clock = clock
+        self._followed_at: datetime | None = None
 
     def settle(self) -> int:
         """Bring every budget up to what its sessions have cost; return how many holds were settled for good.
@@ -50,8 +64,19 @@ class BudgetSettler:
         settled = 0
         for first in range(0, len(unsettled), _AT_ONCE):
             settled += self._write(unsettled[first : first + _AT_ONCE], costs, now)
-        self._note_spent(now)
+        if self._is_follow_due(now):
+            self._follower.follow()
+            self._followed_at = now
+        if self._is_new_spent(now):
+            with self._database.write() as connection:
+                self._devices.lock(connection)
+                self._budgets.note_spent(connection, now)
         return settled
+
+    def _is_follow_due(self, now: datetime) -> bool:
+        """Whether to follow now: nobody is to be stopped for what a credit has paid."""
+        last = self._followed_at
+        return last is None or not timedelta(0) <= now - last < FOLLOWED_EVERY or self._is_new_spent(now)
 
     def _count_new(self, now: datetime) -> None:
         with self._database.read() as connection:
@@ -80,13 +105,11 @@ class BudgetSettler:
                 self._devices.lock(connection)
                 self._budgets.earlier_counted(connection, budget_id, now)
 
-    def _note_spent(self, now: datetime) -> None:
+    def _is_new_spent(self, now: datetime) -> bool:
+        """Whether a budget is spent and not known to be, or the other way round."""
         with self._database.read() as connection:
             present = self._budgets.present(connection, now)
-        if any(each.spent_at is None and each.spending.committed_micros >= each.limit_micros for each in present):
-            with self._database.write() as connection:
-                self._devices.lock(connection)
-                self._budgets.note_spent(connection, now)
+        return any((each.spent_at is None) is (each.spending.committed_micros >= each.limit_micros) for each in present)
 
     def _write(self, some: Sequence[Unsettled], costs: Mapping[int, int], now: datetime) -> int:
         settled = 0
@@ -120,6 +143,6 @@ class BudgetSettler:
     def _sums(self, connection: Connection, start: datetime, end: datetime, some: Mapping[UUID, Unsettled]) -> dict[UUID, Fraction]:
         sums: dict[UUID, Fraction] = defaultdict(Fraction)
         for charge in self._charges.charges(connection, start, end, filters={"allocation": frozenset(some)}):
-            if charge.currency == some[charge.allocation_id].currency and not charge.is_correction:  # a budget counts what ran, where it ran
+            if charge.currency == some[charge.allocation_id].currency and not charge.is_correction:  # the follower counts moves
                 sums[charge.allocation_id] += charge.amount
         return sums

@@ -1,4 +1,4 @@
-"""Tells people once, per period and soft limit, that a budget is nearly spent."""
+"""Tells people once, per period and soft limit, that a budget is nearly spent, and once that it is overdrawn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from aiplatform_hub.domain.budgets import Budget, Period, Scope, passed_percent, told_words
+from aiplatform_hub.domain.budgets import OVERDRAWN, Budget, Period, Scope, passed_percent, told_words
 from aiplatform_hub.domain.notices import NoticeKind
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.operations.notices import Notices
@@ -62,6 +62,8 @@ class BudgetWarnings:
 
 
 def _percent(each: Present) -> int | None:
+    if each.spending.overdraft_micros and each.told_percent < OVERDRAWN:
+        return OVERDRAWN
     return passed_percent(each.budget.soft_percents, each.spending.taken_micros, each.limit_micros, each.told_percent)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from uuid import UUID, uuid4
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.invoice_json import invoice_values
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, credit_note, issued, number_of, paid, void
-from aiplatform_hub.domain.partial_credits import Part, refund
+from aiplatform_hub.domain.partial_credits import Part, Refund, lines_left, refund
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.invoice_drafts import Drafts, InvoiceDrafter
@@ -26,6 +27,19 @@ AT_ONCE = 200
 
 MOST_TEXT = 250
 """Longest reason or payment reference, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditPlan:
+    """What can be given back of an invoice, and what some parts come to."""
+
+    invoice: Invoice
+    notes: tuple[Invoice, ...]
+    """The credit notes that gave back parts of it before."""
+    left: tuple[InvoiceLine, ...]
+    """Lines with what is left of them."""
+    refund: Refund | None
+    """None where no parts were named."""
 
 
 class Invoices:
@@ -197,7 +211,21 @@ class Invoices:
             self._audit.record(connection, actor=by, action="pay_invoice", target=_target(done), outcome="done", detail=_detail(done))
         return done
 
-    def credit(self, id_: UUID, *, reason: str, by: str, parts: Sequence[Part] = ()) -> Invoice:
+    def plan_credit(self, id_: UUID, parts: Sequence[Part]) -> CreditPlan:
+        """Return what can be given back of an invoice, and what a credit note of these parts would give back; writes nothing.
+
+        Raises
+        ------
+        NotFoundError, ConflictError, InvalidOptionError
+            As :meth:`credit`.
+        """
+        with self._database.read() as connection:
+            found = self._find(connection, id_)
+            credit_note(found, id_=uuid4(), at=self._clock(), by="", reason="")  # refuses what cannot be taken back
+            notes = self._invoices.partial_notes(connection, found)
+        return CreditPlan(found, notes, lines_left(found, notes), refund(found, notes, parts) if parts else None)
+
+    def credit(self, id_: UUID, *, reason: str, by: str, parts: Sequence[Part] = (), seen_total: Decimal | None = None) -> Invoice:
         """Take an invoice back and return its credit note, which has the next number.
 
         Once nothing of the invoice is left it is void, and its month can be drafted anew; until then it stands.
@@ -206,11 +234,14 @@ class Invoices:
         ----------
         parts
             What to give back of which lines; without them everything that was not given back before.
+        seen_total
+            What the one who confirms it was shown, with tax; None does not compare.
 
         Raises
         ------
         NotFoundError, ConflictError
-            If there is none of this id, or it is neither issued nor paid, or what is to be given back was so already.
+            If there is none of this id, or it is neither issued nor paid, or what is to be given back was so already, or comes to another total than
+            was shown.
         InvalidOptionError
             If no reason is given, or it is too long, or more is to be given back than there is.
         """
@@ -220,6 +251,8 @@ class Invoices:
         with self._database.write() as connection:
             found = self._find(connection, id_, is_locked=True)
             draft = self._credit_draft(connection, found, credit_note(found, id_=uuid4(), at=now, by=by, reason=text), parts)
+            if seen_total is not None and draft.total != seen_total:
+                raise ConflictError(f"Something of it was given back meanwhile: it would be {draft.total} {draft.currency} now. Look at the total again first.")
             self._invoices.insert(connection, draft)
             note = self._numbered(connection, draft, by)
             self._invoices.move_on(connection, note)

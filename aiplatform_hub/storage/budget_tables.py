@@ -46,12 +46,17 @@ budget_periods = Table(
     Column("overdraft_micros", BigInteger, nullable=False),
     Column("told_percent", Integer, nullable=False, server_default=text("0")),
     Column("spent_at", Instant),
+    Column("session_micros", BigInteger, nullable=False, server_default=text("0")),
+    Column("moved_micros", BigInteger, nullable=False, server_default=text("0")),
+    Column("storage_micros", BigInteger, nullable=False, server_default=text("0")),
+    Column("credit_micros", BigInteger, nullable=False, server_default=text("0")),
+    Column("followed_at", Instant),
     CheckConstraint("committed_micros >= 0 AND held_micros >= 0 AND overdraft_micros >= 0", name="not_negative"),
     CheckConstraint("committed_micros + held_micros <= limit_micros + overdraft_micros", name="within_limit"),
     Index("uq_budget_periods_start", "budget_id", "starts_at", unique=True),
     sqlite_autoincrement=True,
 )
-"""How a budget stands in each period. The database itself refuses to promise more than the limit."""
+"""How a budget stands in each period: committed is sessions + moved + storage − credit. The database itself refuses to promise more than the limit."""
 
 budget_holds = Table(
     "budget_holds",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, delete, exists, insert, or_, select, update
 
-from aiplatform_hub.domain.budgets import AtLimit, Budget, Claim, Period, Scope, Spending
+from aiplatform_hub.domain.budgets import AtLimit, Budget, Claim, Scope, Spending
+from aiplatform_hub.storage.budget_periods import is_standing, restate
+from aiplatform_hub.storage.budget_rows import budget_of, budget_row, spending_of
 from aiplatform_hub.storage.budget_tables import budget_days, budget_holds, budget_periods, budgets
 from aiplatform_hub.storage.schema import allocations
 
@@ -91,18 +92,11 @@ def pays(user_name: object, project: object, cost_centre: object) -> ColumnEleme
     )
 
 
-def is_standing(now: object) -> ColumnElement[bool]:
-    """Return the condition that a budget counts at an instant."""
-    return and_(budgets.c.ended_at.is_(None), budgets.c.starts_at <= now, or_(budgets.c.ends_at.is_(None), budgets.c.ends_at > now))
-
-
 _NOW = bindparam("now", type_=budgets.c.starts_at.type)
 _IS_PRESENT = and_(_PERIOD.budget_id == budgets.c.id, _PERIOD.starts_at <= _NOW, or_(_PERIOD.ends_at.is_(None), _PERIOD.ends_at > _NOW))
+_STANDS = (_PERIOD.committed_micros, _PERIOD.held_micros, _PERIOD.overdraft_micros, _PERIOD.moved_micros, _PERIOD.storage_micros, _PERIOD.credit_micros)
 _STANDING = (
-    select(budgets, _PERIOD.committed_micros, _PERIOD.held_micros, _PERIOD.overdraft_micros, _PERIOD.limit_micros)
-    .outerjoin(budget_periods, _IS_PRESENT)
-    .where(is_standing(_NOW))
-    .order_by(budgets.c.scope, budgets.c.name)
+    select(budgets, *_STANDS, _PERIOD.limit_micros).outerjoin(budget_periods, _IS_PRESENT).where(is_standing(_NOW)).order_by(budgets.c.scope, budgets.c.name)
 )
 _OF_PAYER = _STANDING.where(pays(bindparam("user_name"), bindparam("project"), bindparam("cost_centre")))
 
@@ -118,18 +112,18 @@ class BudgetStore:
         TakenError
             If this cost centre, project or person has one.
         """
-        connection.execute(insert(budgets).values(**_row(budget)))
+        connection.execute(insert(budgets).values(**budget_row(budget)))
 
     def find(self, connection: Connection, budget_id: UUID) -> Budget | None:
         """Return a budget, ended ones too."""
         row = connection.execute(select(budgets).where(budgets.c.id == budget_id)).mappings().one_or_none()
-        return None if row is None else _budget(row)
+        return None if row is None else budget_of(row)
 
     def unended(self, connection: Connection, scope: Scope, name: str) -> Budget | None:
         """Return the one budget of a cost centre, project or person that nobody has ended: it counts, is to come, or is past its own end."""
         mine = (budgets.c.scope == scope.value, budgets.c.name == name, budgets.c.ended_at.is_(None))
         row = connection.execute(select(budgets).where(*mine)).mappings().one_or_none()
-        return None if row is None else _budget(row)
+        return None if row is None else budget_of(row)
 
     def end(self, connection: Connection, budget_id: UUID, at: datetime) -> bool:
         """End a budget; False if it has ended."""
@@ -162,7 +156,7 @@ class BudgetStore:
             If a budget has less left.
         """
         for claim in claims:
-            period_id = self._period(connection, claim.budget_id, now)
+            period_id = self.period(connection, claim.budget_id, now)
             if period_id is None:
                 continue
             before = self._begun(connection, period_id, allocation_id, now)
@@ -184,7 +178,7 @@ class BudgetStore:
         unsettled = select(budget_holds).where(budget_holds.c.allocation_id == allocation_id, budget_holds.c.settled_at.is_(None))
         holds = [_hold(row) for row in connection.execute(unsettled).mappings()]
         for hold in holds:
-            self._move(connection, hold, held_micros=-hold.held_micros, committed_micros=0)
+            restate(connection, hold.period_id, held_micros=-hold.held_micros)
             connection.execute(update(budget_holds).where(budget_holds.c.id == hold.id).values(held_micros=0, settled_at=now))
         return len(holds)
 
@@ -234,7 +228,7 @@ class BudgetStore:
     def without_earlier(self, connection: Connection, now: datetime) -> tuple[Budget, ...]:
         """Return the budgets that count now and do not count yet what ended in their period before they were set."""
         statement = select(budgets).where(budgets.c.earlier_counted_at.is_(None), is_standing(_NOW)).order_by(budgets.c.created_at, budgets.c.id)
-        return tuple(_budget(row) for row in connection.execute(statement, {"now": now}).mappings())
+        return tuple(budget_of(row) for row in connection.execute(statement, {"now": now}).mappings())
 
     def earlier(self, connection: Connection, budget: Budget, start: datetime, now: datetime) -> tuple[UUID, ...]:
         """Return sessions that a budget would have paid for since an instant, that have ended, and that do not count in its present period."""
@@ -255,7 +249,7 @@ class BudgetStore:
 
     def count(self, connection: Connection, allocation_id: UUID, budget_id: UUID, now: datetime) -> None:
         """Count an open session in the present period of a budget from now on; it holds nothing of it before it has used it."""
-        period_id = self._period(connection, budget_id, now)
+        period_id = self.period(connection, budget_id, now)
         if period_id is not None:
             self._begun(connection, period_id, allocation_id, now)
 
@@ -274,16 +268,17 @@ class BudgetStore:
         """
         more = committed_micros - hold.committed_micros
         held = 0 if settled_at is not None else max(0, hold.held_micros - more)
-        overdraft = self._move(connection, hold, held_micros=held - hold.held_micros, committed_micros=more)
+        overdraft = restate(connection, hold.period_id, held_micros=held - hold.held_micros, session_micros=more)
         values = {"held_micros": held, "committed_micros": committed_micros, "settled_at": settled_at}
         connection.execute(update(budget_holds).where(budget_holds.c.id == hold.id).values(**values))
         return overdraft
 
     def note_spent(self, connection: Connection, now: datetime) -> int:
-        """Note since when present periods are spent: what was used has reached the limit. Return how many are new."""
-        is_spent = and_(_PERIOD.spent_at.is_(None), _PERIOD.committed_micros >= _PERIOD.limit_micros)
+        """Note since when present periods are spent, and which are not any more: what was used has reached the limit. Return how many that changed."""
         present = and_(_PERIOD.starts_at <= now, or_(_PERIOD.ends_at.is_(None), _PERIOD.ends_at > now))
-        return connection.execute(update(budget_periods).where(is_spent, present).values(spent_at=now)).rowcount
+        is_spent, was_spent = _PERIOD.committed_micros >= _PERIOD.limit_micros, _PERIOD.spent_at.is_not(None)
+        new = connection.execute(update(budget_periods).where(present, is_spent, ~was_spent).values(spent_at=now)).rowcount
+        return new + connection.execute(update(budget_periods).where(present, ~is_spent, was_spent).values(spent_at=None)).rowcount
 
     def stops(self, connection: Connection, now: datetime) -> dict[UUID, datetime]:
         """Return sessions that a spent budget stops, each with the first instant at which one does."""
@@ -301,12 +296,12 @@ class BudgetStore:
 
     def present(self, connection: Connection, now: datetime) -> tuple[Present, ...]:
         """Return the present periods of the budgets that count now, with what was told of them."""
-        columns = (_PERIOD.id.label("period_id"), _PERIOD.limit_micros, _PERIOD.committed_micros, _PERIOD.held_micros, _PERIOD.overdraft_micros)
+        columns = (_PERIOD.id.label("period_id"), _PERIOD.limit_micros, *_STANDS)
         statement = (
             select(budgets, *columns, _PERIOD.told_percent, _PERIOD.spent_at).join(budget_periods, _IS_PRESENT).where(is_standing(_NOW)).order_by(_PERIOD.id)
         )
         return tuple(
-            Present(row["period_id"], _budget(row), _spending(row), row["limit_micros"], row["told_percent"], row["spent_at"])
+            Present(row["period_id"], budget_of(row), spending_of(row), row["limit_micros"], row["told_percent"], row["spent_at"])
             for row in connection.execute(statement, {"now": now}).mappings()
         )
 
@@ -331,16 +326,7 @@ class BudgetStore:
             connection.execute(delete(budget_days).where(budget_days.c.budget_id == budget_id, budget_days.c.day == day))
             connection.execute(insert(budget_days).values(budget_id=budget_id, day=day, spent_micros=micros))
 
-    def _move(self, connection: Connection, hold: Hold, *, held_micros: int, committed_micros: int) -> int:
-        """Change how a period stands; what is more than its limit then is overdraft, and no launch adds to it."""
-        row = connection.execute(select(budget_periods).where(_PERIOD.id == hold.period_id)).mappings().one()
-        held, committed = row["held_micros"] + held_micros, row["committed_micros"] + committed_micros
-        overdraft: int = max(0, held + committed - row["limit_micros"])
-        values = {"held_micros": held, "committed_micros": committed, "overdraft_micros": overdraft}
-        connection.execute(update(budget_periods).where(_PERIOD.id == hold.period_id).values(**values))
-        return overdraft
-
-    def _period(self, connection: Connection, budget_id: UUID, now: datetime) -> int | None:
+    def period(self, connection: Connection, budget_id: UUID, now: datetime) -> int | None:
         """Return the present period of a budget, made if it is the first to ask; None if the budget does not count now."""
         budget = self.find(connection, budget_id)
         span = None if budget is None or budget.ended_at is not None else budget.span_at(now)
@@ -360,38 +346,8 @@ def _hold(row: RowMapping) -> Hold:
     return Hold(row["id"], row["period_id"], row["allocation_id"], row["held_micros"], row["committed_micros"])
 
 
-def _row(budget: Budget) -> dict[str, Any]:
-    values: dict[str, Any] = {name: getattr(budget, name) for name in budget.__slots__}
-    values["grace_seconds"] = round(values.pop("grace").total_seconds())
-    return values | {"soft_percents": ",".join(map(str, budget.soft_percents)), "at_limit": budget.at_limit.value}
-
-
-def _budget(row: RowMapping) -> Budget:
-    return Budget(
-        id=row["id"],
-        scope=Scope(row["scope"]),
-        name=row["name"],
-        amount_micros=row["amount_micros"],
-        currency=row["currency"],
-        period=Period(row["period"]),
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-        reason=row["reason"],
-        created_by=row["created_by"],
-        created_at=row["created_at"],
-        ended_at=row["ended_at"],
-        soft_percents=tuple(int(part) for part in row["soft_percents"].split(",") if part),
-        at_limit=AtLimit(row["at_limit"]),
-        grace=timedelta(seconds=row["grace_seconds"]),
-    )
-
-
-def _spending(row: RowMapping) -> Spending:
-    return Spending(row["committed_micros"], row["held_micros"], row["overdraft_micros"])
-
-
 def _standing(row: RowMapping) -> Standing:
-    budget = _budget(row)
+    budget = budget_of(row)
     if row["limit_micros"] is None:
         return Standing.new(budget)
-    return Standing(budget, _spending(row), row["limit_micros"])
+    return Standing(budget, spending_of(row), row["limit_micros"])

@@ -19,14 +19,12 @@ from aiplatform_hub.domain.policy import FIFO
 from aiplatform_hub.domain.release import Action, Cause
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, ConflictError, InvalidOptionError, NotFoundError
-from aiplatform_hub.operations.budget_days import BudgetDays
 from aiplatform_hub.operations.budget_warnings import BudgetWarnings
-from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.notices import Notices
-from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.notifications import NotificationStore
 from aiplatform_hub.storage.schema import audit_events
 from tests.operations.test_budgets import DRAFT, Place
+from tests.support.budgets import days
 from tests.support.chain import Chain, person, want
 
 GRACE = timedelta(minutes=30)
@@ -40,8 +38,7 @@ class Limits(Place):
         super().__init__(chain)
         self.notices = Notices(database=chain.database, notifications=NotificationStore(), catalog=chain.catalog, channels=("mail",), clock=chain.clock)
         self.warnings = BudgetWarnings(database=chain.database, budgets=self.store, notices=self.notices, clock=chain.clock)
-        reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: chain.catalog.rate_cards)
-        self.days = BudgetDays(database=chain.database, budgets=self.store, charges=reader, clock=chain.clock)
+        self.days = days(chain.database, lambda: chain.catalog.rate_cards, chain.clock)
 
     def warn(self, *people: str) -> list[int]:
         """Tell what is due; return the soft limits."""
@@ -219,7 +216,7 @@ def test_what_ended_in_the_period_before_the_budget_was_set_counts(limits: Limit
     assert limits.money() == (14, 0, 0)
 
 
-def test_a_correction_changes_no_budget(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_is_counted_without_its_corrections_which_are_followed_apart(limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
     limits.budgets.set(DRAFT, "boss")
     session = limits.start(1, 1)
     limits.run(session, hours=2)

@@ -20,14 +20,12 @@ from aiplatform_hub.domain.budgets import MICROS, Budget, Period, Scope, Spendin
 from aiplatform_hub.domain.policy import FIFO
 from aiplatform_hub.errors import AIPlatformError, BudgetExhaustedError, ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
-from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.budgets import BudgetDraft, Budgets
-from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.budget_tables import budget_periods
 from aiplatform_hub.storage.budgets import BudgetStore
-from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database, TakenError
+from tests.support.budgets import settler
 from tests.support.chain import NOON, Chain, person, want
 from tests.support.hold_worker import PATIENCE
 
@@ -47,8 +45,7 @@ class Place:
         self.budgets = Budgets(
             database=chain.database, budgets=self.store, devices=chain.devices, catalog=chain.catalog, audit_trail=audit, clock=chain.clock, **cards
         )
-        reader = ChargeReader(uses=ChargedUseStore(), **cards)
-        self.settler = BudgetSettler(database=chain.database, budgets=self.store, devices=chain.devices, charges=reader, clock=chain.clock)
+        self.settler = settler(chain.database, cards["cards"], chain.clock)
 
     def money(self) -> tuple[Decimal, Decimal, Decimal]:
         """Return what is committed, held and overdrawn now, over all budgets that count."""

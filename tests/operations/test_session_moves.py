@@ -17,7 +17,6 @@ from aiplatform_hub.domain.budgets import MICROS, Budget, Period, Scope
 from aiplatform_hub.domain.catalog import Project
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
-from aiplatform_hub.operations.budget_settler import BudgetSettler
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.operations.cost_reporter import UsageQuery
@@ -28,13 +27,13 @@ from aiplatform_hub.storage.budget_tables import budget_periods
 from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.database import Database, TakenError
-from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.energy_tables import session_energy
 from aiplatform_hub.storage.schema import activity_intervals, usage_intervals
 from aiplatform_hub.storage.session_move_tables import session_moves
 from aiplatform_hub.storage.session_moves import SessionMoveStore
 from tests.support.billing import CARDS, CATALOG, DECEMBER, NOVEMBER, OCTOBER, Office
+from tests.support.budgets import settler
 from tests.support.charging import Charging
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -266,7 +265,7 @@ def test_a_month_that_was_not_invoiced_yet_shows_only_where_a_session_is_now(off
 
 
 @ON_ONE
-def test_a_budget_counts_what_ran_where_it_ran(office: Office, mover: SessionMoves) -> None:
+def test_a_budget_counts_what_ran_where_it_ran_and_the_move_as_a_correction(office: Office, mover: SessionMoves) -> None:
     moved = session(office, "lab", DAY, 2)
     budget = Budget(uuid4(), Scope.PROJECT, "vision", 100 * MICROS, "EUR", Period.MONTH, NOVEMBER, None, "a term", "bea", NOVEMBER)
     store = BudgetStore()
@@ -274,8 +273,8 @@ def test_a_budget_counts_what_ran_where_it_ran(office: Office, mover: SessionMov
         store.insert(connection, budget)
         store.count(connection, moved, budget.id, DAY)
     mover.move(moved, "scans", reason="theirs", by="bea")
-    reader = ChargeReader(uses=ChargedUseStore(), cards=lambda: DISCOUNTED)
-    BudgetSettler(database=office.database, budgets=store, devices=DeviceStore(), charges=reader, clock=office.clock).settle()
+    settler(office.database, lambda: DISCOUNTED, office.clock).settle()
     with office.database.read() as connection:
-        committed = connection.execute(select(budget_periods.c.committed_micros)).scalar_one()
-    assert committed == Decimal("6.40") * MICROS
+        columns = budget_periods.c
+        found = connection.execute(select(columns.committed_micros, columns.session_micros, columns.moved_micros)).one()
+    assert tuple(found) == (0, Decimal("6.40") * MICROS, Decimal("-6.40") * MICROS), "and the correction beside it"

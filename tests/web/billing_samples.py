@@ -13,12 +13,15 @@ from aiplatform_hub.domain.charges import Charge, Sku
 from aiplatform_hub.domain.disputes import Dispute, Entry, EntryKind
 from aiplatform_hub.domain.invoice_sessions import charges_behind, sessions_behind
 from aiplatform_hub.domain.invoices import credit_note, issued, void
+from aiplatform_hub.domain.partial_credits import Part, refund
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.operations.billing_reader import Months
+from aiplatform_hub.operations.invoices import CreditPlan
 from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.storage.invoice_heads import InvoiceHead
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.billing import invoice_page, months_page
+from aiplatform_hub.web.view_models.billing_credit import credit_page
 from aiplatform_hub.web.view_models.billing_lines import Reader, charges_page, line_page
 from aiplatform_hub.web.view_models.frame import Frame
 from aiplatform_hub.web.view_models.launch import problem_of
@@ -95,7 +98,19 @@ def no_months() -> str:
 
 
 def invoice() -> str:
-    return render("billing-invoice.html", _frame(), page=invoice_page(INVOICE, [DISPUTE], {"csv": "CSV", "json": "JSON"}, CATALOG, PATHS))
+    return render("billing-invoice.html", _frame(), page=invoice_page(INVOICE, [DISPUTE], {"csv": "CSV", "json": "JSON"}, CATALOG, PATHS, may_credit=True))
+
+
+def credit() -> str:
+    plan = CreditPlan(INVOICE, (), INVOICE.lines, None)
+    return render("billing-credit.html", _frame(), page=credit_page(plan, {}, CATALOG, PATHS, problem=None))
+
+
+def chosen_credit() -> str:
+    part = Part(LINE.position, Decimal("1.5"))
+    plan = CreditPlan(INVOICE, (), INVOICE.lines, refund(INVOICE, (), (part,)))
+    fields = {f"line-{LINE.position}": "1.5", "reason": HOSTILE}
+    return render("billing-credit.html", _frame(), page=credit_page(plan, fields, CATALOG, PATHS, problem=problem_of(TOO_LONG)))
 
 
 def line() -> str:
@@ -120,6 +135,8 @@ PAGES = {
     "billing": months,
     "no-billing": no_months,
     "billing-invoice": invoice,
+    "billing-credit": credit,
+    "billing-credit-chosen": chosen_credit,
     "billing-line": line,
     "refused-billing-line": refused_line,
     "billing-session": session,

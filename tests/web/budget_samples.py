@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from aiplatform_hub.domain.budgets import MICROS, AtLimit, Budget, Period, Scope, Spending
+from aiplatform_hub.domain.budgets import MICROS, Adjustment, AtLimit, Budget, Period, Scope, Spending
 from aiplatform_hub.domain.runway import Runway
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.storage.budgets import Standing
@@ -20,7 +20,7 @@ PERSON = replace(PROJECT, id=UUID(int=2), scope=Scope.PERSON, name=HOSTILE, amou
 TERM = replace(PROJECT, id=UUID(int=3), scope=Scope.COST_CENTRE, name="lab", period=Period.TERM, ends_at=NOW + timedelta(days=90), soft_percents=())
 STANDINGS = (
     Standing(PROJECT, Spending(1800 * MICROS, 90 * MICROS), 2500 * MICROS),
-    Standing(PERSON, Spending(52 * MICROS, 0, 2 * MICROS), 50 * MICROS),
+    Standing(PERSON, Spending(52 * MICROS, 0, 2 * MICROS, Adjustment(40 * MICROS, 3 * MICROS, 5 * MICROS)), 50 * MICROS),
     Standing(TERM, Spending(), 2500 * MICROS),
 )
 RUNWAYS = (

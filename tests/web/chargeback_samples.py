@@ -1,14 +1,17 @@
-"""Admin's page of chargeback, for golden pages."""
+"""Pages of chargeback, for golden pages."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from aiplatform_hub.domain.catalog import Share
 from aiplatform_hub.domain.chargeback import NUMBERS, TYPE_HOURS, Chargeback, ChargebackRow, TypeRow
 from aiplatform_hub.web.rendering import render
-from aiplatform_hub.web.view_models.chargeback import chargeback_page
+from aiplatform_hub.web.view_models.chargeback import BILLING, CentrePage, CentrePart, chargeback_page
+from aiplatform_hub.web.view_models.formats import stamp
+from aiplatform_hub.web.view_models.usage import Link, UsageRow
 from tests.web.samples import CATALOG, HOSTILE, PATHS, frame
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
@@ -38,3 +41,23 @@ FOUND = Chargeback(
 def admin_chargeback() -> str:
     page = chargeback_page(FOUND, CATALOG, PATHS, is_latest=False)
     return render("admin-chargeback.html", frame("admin", is_admin=True), page=page, tabs=())
+
+
+def billing_chargeback() -> str:
+    page = chargeback_page(FOUND, CATALOG, PATHS, is_latest=False, place=BILLING)
+    return render("billing-chargeback.html", replace(frame("billing"), reads_billing=True), page=page)
+
+
+def billing_centre() -> str:
+    one = UsageRow(
+        label=HOSTILE, gpu_hours="12", hours="12", sessions=3, cost="38.40 EUR", has_estimate=True, used="9", idle="2", unknown="1", activity=None, before=""
+    )
+    page = CentrePage(
+        title=HOSTILE,
+        heading="October 2026",
+        back_url=f"{PATHS.platform}billing/chargeback?month=2026-10",
+        parts=(CentrePart("project", "project", (one,)), CentrePart("user", "person", ())),
+        documents=(Link(HOSTILE, "#", is_current=False),),
+        complete_until=stamp(END),
+    )
+    return render("billing-centre.html", replace(frame("billing"), reads_billing=True), page=page)

@@ -53,7 +53,7 @@ from tests.web import billing_samples, now_samples, session_move_samples
 from tests.web.admin_samples import ADMIN_PAGES
 from tests.web.announcement_samples import WINDOW, admin_announcements
 from tests.web.budget_samples import admin_budgets, admin_budgets_changing, admin_budgets_none
-from tests.web.chargeback_samples import admin_chargeback
+from tests.web.chargeback_samples import admin_chargeback, billing_centre, billing_chargeback
 from tests.web.credit_samples import admin_credits
 from tests.web.now_samples import now_page
 from tests.web.price_samples import admin_prices
@@ -282,6 +282,8 @@ PAGES = {
     "admin-budgets-none": admin_budgets_none,
     "admin-credits": admin_credits,
     "admin-chargeback": admin_chargeback,
+    "billing-chargeback": billing_chargeback,
+    "billing-centre": billing_centre,
     **now_samples.PAGES,
     **billing_samples.PAGES,
     **session_move_samples.PAGES,
@@ -327,7 +329,7 @@ def test_every_page_template_is_shown_here() -> None:
     names = {path.stem for path in (WEB_DIR / "pages").glob("[!_]*.html")} - {"base", "charts", "components", "release"}
     assert names == set(PAGES) - {
         *("first-home", "queued-home", "warned-home", "queueing-launch", "queued-session", "warned-session", "withdraw"),
-        *("no-billing", "refused-billing-line", "admin-budgets-changing", "admin-budgets-none"),
+        *("no-billing", "refused-billing-line", "billing-credit-chosen", "admin-budgets-changing", "admin-budgets-none"),
     }
 
 

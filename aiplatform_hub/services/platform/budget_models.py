@@ -28,10 +28,13 @@ class BudgetOut(Output):
     scope: str = Field(description="`cost_centre`, `project` or `person`")
     name: str
     amount: Money = Field(description="Hard limit of the present period")
-    committed: Money = Field(description="What was used and counted")
+    committed: Money = Field(description="What was used, as it is invoiced: with `moved` and `storage`, less `credits`; never below 0")
+    moved: Money = Field(description="Of `committed`, what sessions that were moved here cost, less those that were moved away")
+    storage: Money = Field(description="Of `committed`, what people's storage cost")
+    credits: Money = Field(description="What credits paid, and `committed` is less by")
     held: Money = Field(description="What open sessions may still cost")
     left: Money = Field(description="What a launch can still hold")
-    overdraft: Money = Field(description="What was committed and held beyond the limit by sessions that ran on")
+    overdraft: Money = Field(description="What was committed and held beyond the limit by sessions that ran on or were moved here, and by storage")
     currency: str
     period: str = Field(description="`month`, `term` or `once`")
     period_starts_at: Instant

@@ -131,6 +131,8 @@ class InvoicePage:
     lines: tuple[LineRow, ...]
     sums: tuple[tuple[str, str], ...]
     downloads: tuple[Link, ...]
+    credit_url: str
+    """Where part of it is given back; empty where the reader may not, or it cannot be."""
 
 
 def invoice_url(paths: Paths, invoice_id: UUID) -> str:
@@ -186,7 +188,7 @@ def _month(month: datetime, heads: Sequence[InvoiceHead], waiting: Mapping[UUID,
     return MonthCard(
         title=f"{month:%B %Y}",
         name=f"{month:%Y-%m}",
-        totals=", ".join(_amount(value, currency) for currency, value in sorted(sums.items())) or "Nothing issued",
+        totals=", ".join(amount_text(value, currency) for currency, value in sorted(sums.items())) or "Nothing issued",
         note=f"Not counted: {count(drafts, 'draft')}" if drafts else "",
         rows=tuple(_document(head, waiting.get(head.id, 0), catalog, paths) for head in heads),
     )
@@ -200,9 +202,9 @@ def _document(head: InvoiceHead, waiting: int, catalog: Catalog, paths: Paths) -
         title=f"{title}, takes back {head.credits}" if head.credits else title,
         cost_centre=centre_label(head.cost_centre, catalog),
         state=_state(head.state, head.kind),
-        net=_amount(sign * head.net, head.currency),
-        tax=_amount(sign * head.tax, head.currency),
-        total=_amount(sign * head.total, head.currency),
+        net=amount_text(sign * head.net, head.currency),
+        tax=amount_text(sign * head.tax, head.currency),
+        total=amount_text(sign * head.total, head.currency),
         disputes=f"{count(waiting, 'dispute')} open" if waiting else "",
     )
 
@@ -217,7 +219,8 @@ def centre_label(name: str, catalog: Catalog) -> str:
     return centre.display_name if centre else name
 
 
-def _amount(value: Decimal, currency: str) -> str:
+def amount_text(value: Decimal, currency: str) -> str:
+    """Return an amount with the places of its currency."""
     places = places_of(currency)
     return f"{value:,.{places}f} {currency}"
 
@@ -234,16 +237,21 @@ def _dispute_row(dispute: Dispute, invoice: Invoice, paths: Paths) -> DisputeRow
     )
 
 
-def invoice_page(invoice: Invoice, disputes: Collection[Dispute], formats: Mapping[str, str], catalog: Catalog, paths: Paths) -> InvoicePage:
+def invoice_page(  # noqa: PLR0913  what the page is made of
+    invoice: Invoice, disputes: Collection[Dispute], formats: Mapping[str, str], catalog: Catalog, paths: Paths, *, may_credit: bool = False
+) -> InvoicePage:
     """Return one invoice.
 
     Parameters
     ----------
     formats
         Labels of the formats that it comes in as a file, by name.
+    may_credit
+        Whether the reader may give back part of it.
     """
+    can_be = invoice.kind is Kind.INVOICE and invoice.state in {State.ISSUED, State.PAID}
     states = {each.position: each.state for each in reversed(list(disputes))}  # the one that was spoken in last counts
-    tax = () if invoice.tax_percent is None else ((f"Tax, {invoice.tax_percent.normalize():f} %", _amount(invoice.tax, invoice.currency)),)
+    tax = () if invoice.tax_percent is None else ((f"Tax, {invoice.tax_percent.normalize():f} %", amount_text(invoice.tax, invoice.currency)),)
     url = invoice_url(paths, invoice.id)
     return InvoicePage(
         title=full_title(invoice),
@@ -252,8 +260,9 @@ def invoice_page(invoice: Invoice, disputes: Collection[Dispute], formats: Mappi
         buyer=_party(invoice.buyer),
         facts=tuple(_facts(invoice)),
         lines=tuple(line_row(line, invoice, states.get(line.position), catalog, paths) for line in invoice.lines),
-        sums=(("Net", _amount(invoice.net, invoice.currency)), *tax, ("Total", _amount(invoice.total, invoice.currency))),
+        sums=(("Net", amount_text(invoice.net, invoice.currency)), *tax, ("Total", amount_text(invoice.total, invoice.currency))),
         downloads=tuple(Link(label, f"{url}/file?format={name}", is_current=False) for name, label in formats.items()),
+        credit_url=f"{url}/credit" if may_credit and can_be else "",
     )
 
 
@@ -302,7 +311,7 @@ def line_row(line: InvoiceLine, invoice: Invoice, dispute: DisputeState | None, 
         note=note,
         quantity=quantity_text(line.quantity),
         price=_unit_price(line, invoice.currency),
-        amount=_amount(line.amount, invoice.currency),
+        amount=amount_text(line.amount, invoice.currency),
         dispute=None if dispute is None else Badge(*DISPUTE_WORDS[dispute]),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from aiplatform_hub.domain.budgets import AtLimit, Period, Scope, from_micros
+from aiplatform_hub.domain.budgets import AtLimit, Period, Scope, adjustment_words, from_micros
 from aiplatform_hub.domain.runway import Runway
 from aiplatform_hub.operations.budgets import AfterLaunch
 from aiplatform_hub.storage.budgets import Standing
@@ -83,6 +83,8 @@ class BudgetRow:
     bar: Bar
     overdraft: str
     """Empty for none."""
+    beside: str
+    """What is counted beside sessions where they were launched, as a sentence; empty for nothing."""
     rules: str
     """What it does, in one sentence."""
     reason: str
@@ -130,6 +132,7 @@ def budget_row(standing: Standing, runway: Runway | None, now: datetime) -> Budg
         whose=_FOR[budget.scope].format(budget.name),
         bar=budget_bar(standing, runway, now, label="In this period" if budget.period is Period.MONTH else "So far"),
         overdraft=money(from_micros(over), budget.currency) if over else "",
+        beside=adjustment_words(standing.spending.adjustment, budget.currency),
         rules=f"{told}; {stops}.",
         reason=budget.reason,
         by=budget.created_by,

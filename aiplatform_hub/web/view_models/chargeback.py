@@ -1,4 +1,4 @@
-"""Admin, Chargeback: what each cost centre owes for a month."""
+"""Chargeback: what each cost centre owes for a month, and what one of them was charged for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aiplatform_hub.web.view_models.formats import Stamp, money, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label
 from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.usage import Link, UsageRow
 
 _SHARES = {
     Share.NONE: "Nobody pays for GPUs that no session held: they are a line of their own.",
@@ -21,6 +22,8 @@ _SHARES = {
     Share.PROPORTIONALLY: "What no session held is shared in proportion to what each cost centre's GPU time costs without discounts.",
 }
 _TENTH = Decimal("0.1")
+ADMIN, BILLING = "admin", "billing"
+"""Pages that it stands below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class CentreRow:
     """What credits leave to pay."""
     hours: str
     """GPU-hours used, idle and unallocated, in words."""
+    url: str
+    """What it was charged for; empty for a total, and for what nobody pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +82,52 @@ class ChargebackPage:
     problem: Problem | None = None
 
 
-def refused_page(month: str, problem: Problem, paths: Paths) -> ChargebackPage:
+@dataclass(frozen=True, slots=True)
+class CentrePart:
+    """What a cost centre was charged for, by one thing."""
+
+    name: str
+    label: str
+    rows: tuple[UsageRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CentrePage:
+    """One cost centre in one month."""
+
+    title: str
+    heading: str
+    back_url: str
+    parts: tuple[CentrePart, ...]
+    documents: tuple[Link, ...]
+    complete_until: Stamp | None
+    """None where the month is complete."""
+
+
+def refused_page(month: str, problem: Problem, paths: Paths, *, place: str = ADMIN) -> ChargebackPage:
     """Return the page for a month that is none, or has not begun."""
-    return ChargebackPage(month=month, heading="", previous_url="", next_url="", csv_url=_url(paths, ""), problem=problem)
+    return ChargebackPage(month=month, heading="", previous_url="", next_url="", csv_url=_url(paths, "", place), problem=problem)
 
 
-def chargeback_page(found: Chargeback, catalog: Catalog, paths: Paths, *, is_latest: bool) -> ChargebackPage:
+def chargeback_page(found: Chargeback, catalog: Catalog, paths: Paths, *, is_latest: bool, place: str = ADMIN) -> ChargebackPage:
     """Return a month, worded.
 
     Parameters
     ----------
     is_latest
         Whether no later month has begun.
+    place
+        Below which page it stands.
     """
     month = f"{found.start:%Y-%m}"
     cards = [version for version, _ in found.shares]
     return ChargebackPage(
         month=month,
         heading=f"{found.start:%B %Y}",
-        previous_url=_url(paths, f"{found.start - timedelta(days=1):%Y-%m}"),
-        next_url="" if is_latest else _url(paths, f"{next_month(found.start):%Y-%m}"),
-        csv_url=f"{paths.platform}admin/chargeback.csv?{urlencode({'month': month})}",
-        rows=tuple(_row(row, catalog) for row in found.rows),
+        previous_url=_url(paths, f"{found.start - timedelta(days=1):%Y-%m}", place),
+        next_url="" if is_latest else _url(paths, f"{next_month(found.start):%Y-%m}", place),
+        csv_url=f"{paths.platform}{place}/chargeback.csv?{urlencode({'month': month})}",
+        rows=tuple(_row(row, catalog, url=centre_url(paths, month, row.cost_centre)) for row in found.rows),
         totals=tuple(_row(row, catalog, title="Total") for row in found.totals),
         gpu_types=tuple(_hours(row, catalog) for row in found.gpu_types),
         notes=_notes(found),
@@ -109,8 +138,13 @@ def chargeback_page(found: Chargeback, catalog: Catalog, paths: Paths, *, is_lat
     )
 
 
-def _url(paths: Paths, month: str) -> str:
-    return f"{paths.platform}admin/chargeback" + (f"?{urlencode({'month': month})}" if month else "")
+def centre_url(paths: Paths, month: str, cost_centre: str | None) -> str:
+    """Return where it stands what a cost centre was charged for; empty for none."""
+    return f"{paths.platform}{BILLING}/chargeback/centre?{urlencode({'month': month, 'name': cost_centre})}" if cost_centre else ""
+
+
+def _url(paths: Paths, month: str, place: str) -> str:
+    return f"{paths.platform}{place}/chargeback" + (f"?{urlencode({'month': month})}" if month else "")
 
 
 def _notes(found: Chargeback) -> tuple[str, ...]:
@@ -120,7 +154,7 @@ def _notes(found: Chargeback) -> tuple[str, ...]:
     return tuple(f"By the rate card {version}: {_SHARES[share]}" for version, share in found.shares)
 
 
-def _row(row: ChargebackRow, catalog: Catalog, *, title: str = "") -> CentreRow:
+def _row(row: ChargebackRow, catalog: Catalog, *, title: str = "", url: str = "") -> CentreRow:
     numbers, currency = row.numbers, row.currency
     centre = catalog.cost_centres.get(row.cost_centre or "")
     name = row.cost_centre or ("" if title else "Nobody pays it")
@@ -140,6 +174,7 @@ def _row(row: ChargebackRow, catalog: Catalog, *, title: str = "") -> CentreRow:
         credits=money(-numbers["credits"], currency) if numbers["credits"] else money(Decimal(0), currency),
         net=money(numbers["net_total"], currency),
         hours=hours,
+        url=url,
     )
 
 

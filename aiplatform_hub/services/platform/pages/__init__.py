@@ -6,6 +6,7 @@ from typing import Any
 
 from tornado.web import RedirectHandler, StaticFileHandler
 
+from aiplatform_hub.services.platform.hub_style import HubStyleHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.billing import (
@@ -17,9 +18,16 @@ from aiplatform_hub.services.platform.pages.billing import (
     OpenDisputeHandler,
     SessionChargesHandler,
 )
+from aiplatform_hub.services.platform.pages.billing_credit import CreditInvoiceHandler
 from aiplatform_hub.services.platform.pages.budgets import AdminBudgetsHandler, EndBudgetHandler
 from aiplatform_hub.services.platform.pages.catalogue import AdminCatalogueHandler
-from aiplatform_hub.services.platform.pages.chargeback import AdminChargebackFileHandler, AdminChargebackHandler
+from aiplatform_hub.services.platform.pages.chargeback import (
+    AdminChargebackFileHandler,
+    AdminChargebackHandler,
+    CentreHandler,
+    ChargebackFileHandler,
+    ChargebackHandler,
+)
 from aiplatform_hub.services.platform.pages.credits import AdminCreditsHandler, EndCreditHandler
 from aiplatform_hub.services.platform.pages.efficiency import AdminEfficiencyHandler, AdminForecastHandler
 from aiplatform_hub.services.platform.pages.health import AdminHealthHandler
@@ -37,7 +45,16 @@ from aiplatform_hub.services.platform.pages.now import (
     UndoDrainHandler,
     UndoMoveHandler,
 )
-from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveGrantHandler, PeopleHandler, PersonHandler, RestoreGrantHandler
+from aiplatform_hub.services.platform.pages.people import (
+    EndGrantHandler,
+    EndLimitHandler,
+    GiveGrantHandler,
+    PeopleHandler,
+    PersonHandler,
+    RaiseLimitHandler,
+    RestoreGrantHandler,
+    RestoreLimitHandler,
+)
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
@@ -57,13 +74,15 @@ _NUMBER = "([0-9]{1,18})"
 _POSITION = "([0-9]{1,9})"
 
 
-def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
+def page_handlers(prefix: str, hub_prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
     """Return the routes of all pages.
 
     Parameters
     ----------
     prefix
         Path of the service, with slashes at both ends.
+    hub_prefix
+        Path of the hub, likewise.
     """
     return [
         (f"{prefix}", RedirectHandler, {"url": f"{prefix}home", "permanent": False}),
@@ -107,6 +126,9 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/people/([^/]+)/grants", GiveGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits", RaiseLimitHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits/{_ID}/end", EndLimitHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits/{_ID}/restore", RestoreLimitHandler, {}),
         (f"{prefix}admin/projects", AdminProjectsHandler, {}),
         (f"{prefix}admin/projects/members", AddMemberHandler, {}),
         (f"{prefix}admin/projects/members/{_ID}/end", EndMemberHandler, {}),
@@ -116,12 +138,17 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
+        (f"{prefix}static/hub\\.css", HubStyleHandler, {"hub_prefix": hub_prefix}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
         (f"{prefix}admin/credits", AdminCreditsHandler, {}),
         (f"{prefix}admin/credits/{_ID}/end", EndCreditHandler, {}),
         (f"{prefix}billing", BillingHandler, {}),
         (f"{prefix}billing/invoices/{_ID}", InvoiceHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/file", InvoiceFileHandler, {}),
+        (f"{prefix}billing/invoices/{_ID}/credit", CreditInvoiceHandler, {}),
+        (f"{prefix}billing/chargeback", ChargebackHandler, {}),
+        (f"{prefix}billing/chargeback\\.csv", ChargebackFileHandler, {}),
+        (f"{prefix}billing/chargeback/centre", CentreHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}", LineHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}/disputes", OpenDisputeHandler, {}),
         (f"{prefix}billing/invoices/{_ID}/lines/{_POSITION}/sessions/{_ID}", SessionChargesHandler, {}),

@@ -68,12 +68,12 @@ class InvoiceHandler(BillingPage):
     """``GET billing/invoices/ID``."""
 
     async def get(self, invoice_id: str) -> None:
-        await self.reader()
+        reader = await self.reader()
         invoice = await self.platform.run(self.factory.invoices.find, UUID(invoice_id))
         disputes = await self.platform.run(self.factory.disputes.of_invoice, invoice.id)
         self.title = invoice.number or "Draft"
         labels = {name: each.label for name, each in INVOICE_FORMATS.items() if not each.missing(invoice)}
-        self.show("billing-invoice.html", page=view.invoice_page(invoice, disputes, labels, self.factory.catalog, self.paths))
+        self.show("billing-invoice.html", page=view.invoice_page(invoice, disputes, labels, self.factory.catalog, self.paths, may_credit=reader.may_answer))
 
 
 class InvoiceFileHandler(BillingPage):
