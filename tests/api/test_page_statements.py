@@ -30,6 +30,10 @@ ADMINS = ("admin", "usage?who=everybody", "usage?who=everybody&group_by=user", "
 """A page of yours is one more word."""
 MOST = 40
 """No page asks more often, however it is built."""
+FEWER = {"home": 30, "launch": 16, "launch?environment_template=pytorch&gpus=2": 16, "policy": 16, "notifications": 8, "admin": 24}
+"""What pages of every day were brought down to."""
+OF_ONE_DAY = "anon_1.states"
+"""In what is asked once for each day of a report whose sums nobody has kept yet: the keeper keeps those of days that are over."""
 
 
 def request(gpus: int) -> LaunchRequest:
@@ -126,7 +130,8 @@ def asked(server: PageServer, path: str, who: str) -> list[str]:
     server.statements.clear()
     answer = server.get(path, who)
     assert answer.status == 200, answer.body[:2000]
-    return [statement for statement in server.statements if "FROM policies" not in statement and "FROM rate_cards" not in statement]
+    uncounted = ("FROM policies", "FROM rate_cards", OF_ONE_DAY)
+    return [statement for statement in server.statements if not any(words in statement for words in uncounted)]
 
 
 def _fewest(server: PageServer, path: str, who: str) -> list[str]:
@@ -138,7 +143,7 @@ def _fewest(server: PageServer, path: str, who: str) -> list[str]:
 def test_a_page_asks_as_often_in_a_large_place_as_in_a_small_one(small: PageServer, large: PageServer, path: str, who: str) -> None:
     few, many = _fewest(small, path, who), _fewest(large, path, who)
     assert len(many) <= len(few), "\n".join(sorted(set(many), key=many.count))
-    assert len(many) <= MOST
+    assert len(many) <= FEWER.get(path, MOST)
 
 
 @pytest.mark.parametrize("kind", ["ended", "active", "queued"])
