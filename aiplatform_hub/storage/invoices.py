@@ -95,7 +95,7 @@ class InvoiceStore:
         connection.execute(first.on_conflict_do_nothing(index_elements=["legal_entity", "year"]))
         mine = (columns.legal_entity == legal_entity, columns.year == at.year)
         before = connection.execute(_locked(select(invoice_numbers).where(*mine), is_locked=True)).mappings().one()
-        connection.execute(update(invoice_numbers).where(*mine).values(last=before["last"] + 1, last_issued_at=at))
+        connection.execute(update(invoice_numbers).where(*mine).values(last=before["last"] + 1, last_issued_at=max(at, before["last_issued_at"])))
         return int(before["last"]) + 1, before["last_issued_at"]
 
     def move_on(self, connection: Connection, invoice: Invoice) -> None:

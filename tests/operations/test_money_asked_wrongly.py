@@ -157,3 +157,15 @@ def test_a_prefix_that_gave_the_number_before_is_named(office: Office) -> None:
     other = Office(office.database, office.folder, catalog=replace(CATALOG, cost_centres=centres, legal_entities={"uni": renamed}), now=office.now)
     with pytest.raises(ConflictError, match=r"UE-2026-00001.*number_prefix"):
         other.issued("library")
+
+
+@ON_ONE
+def test_who_waited_for_a_number_is_not_taken_for_a_clock_that_is_behind(office: Office) -> None:
+    office.usual_november()
+    first = office.issued()
+    office.now -= timedelta(milliseconds=300)
+    second = office.issued("library")
+    assert (second.number, second.issued_at) == ("UE-2026-00002", first.issued_at)
+    office.now += timedelta(milliseconds=100)
+    note = office.invoices.credit(second.id, reason="x", by="bea")
+    assert (note.number, note.issued_at) == ("UE-2026-00003", first.issued_at)
