@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from operator import is_
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person, ranks_of
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.queue_lanes import Lanes, lanes_of
 from aiplatform_hub.domain.queue_moves import MoveNote
 from aiplatform_hub.domain.queue_values import Node, Plan, PlannerInput, Running, Waiting
 from aiplatform_hub.domain.session_lengths import DEFAULT_SECONDS
@@ -21,6 +23,8 @@ DEFAULT_MAX_QUEUED = 10
 """How many requests one person may have in the queue unless configured otherwise."""
 BLOCKED = "own"
 """What the planner is told of a request that waits for something of its own."""
+MOST_NEW = 10
+"""So many who came behind all others are added to what is known of these; of more everything is made anew."""
 FRONT_SECONDS = 0.0
 """Submit time of a request that a failed start put back to the front: the planner serves who waits longest first of all."""
 
@@ -211,18 +215,33 @@ class RequestMemory:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Allocation, Waiting]] = {}
+        self._queued: Sequence[Allocation] = ()
+        self._outlook = Outlook()
+        self._lanes = lanes_of(())
         self._ranks: tuple[Mapping[Person, float], Policy | None, Mapping[Person, int]] = ({}, None, {})
 
-    def told(self, queued: Iterable[Allocation], outlook: Outlook) -> tuple[Waiting, ...]:
-        """Return those for GPUs."""
+    def told(self, queued: Sequence[Allocation], outlook: Outlook) -> Lanes:
+        """Return those for GPUs, by owner."""
+        count = len(self._queued)
+        is_longer = len(queued) - count in range(MOST_NEW) and all(map(is_, self._queued, queued))
+        if not is_longer or not _tells_the_same(self._outlook, outlook):
+            count = max(0, len(queued) - 1)  # the last one is often whoever asks just now
+            self._remember(queued[:count], outlook)
+        lanes = self._lanes
+        for allocation in queued[count:]:
+            if allocation.request.gpus:
+                lanes = lanes.with_last(_waiting(allocation, outlook, None))
+        return lanes
+
+    def _remember(self, queued: Sequence[Allocation], outlook: Outlook) -> None:
         known, found = self._known, dict[int, tuple[Allocation, Waiting]]()
         for allocation in queued:
             if allocation.request.gpus:
                 before = known.get(id(allocation))
                 before = None if before is None or before[0] is not allocation else before
                 found[id(allocation)] = (allocation, _waiting(allocation, outlook, None if before is None else before[1]))
-        self._known = found
-        return tuple([waiting for _, waiting in found.values()])
+        self._known, self._queued, self._outlook = found, queued, outlook
+        self._lanes = lanes_of(tuple([waiting for _, waiting in found.values()]))
 
     def ranks(self, usage: Mapping[Person, float], policy: Policy) -> Mapping[Person, int]:
         """Return everybody's place of the Fair Tree."""
@@ -231,6 +250,12 @@ class RequestMemory:
             ranks = ranks_of(usage, policy) if policy.is_fair else dict.fromkeys(usage, 0)
             self._ranks = (usage, policy, ranks)
         return ranks
+
+
+def _tells_the_same(one: Outlook, other: Outlook) -> bool:
+    """Whether two outlooks say the same of those who wait."""
+    is_same = one.blocked == other.blocked and one.promised.keys() == other.promised.keys()
+    return one is other or (is_same and one.lengths == other.lengths)
 
 
 def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory | None = None) -> PlannerInput:
@@ -252,18 +277,18 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
     holding = [a for a in view.open if a.devices and a.devices[0] in node_of_device]
     running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook, drained) for a in holding)
     memory = memory or RequestMemory()
-    waiting = memory.told(view.queued, outlook)
+    lanes = memory.told(view.queued, outlook)
     usage = _usage(view, outlook, policy)
-    people = {id(person): person for person in (*[each.person for each in running], *[each.person for each in waiting])}
-    for person in people.values():
+    for person in (*[each.person for each in running], *lanes.by_owner):
         usage.setdefault(person, 0.0)
     return PlannerInput(
         now_seconds=view.now_seconds,
         nodes=nodes,
         running=running,
-        waiting=waiting,
+        waiting=lanes.waiting,
         ranks=memory.ranks(usage, policy),
         policy=policy,
+        lanes=lanes,
     )
 
 
