@@ -68,7 +68,7 @@ def _is_picture(content: bytes) -> bool:
             if picture.width * picture.height > MOST_LOGO_PIXELS:
                 return False
             picture.load()
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from aiplatform_hub.cli.output import print_json, print_table
-from aiplatform_hub.cli.rest import RestClient
+from aiplatform_hub.cli.rest import RestClient, path_word
 from aiplatform_hub.cli.user import local, rest_command
 from aiplatform_hub.domain.units import isoformat
 
@@ -83,7 +83,7 @@ def set_(  # noqa: PLR0913  one parameter per option
 @rest_command
 def end(client: RestClient, budget_id: str, *, as_json: bool) -> None:
     """End the budget ID: nothing is refused or held by it any more."""
-    client.delete(f"budgets/{budget_id}")
+    client.delete(f"budgets/{path_word(budget_id)}")
     if as_json:
         print_json({"id": budget_id})
         return

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from aiplatform_hub.cli.output import print_json, print_table
-from aiplatform_hub.cli.rest import RestClient
+from aiplatform_hub.cli.rest import RestClient, path_word
 from aiplatform_hub.cli.user import local, rest_command
 from aiplatform_hub.domain.units import isoformat
 
@@ -71,7 +71,7 @@ def grant(  # noqa: PLR0913  one parameter per option
 @rest_command
 def end(client: RestClient, credit_id: str, *, as_json: bool) -> None:
     """End the credit ID: it pays for nothing that is used from now on."""
-    client.delete(f"credits/{credit_id}")
+    client.delete(f"credits/{path_word(credit_id)}")
     if as_json:
         print_json({"id": credit_id})
         return

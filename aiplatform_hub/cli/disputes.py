@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from aiplatform_hub.cli.output import print_json, print_table
-from aiplatform_hub.cli.rest import RestClient
+from aiplatform_hub.cli.rest import RestClient, path_word
 from aiplatform_hub.cli.user import local, rest_command
 from aiplatform_hub.errors import NotFoundError
 
@@ -46,7 +46,7 @@ def list_(client: RestClient, *, state: str | None, as_json: bool) -> None:
 @rest_command
 def show(client: RestClient, dispute_id: str, *, as_json: bool) -> None:
     """Show the dispute ID with all that was said."""
-    _print(client.get(f"disputes/{dispute_id}"), as_json=as_json)
+    _print(client.get(f"disputes/{path_word(dispute_id)}"), as_json=as_json)
 
 
 @disputes.command("open")
@@ -88,7 +88,7 @@ def sessions(client: RestClient, invoice: str, line: int, *, as_json: bool) -> N
 @rest_command
 def reply(client: RestClient, dispute_id: str, *, text: str, as_json: bool) -> None:
     """Say more about the dispute ID: it is open again."""
-    _print(client.post(f"disputes/{dispute_id}/reply", {"text": text}), as_json=as_json)
+    _print(client.post(f"disputes/{path_word(dispute_id)}/reply", {"text": text}), as_json=as_json)
 
 
 @disputes.command()
@@ -97,7 +97,7 @@ def reply(client: RestClient, dispute_id: str, *, text: str, as_json: bool) -> N
 @rest_command
 def answer(client: RestClient, dispute_id: str, *, text: str, as_json: bool) -> None:
     """Answer the dispute ID, as an admin."""
-    _print(client.post(f"disputes/{dispute_id}/answer", {"text": text}), as_json=as_json)
+    _print(client.post(f"disputes/{path_word(dispute_id)}/answer", {"text": text}), as_json=as_json)
 
 
 @disputes.command()
@@ -106,15 +106,15 @@ def answer(client: RestClient, dispute_id: str, *, text: str, as_json: bool) -> 
 @rest_command
 def withdraw(client: RestClient, dispute_id: str, *, text: str, as_json: bool) -> None:
     """End the dispute ID, which must be your own."""
-    _print(client.post(f"disputes/{dispute_id}/withdraw", {"text": text}), as_json=as_json)
+    _print(client.post(f"disputes/{path_word(dispute_id)}/withdraw", {"text": text}), as_json=as_json)
 
 
 def _id_of(client: RestClient, invoice: str) -> str:
     found = client.get("invoices", {"number": invoice})["items"]
-    if found:
+    if invoice and found:
         return str(found[0]["id"])
     if len(invoice) == len("00000000-0000-0000-0000-000000000000"):
-        return invoice
+        return path_word(invoice)
     raise NotFoundError(f"There is no invoice {invoice}.")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, settings_of
+from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, operator_name, settings_of
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.factory import Factory
@@ -43,7 +42,7 @@ def give(  # noqa: PLR0913, PLR0917  one parameter per option
 ) -> None:
     """Give USER the TIER; it counts from the next start on."""
     expires_at = datetime.now(UTC) + timedelta(days=days)
-    given = _factory(data_dir, config_file, database_url).grants.grant(user, tier, expires_at, reason, getpass.getuser())
+    given = _factory(data_dir, config_file, database_url).grants.grant(user, tier, expires_at, reason, operator_name())
     if as_json:
         print_json({"user": given.user_name, "tier": given.tier, "expires_at": isoformat(given.expires_at)})
     else:
@@ -59,7 +58,7 @@ def give(  # noqa: PLR0913, PLR0917  one parameter per option
 @guarded
 def revoke(user: str, data_dir: Path, config_file: Path | None, database_url: str, as_json: bool) -> None:
     """End USER's grants now; running sessions are left alone."""
-    count = _factory(data_dir, config_file, database_url).grants.revoke(user, getpass.getuser())
+    count = _factory(data_dir, config_file, database_url).grants.revoke(user, operator_name())
     if as_json:
         print_json({"user": user, "revoked": count})
     else:

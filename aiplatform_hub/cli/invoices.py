@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import wraps
@@ -12,7 +11,7 @@ from uuid import UUID
 
 import click
 
-from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, settings_of
+from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, operator_name, settings_of
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
 from aiplatform_hub.domain.invoice_json import invoice_values
 from aiplatform_hub.domain.invoices import Invoice, State, month_span
@@ -58,7 +57,7 @@ def _of_installation(command: Callable[..., R]) -> Callable[..., R]:
 @_of_installation
 def draft(office: Invoices, month: str, cost_centre: str | None, as_json: bool) -> None:
     """Write the drafts of a month that is over, in place of those that are there."""
-    drafts = office.draft(month, by=getpass.getuser(), cost_centre=cost_centre)
+    drafts = office.draft(month, by=operator_name(), cost_centre=cost_centre)
     if as_json:
         left_out = [{"cost_centre": each.cost_centre, "reason": each.reason} for each in drafts.left_out]
         print_json({"drafts": [invoice_values(each) for each in drafts.invoices], "left_out": left_out})
@@ -111,7 +110,7 @@ def issue(office: Invoices, invoice: tuple[str, ...], month: str | None, as_json
     if bool(invoice) == bool(month):
         raise click.UsageError("Name drafts by their ids, or a --month.")
     chosen = [_find(office, word) for word in invoice] if invoice else office.latest(_filters(month, None, State.DRAFT.value), limit=MOST_LISTED)
-    done = office.issue([each.id for each in chosen], by=getpass.getuser())
+    done = office.issue([each.id for each in chosen], by=operator_name())
     if as_json:
         print_json([invoice_values(each) for each in done])
     else:
@@ -124,7 +123,7 @@ def issue(office: Invoices, invoice: tuple[str, ...], month: str | None, as_json
 @_of_installation
 def pay(office: Invoices, invoice: str, reference: str, as_json: bool) -> None:
     """Note that an issued INVOICE was paid."""
-    _print_one(office.pay(_find(office, invoice).id, reference=reference, by=getpass.getuser()), as_json=as_json)
+    _print_one(office.pay(_find(office, invoice).id, reference=reference, by=operator_name()), as_json=as_json)
 
 
 @invoices.command()
@@ -136,7 +135,7 @@ def pay(office: Invoices, invoice: str, reference: str, as_json: bool) -> None:
 @_of_installation
 def credit(office: Invoices, invoice: str, *, reason: str, lines: tuple[str, ...], as_json: bool) -> None:
     """Take an INVOICE, or some of its lines, back by a credit note; once nothing is left its month can be drafted anew."""
-    note = office.credit(_find(office, invoice).id, reason=reason, by=getpass.getuser(), parts=tuple(map(_part, lines)))
+    note = office.credit(_find(office, invoice).id, reason=reason, by=operator_name(), parts=tuple(map(_part, lines)))
     _print_one(note, as_json=as_json)
 
 
@@ -154,7 +153,7 @@ def _part(word: str) -> Part:
 def drop(office: Invoices, invoice: str, as_json: bool) -> None:
     """Delete a draft, the INVOICE of this id."""
     found = _find(office, invoice)
-    office.drop(found.id, by=getpass.getuser())
+    office.drop(found.id, by=operator_name())
     if as_json:
         print_json({"dropped": str(found.id)})
     else:
@@ -192,7 +191,7 @@ def export(  # noqa: PLR0913  one parameter per option
 
 
 def _issued_for(office: Invoices, month: str) -> tuple[Invoice, ...]:
-    return tuple(each for each in office.latest(_filters(month, None, None), limit=MOST_LISTED) if each.number)
+    return tuple(office.documents(_filters(month, None, None)))
 
 
 def _write(content: bytes, output: Path | None, *, what: str) -> None:

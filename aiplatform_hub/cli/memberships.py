@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from aiplatform_hub.cli.output import print_json, print_table
-from aiplatform_hub.cli.rest import RestClient
+from aiplatform_hub.cli.rest import RestClient, path_word
 from aiplatform_hub.cli.user import local, rest_command
 from aiplatform_hub.domain.units import isoformat
 
@@ -62,7 +62,7 @@ def add(  # noqa: PLR0913  one parameter per option
 @rest_command
 def end(client: RestClient, membership_id: str, *, as_json: bool) -> None:
     """End the membership ID: it counts at no launch any more; what runs goes on."""
-    client.delete(f"memberships/{membership_id}")
+    client.delete(f"memberships/{path_word(membership_id)}")
     if as_json:
         print_json({"id": membership_id})
         return

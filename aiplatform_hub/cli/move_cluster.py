@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, settings_of
+from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, operator_name, settings_of
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.factory import Factory
@@ -41,7 +40,7 @@ def move_cluster(*, yes: bool, data_dir: Path, config_file: Path | None, databas
         _show(move)
     if not yes and (as_json or not click.confirm("Move the database to that cluster?")):
         return
-    factory.cluster_home.move(move, getpass.getuser())
+    factory.cluster_home.move(move, operator_name())
     if not as_json:
         say("Moved. The keeper there begins within a few seconds.")
 

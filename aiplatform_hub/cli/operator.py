@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from pathlib import Path
 
@@ -35,6 +36,14 @@ database_option = click.option(
     help="SQLAlchemy address of the platform's database; default: AIPLATFORM_DATABASE_URL, the configuration's, else a file in the data directory.",
 )
 STOP_GRACE_SECONDS = 10
+
+
+def operator_name() -> str:
+    """Return who runs the command, for the audit trail; a container's account may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def settings_of(data_dir: Path, config_file: Path | None = None, database_url: str = "", *, must_exist: bool = True) -> Settings:

@@ -97,5 +97,8 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except AIPlatformError as error:
             print_error(error, as_json=bool(kwargs.get("as_json")))
             raise SystemExit(exit_code_of(error)) from error
+        except UnicodeEncodeError as error:
+            print_error(ConfigurationError("A word of the command is not UTF-8 text; write it in letters that your terminal knows."))
+            raise SystemExit(USAGE) from error
 
     return guard

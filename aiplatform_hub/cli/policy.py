@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ import click
 
 from aiplatform_hub.catalog.loader import DEMO_DIR
 from aiplatform_hub.catalog.policy_words import PolicyChange, policy_words
-from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, settings_of
+from aiplatform_hub.cli.operator import config_option, data_dir_option, database_option, operator_name, settings_of
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table, say
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import ConfigurationError
@@ -97,7 +96,7 @@ def apply(file: Path, data_dir: Path, config_file: Path | None, database_url: st
     With anything wrong in it nothing changes, and all of it is said at once.
     """
     document, name = _document(file)
-    applied = _policies(data_dir, config_file, database_url).apply(document, name=name, by=getpass.getuser())
+    applied = _policies(data_dir, config_file, database_url).apply(document, name=name, by=operator_name())
     if as_json:
         print_json({"version": applied.version, "is_stored": applied.is_stored, "changes": _changes(applied.changes)})
     elif applied.is_stored:

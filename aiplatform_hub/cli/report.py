@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -55,7 +56,7 @@ def _print(factory: Factory, query: ReportQuery) -> None:
 
 
 def _write(factory: Factory, query: ReportQuery, file: Path) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}.part") if file.name else file
     try:
         with part.open("wb") as stream:
             factory.charge_reporter.write(query, stream)
@@ -63,4 +64,5 @@ def _write(factory: Factory, query: ReportQuery, file: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"Cannot write {file}: {error.strerror or error}.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be none
+            part.unlink()

@@ -184,6 +184,14 @@ def _reason(entry: Mapping[str, Any]) -> Reason:
     return Reason(**{**known, **{name: tuple(entry.get(name, ())) for name in _TUPLES}})
 
 
-def user_path(user_name: str) -> str:
-    """Return a person's name as part of an address."""
-    return quote(user_name, safe="")
+def path_word(word: str) -> str:
+    """Return an id or a name as one part of an address, whatever is in it.
+
+    Raises
+    ------
+    NotFoundError
+        If it is none, or would lead elsewhere.
+    """
+    if word in {"", ".", ".."}:
+        raise NotFoundError(f"There is nothing with the id “{word}”.")
+    return quote(word, safe="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from aiplatform_hub.cli.output import guarded, json_option, print_json, print_table
-from aiplatform_hub.cli.rest import LIVE_STATES, RestClient, user_path
+from aiplatform_hub.cli.rest import LIVE_STATES, RestClient, path_word
 from aiplatform_hub.cli.waits import place_and_wait
 from aiplatform_hub.domain.queue_sentences import place
 from aiplatform_hub.domain.units import format_bytes, format_number
@@ -97,7 +98,7 @@ def _gpu_row(row: Mapping[str, Any]) -> dict[str, str]:
 @rest_command
 def quota(client: RestClient, user: str | None, *, as_json: bool) -> None:
     """Show the limits of USER (you, by default) and what is used of them."""
-    found = client.get(f"users/{user_path(user or client.my_name())}/quota")
+    found = client.get(f"users/{path_word(user or client.my_name())}/quota")
     if as_json:
         print_json(found)
         return
@@ -310,7 +311,12 @@ def _report_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def local(instant: str | None) -> str:
     """Return an instant in the reader's own zone; ``-`` for none."""
-    return "-" if instant is None else datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    if instant is None:
+        return "-"
+    moment = datetime.fromisoformat(instant)
+    with suppress(OverflowError, ValueError):  # the last day of all, which stands for ever in some places, has no day after it
+        moment = moment.astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _hours(seconds: str) -> str:

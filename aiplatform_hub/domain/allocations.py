@@ -168,7 +168,7 @@ class Allocation:
     @property
     def is_open(self) -> bool:
         """Whether it holds quota and devices."""
-        return self.state in OPEN_STATES
+        return self.state is AllocationState.HELD or self.state is AllocationState.ACTIVE  # a set would hash it, which is slow in Python
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,10 @@ Charged = Charge | ChargeSum
 """What reports add up."""
 
 
-def daily_sums(charges: Iterable[Charge]) -> tuple[ChargeSum, ...]:
-    """Return charges, in any order, as sums by day, person and everything else that a report asks for. Nothing is rounded."""
+def daily_sums(charges: Iterable[Charged]) -> tuple[ChargeSum, ...]:
+    """Return charges or sums of them, in any order, as sums by day, person and everything else that a report asks for. Nothing is rounded."""
     found: dict[tuple[object, ...], list[int]] = defaultdict(lambda: [0, 0, 0])
-    samples: dict[tuple[object, ...], Charge] = {}
+    samples: dict[tuple[object, ...], Charged] = {}
     for charge in charges:
         key = (
             _midnight(charge.start),
@@ -79,7 +79,7 @@ def _midnight(instant: datetime) -> datetime:
     return instant.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _sum(sample: Charge, amounts: Sequence[int]) -> ChargeSum:
+def _sum(sample: Charged, amounts: Sequence[int]) -> ChargeSum:
     units, session, estimated = amounts
     return ChargeSum(
         start=_midnight(sample.start),

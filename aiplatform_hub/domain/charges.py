@@ -117,6 +117,33 @@ class Charge:
         return self.quantity * Fraction(self.list_price)
 
 
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What a session has of what is priced; of many sessions, the sum of the same × time: what is charged is linear in both."""
+
+    gpus: int
+    environments: int
+    """1; of many sessions, their time."""
+    cpu_cores: int
+    memory_gib: int
+    """Part of a GiB counts as a whole one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """What a price depends on, beside the card."""
+
+    gpu_type: str | None
+    project: str
+    tier: str | None
+    """Of the person when it was decided on; None if that is not known, then no discount of a tier is given."""
+    is_off_peak: bool = False
+    is_idle: bool = False
+    """Whether all GPUs of the session were idle."""
+    is_free: bool = False
+    """Whether it is charged at price 0, as a failed start."""
+
+
 def period_microseconds(sku: Sku, instant: datetime) -> int:
     """Return how long what a price is for lasts: an hour, or the calendar month (UTC) of an instant; of a credit, the parts of its unit."""
     if sku is Sku.CREDIT:
@@ -155,8 +182,7 @@ def charges(interval: UsageInterval, cards: Sequence[RateCard], until: datetime,
     for card_start, card_end in split(start, end, boundaries(cards, start, end)):
         card = card_at(cards, card_start)
         off_peak = spans(card.off_peak, card_start, card_end) if card.off_peak else ()
-        is_idle_priced = interval.gpus > 0 and _idle_price(card, interval.gpu_type) is not None
-        unused = idle if is_idle_priced else ()
+        unused = idle if interval.gpus and has_idle_price(card, interval.gpu_type) else ()
         edges = (*midnights(card_start, card_end), *_edges(off_peak), *_edges(unused))
         for low, high in split(card_start, card_end, edges):
             piece = _Piece(interval, card, low, high, is_off_peak=_is_in(off_peak, low), is_idle=_is_in(unused, low), tier=tier)
@@ -166,7 +192,7 @@ def charges(interval: UsageInterval, cards: Sequence[RateCard], until: datetime,
 
 @dataclass(frozen=True, slots=True)
 class HourlyLine:
-    """What one SKU of a session costs for an hour."""
+    """What one SKU of a session, or of many, costs for an hour."""
 
     sku: Sku
     units: int
@@ -192,8 +218,7 @@ def hourly_lines(  # noqa: PLR0913  what a price depends on
         If the card prices neither the GPU type nor every other type.
     """
     is_off_peak = card.off_peak is not None and bool(spans(card.off_peak, instant, from_microseconds(to_microseconds(instant) + 1)))
-    factor = _discount_factor(card, project, tier, is_off_peak=is_off_peak)
-    return tuple(HourlyLine(sku, units, price, price * factor) for sku, units, price in _priced(card, gpus, gpu_type, cpu_cores, memory_bytes))
+    return tuple(priced(card, units_of(gpus, cpu_cores, memory_bytes), Pricing(gpu_type, project, tier, is_off_peak=is_off_peak)))
 
 
 def hourly_price(  # noqa: PLR0913  what a price depends on
@@ -232,9 +257,9 @@ class _Piece:
 
     def charges(self) -> Iterator[Charge]:
         interval, card = self.interval, self.card
-        factor = _discount_factor(card, interval.project, self.tier, is_off_peak=self.is_off_peak)
-        is_free = interval.end_cause is EndCause.START_FAILED
-        for sku, units, list_price in _priced(card, interval.gpus, interval.gpu_type, interval.cpu_cores, interval.memory_bytes, is_idle=self.is_idle):
+        states = {"is_off_peak": self.is_off_peak, "is_idle": self.is_idle, "is_free": interval.end_cause is EndCause.START_FAILED}
+        units = units_of(interval.gpus, interval.cpu_cores, interval.memory_bytes)
+        for line in priced(card, units, Pricing(interval.gpu_type, interval.project, self.tier, **states)):
             yield Charge(
                 interval_id=interval.id,
                 allocation_id=interval.allocation_id,
@@ -243,12 +268,12 @@ class _Piece:
                 cost_centre=interval.cost_centre,
                 environment_template=interval.environment_template,
                 gpu_type=interval.gpu_type,
-                sku=sku,
+                sku=line.sku,
                 start=self.start,
                 end=self.end,
-                units=units,
-                list_price=Decimal(0) if is_free else list_price,
-                price=Decimal(0) if is_free else list_price * factor,
+                units=line.units,
+                list_price=line.list_price,
+                price=line.price,
                 currency=card.currency,
                 rate_card=card.version,
                 is_off_peak=self.is_off_peak,
@@ -256,21 +281,41 @@ class _Piece:
             )
 
 
-def _priced(  # noqa: PLR0913  what a price depends on
-    card: RateCard, gpus: int, gpu_type: str | None, cpu_cores: int, memory_bytes: int, *, is_idle: bool = False
-) -> Iterator[tuple[Sku, int, Decimal]]:
-    """Yield each SKU of a session with its units and what one of them costs for an hour."""
-    idle = _idle_price(card, gpu_type) if gpus and is_idle else None
+def units_of(gpus: int, cpu_cores: int, memory_bytes: int) -> Units:
+    """Return what one session has of what is priced."""
+    return Units(gpus, 1, cpu_cores, -(-memory_bytes // GIB))
+
+
+def priced(card: RateCard, units: Units, pricing: Pricing) -> Iterator[HourlyLine]:
+    """Yield each SKU of a session, or of many that are priced alike, with its units and what one of them costs for an hour.
+
+    Raises
+    ------
+    ConfigurationError
+        If the card prices neither the GPU type nor every other type.
+    """
+    factor = _discount_factor(card, pricing)
+    for sku, amount, list_price in _listed(card, units, pricing):
+        yield HourlyLine(sku, amount, Decimal(0), Decimal(0)) if pricing.is_free else HourlyLine(sku, amount, list_price, list_price * factor)
+
+
+def _listed(card: RateCard, units: Units, pricing: Pricing) -> Iterator[tuple[Sku, int, Decimal]]:
+    idle = _idle_price(card, pricing.gpu_type) if units.gpus and pricing.is_idle else None
     if idle is not None:
-        yield Sku.IDLE_GPU_HOUR, gpus, idle
-    elif gpus:
-        yield Sku.GPU_HOUR, gpus, unit_price(card, gpu_type or ANY_GPU_TYPE)
+        yield Sku.IDLE_GPU_HOUR, units.gpus, idle
+    elif units.gpus:
+        yield Sku.GPU_HOUR, units.gpus, unit_price(card, pricing.gpu_type or ANY_GPU_TYPE)
     else:
-        yield Sku.CPU_ONLY_HOUR, 1, card.cpu_only_hour
+        yield Sku.CPU_ONLY_HOUR, units.environments, card.cpu_only_hour
     if card.cpu_core_hour:
-        yield Sku.CPU_CORE_HOUR, cpu_cores, card.cpu_core_hour
+        yield Sku.CPU_CORE_HOUR, units.cpu_cores, card.cpu_core_hour
     if card.memory_gib_hour:
-        yield Sku.MEMORY_GIB_HOUR, -(-memory_bytes // GIB), card.memory_gib_hour
+        yield Sku.MEMORY_GIB_HOUR, units.memory_gib, card.memory_gib_hour
+
+
+def has_idle_price(card: RateCard, gpu_type: str | None) -> bool:
+    """Return whether an idle GPU of a type has a price of its own."""
+    return _idle_price(card, gpu_type) is not None
 
 
 def _idle_price(card: RateCard, gpu_type: str | None) -> Decimal | None:
@@ -278,11 +323,11 @@ def _idle_price(card: RateCard, gpu_type: str | None) -> Decimal | None:
     return card.idle_gpu_hour.get(gpu_type or ANY_GPU_TYPE, card.idle_gpu_hour.get(ANY_GPU_TYPE))
 
 
-def _discount_factor(card: RateCard, project: str, tier: str | None, *, is_off_peak: bool) -> Decimal:
+def _discount_factor(card: RateCard, pricing: Pricing) -> Decimal:
     """Return what a list price is multiplied by: discounts are taken one after the other, so that none makes another larger."""
-    off_peak = card.off_peak.discount_percent if card.off_peak and is_off_peak else Decimal(0)
+    off_peak = card.off_peak.discount_percent if card.off_peak and pricing.is_off_peak else Decimal(0)
     discounts: Mapping[str, Decimal] = card.tier_discount_percent
-    percents = (off_peak, discounts.get(tier or "", Decimal(0)), card.project_discount_percent.get(project, Decimal(0)))
+    percents = (off_peak, discounts.get(pricing.tier or "", Decimal(0)), card.project_discount_percent.get(pricing.project, Decimal(0)))
     factor = Decimal(1)
     for percent in percents:
         factor *= (100 - percent) / 100

@@ -17,6 +17,7 @@ from uuid import UUID
 from aiplatform_hub.domain.charges import Sku, period_microseconds
 from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.domain.rounding import rounded
+from aiplatform_hub.domain.units import EPOCH
 from aiplatform_hub.errors import ConflictError
 
 CREDIT_PREFIX = "credit:"
@@ -288,9 +289,12 @@ def month_span(text: str) -> tuple[datetime, datetime]:
         raise ValueError(f"“{text}” is not a month; write for example 2026-11.")
     try:
         start = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
-        return start, next_month(start)
+        span = start, next_month(start)
     except ValueError as error:
         raise ValueError(f"“{text}” is not a month; write for example 2026-11.") from error
+    if start < EPOCH:
+        raise ValueError(f"“{text}” is before 1970; write for example 2026-11.")
+    return span
 
 
 _STATE_WORDS: Mapping[State, str] = {State.DRAFT: "a draft", State.ISSUED: "issued", State.PAID: "paid", State.VOID: "void"}

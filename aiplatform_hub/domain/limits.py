@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
+from operator import attrgetter
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation, GpuDevice
@@ -61,9 +63,9 @@ class DeviceState:
         return self.device.is_healthy and not self.device.is_drained and self.held_by is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Capacity:
-    """What the machine or cluster has."""
+    """What the machine or cluster has. Without slots, so that it can remember which GPUs are free."""
 
     memory_bytes: int
     cpu_cores: int
@@ -80,19 +82,47 @@ class Capacity:
         """What a sentence calls it."""
         return "this cluster" if self.is_cluster else "this machine"
 
-    def free_devices(self, gpu_type: str | None) -> list[GpuDevice]:
+    def with_holders(self, allocations: Iterable[Allocation]) -> Capacity:
+        """Return the same place where these sessions hold their GPUs, and nobody holds the others."""
+        states = [state if state.held_by is None else DeviceState(state.device) for state in self.devices]
+        for allocation in allocations:
+            for uuid in allocation.devices:
+                position = self._positions.get(uuid)
+                if position is not None:
+                    states[position] = DeviceState(states[position].device, allocation.id)
+        return replace(self, devices=tuple(states))
+
+    @cached_property
+    def _positions(self) -> Mapping[str, int]:
+        """Where each GPU stands."""
+        return {state.device.uuid: position for position, state in enumerate(self.devices)}
+
+    def free_devices(self, gpu_type: str | None) -> Sequence[GpuDevice]:
         """Return the free GPUs of a type, lowest index first."""
-        free = [state.device for state in self.devices if state.is_free and state.device.gpu_type == gpu_type]
-        return sorted(free, key=lambda device: (device.index, device.uuid))
+        return self._free.get(gpu_type, ())
+
+    @cached_property
+    def _free(self) -> Mapping[str | None, Sequence[GpuDevice]]:
+        """The free GPUs by type: a decision asks for them several times."""
+        free: dict[str | None, list[GpuDevice]] = {}
+        for state in self.devices:
+            if state.is_free:
+                free.setdefault(state.device.gpu_type, []).append(state.device)
+        return {gpu_type: sorted(devices, key=lambda device: (device.index, device.uuid)) for gpu_type, devices in free.items()}
+
+    @cached_property
+    def _free_nodes(self) -> Mapping[str | None, Sequence[Sequence[GpuDevice]]]:
+        """The same by type and node."""
+        return {gpu_type: tuple(_by_node(devices).values()) for gpu_type, devices in self._free.items()}
 
     def devices_for(self, gpu_type: str | None, amount: int) -> list[GpuDevice]:
         """Return so many free GPUs of one node, the one that they fill best; none if no node has so many free.
 
         Nodes that an autoscaler would have to start come last. A single machine is one node.
         """
-        nodes = [free for free in _by_node(self.free_devices(gpu_type)).values() if len(free) >= amount]
-        best = min(nodes, key=lambda free: (free[0].node_pool is not None, len(free), _node(free[0])), default=[])
-        return best[:amount]
+        nodes = [free for free in self._free_nodes.get(gpu_type, ()) if len(free) >= amount]
+        best = min(nodes, key=lambda free: (free[0].node_pool is not None, len(free), _node(free[0])), default=())
+        return list(best[:amount])
 
     def node_of(self, device: GpuDevice) -> str:
         """Return a name of what shares a GPU's type and node."""
@@ -105,7 +135,7 @@ class Capacity:
 
     def most_free(self, gpu_type: str | None) -> int:
         """Return how many GPUs of a type one session could have now."""
-        return max(map(len, _by_node(self.free_devices(gpu_type)).values()), default=0)
+        return max(map(len, self._free_nodes.get(gpu_type, ())), default=0)
 
     def largest(self, gpu_type: str | None) -> int:
         """Return how many GPUs of a type the largest node has, whoever holds them."""
@@ -222,12 +252,17 @@ _AMOUNTS: dict[str, Callable[[LaunchRequest], int]] = {
 }
 """What a request takes of each concurrent dimension."""
 
+_SUMMED: Mapping[str, Callable[[Allocation], int]] = {name: attrgetter(f"request.{name}") for name in ("gpus", "memory_bytes", "cpu_cores")}
+"""The same of an allocation, in one step: there may be a thousand."""
+
 
 def amount_of(request: LaunchRequest, limit: Limit) -> Decimal:
     """Return what a request takes of a concurrent limit, in the dimension's unit."""
-    if limit.gpu_type is not None and limit.gpu_type != request.gpu_type:
-        return Decimal(0)
-    return Decimal(_AMOUNTS[limit.dimension](request))
+    return Decimal(_taken(request, limit))
+
+
+def _taken(request: LaunchRequest, limit: Limit) -> int:
+    return 0 if limit.gpu_type not in {None, request.gpu_type} else _AMOUNTS[limit.dimension](request)
 
 
 def is_owned(allocation: Allocation, caller: Caller) -> bool:
@@ -255,30 +290,43 @@ def usage_against(
     """
     known = {person.user_id or person.user_name for person in (caller, viewer or caller)}
     in_order = sorted(open_allocations, key=lambda a: (a.requested_at, a.id))
-    return tuple(_usage(limit, caller, in_order, observed, known) for limit in limits)
+    return tuple(_with_holders(usage, caller, in_order, known) for usage in amounts_used(limits, caller, open_allocations, observed))
 
 
-def _usage(limit: Limit, caller: Caller, in_order: Sequence[Allocation], observed: Observed, known: AbstractSet[int | str]) -> LimitUsage:
+def amounts_used(limits: Sequence[Limit], caller: Caller, open_allocations: Sequence[Allocation], observed: Observed) -> tuple[LimitUsage, ...]:
+    """Return what is used of each limit as :func:`usage_against` does, without saying by what: beside a thousand sessions that takes longer than all the rest."""
+    opened = [allocation for allocation in open_allocations if allocation.is_open]
+    return tuple(LimitUsage(limit, _used(limit, caller, opened, observed)) for limit in limits)
+
+
+def _used(limit: Limit, caller: Caller, opened: Sequence[Allocation], observed: Observed) -> Decimal | None:
     kind = DIMENSIONS[limit.dimension].kind
     if kind is Kind.OBSERVED:
         is_known = limit.scope == USER and observed.storage_bytes is not None
-        return LimitUsage(limit, Decimal(observed.storage_bytes or 0) if is_known else None)
-    within = [a for a in in_order if _is_within(a, limit, caller)]
+        return Decimal(observed.storage_bytes or 0) if is_known else None
     if kind is Kind.WINDOWED:
-        used = observed.gpu_hours.get((limit.scope, limit.subject, limit.window_days or 0), Decimal(0))
-        holders = tuple(a for a in within if a.request.gpus)
-    else:
-        used = sum((amount_of(a.request, limit) for a in within), Decimal(0))
-        holders = tuple(a for a in within if amount_of(a.request, limit))
-    return LimitUsage(limit, used, holders, tuple(_name(a, limit, known) for a in holders))
+        return observed.gpu_hours.get((limit.scope, limit.subject, limit.window_days or 0), Decimal(0))
+    within = _within(opened, limit, caller)
+    if limit.gpu_type is None and limit.dimension in _SUMMED:
+        return Decimal(sum(map(_SUMMED[limit.dimension], within)))
+    return Decimal(sum(_taken(a.request, limit) for a in within))
 
 
-def _is_within(allocation: Allocation, limit: Limit, caller: Caller) -> bool:
-    if not allocation.is_open:
-        return False
+def _with_holders(usage: LimitUsage, caller: Caller, in_order: Sequence[Allocation], known: AbstractSet[int | str]) -> LimitUsage:
+    limit = usage.limit
+    kind = DIMENSIONS[limit.dimension].kind
+    if kind is Kind.OBSERVED:
+        return usage
+    within = _within([a for a in in_order if a.is_open], limit, caller)
+    holders = tuple(a for a in within if (a.request.gpus if kind is Kind.WINDOWED else _taken(a.request, limit)))
+    return LimitUsage(limit, usage.used, holders, tuple(_name(a, limit, known) for a in holders))
+
+
+def _within(opened: Sequence[Allocation], limit: Limit, caller: Caller) -> Sequence[Allocation]:
+    """Return the allocations that a limit counts."""
     if limit.scope == USER:
-        return is_owned(allocation, caller)
-    return limit.scope == MACHINE or allocation.request.project == limit.subject
+        return [a for a in opened if is_owned(a, caller)]
+    return opened if limit.scope == MACHINE else [a for a in opened if a.request.project == limit.subject]
 
 
 def _name(allocation: Allocation, limit: Limit, known: AbstractSet[int | str]) -> str:

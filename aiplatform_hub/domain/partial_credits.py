@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 
 from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, places_of
 from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, Reason
+
+_EXACT = Context(prec=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,14 @@ def _parts(invoice: Invoice, left: dict[int, InvoiceLine], parts: Sequence[Part]
 
 
 def _part(line: InvoiceLine, amount: Decimal | None, places: int) -> InvoiceLine:
-    if amount is None or amount == line.amount:
+    if amount is None or (amount.is_finite() and amount == line.amount):
         return line
-    share = Fraction(amount) / Fraction(line.amount) if amount.is_finite() and line.amount else Fraction(0)
-    if not 0 < share < 1:
+    if not amount.is_finite() or not (0 < amount < line.amount or line.amount < amount < 0):
         raise _invalid(f"Of line {line.position} can be given back {line.amount} or less of it, but not {amount}.")
-    if amount != rounded(Fraction(amount), places):
+    given = amount.quantize(Decimal(1).scaleb(-places), context=_EXACT)  # as a fraction, 1E-999999999 would fill the memory
+    if amount != given:
         raise _invalid(f"The amount {amount} for line {line.position} has more than {places} decimal places.")
-    return replace(line, amount=rounded(Fraction(amount), places), unit_microseconds=round(line.unit_microseconds * share))
+    return replace(line, amount=given, unit_microseconds=round(line.unit_microseconds * Fraction(given) / Fraction(line.amount)))
 
 
 def _invalid(message: str) -> InvalidOptionError:

@@ -20,6 +20,7 @@ from aiplatform_hub.domain.limits import (
     LimitUsage,
     Observed,
     amount_of,
+    amounts_used,
     limits_for,
     tier_of,
     usage_against,
@@ -122,14 +123,16 @@ def decide(  # noqa: PLR0913, PLR0917  a decision has eight inputs, all of them 
         What it wants of each budget that it is paid from. One that does not fit is refused, though it might wait: waiting fills no budget.
     """
     standing = standing or Standing()
-    usages = usage_against((*limits, *capacity.limits(request.gpu_type)), caller, open_allocations, observed)
-    usages = tuple(_with_unusable(usage, capacity) for usage in usages)
+    bounds = (*limits, *capacity.limits(request.gpu_type))
+    used = (_with_unusable(usage, capacity) for usage in amounts_used(bounds, caller, open_allocations, observed))
     too_large = {one.dimension: one for one in capacity.oversizes(request)}
+    is_over = any(_of_a_node(usage, too_large) or _violation(request, usage, capacity) for usage in used)
+    unpaid = budget_reasons(claims)
+    if not is_over and not unpaid:
+        return _in_turn(request, capacity, standing)
+    usages = tuple(_with_unusable(usage, capacity) for usage in usage_against(bounds, caller, open_allocations, observed))
     found = (_of_a_node(usage, too_large) or _violation(request, usage, capacity) for usage in usages)
     violations = [violation for violation in found if violation is not None]
-    unpaid = budget_reasons(claims)
-    if not violations and not unpaid:
-        return _in_turn(request, capacity, standing)
     situation = Situation(request, caller, usages, capacity)
     reasons = tuple(reason_of(violation, situation) for violation in violations)
     if QuotaExceededError.code not in {reason.code for reason in reasons}:

@@ -40,6 +40,14 @@ def midnights(start: datetime, end: datetime) -> Iterator[datetime]:
         day += _DAY
 
 
+def months(start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the instants strictly inside ``[start, end)`` at which a calendar month (UTC) begins, in order."""
+    month = next_month(start)
+    while month < end:
+        yield month
+        month = next_month(month)
+
+
 def next_month(instant: datetime) -> datetime:
     """Return when the calendar month (UTC) after that of an instant begins."""
     first = instant.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

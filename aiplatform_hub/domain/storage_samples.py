@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from aiplatform_hub.domain.catalog import Project, RateCard
-from aiplatform_hub.domain.charges import NO_SESSION, Charge, Sku
+from aiplatform_hub.domain.charge_sums import NOBODY, ChargeSum
+from aiplatform_hub.domain.charges import NO_SESSION, Charge, Sku, period_microseconds
 from aiplatform_hub.domain.rates import boundaries, card_at, split
 from aiplatform_hub.domain.units import GIB
 
@@ -59,7 +60,6 @@ def storage_charges(sample: StorageSample, cards: Sequence[RateCard], start: dat
         card = card_at(cards, first)
         if not card.storage_gib_month:
             continue
-        discount = card.project_discount_percent.get(sample.project, Decimal(0))
         yield Charge(
             interval_id=NO_SESSION,
             allocation_id=NO_SESSION,
@@ -73,9 +73,53 @@ def storage_charges(sample: StorageSample, cards: Sequence[RateCard], start: dat
             end=last,
             units=units,
             list_price=card.storage_gib_month,
-            price=card.storage_gib_month * (100 - discount) / 100,
+            price=_price(card, sample.project),
             currency=card.currency,
             rate_card=card.version,
             is_off_peak=False,
             is_estimated=False,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StorageTime:
+    """What some samples held × how long they speak for, inside one calendar month and one card."""
+
+    gib_microseconds: int
+    """Part of a GiB counts as a whole one, sample by sample."""
+    cost_centre: str = NOBODY
+    project: str = NOBODY
+    user_name: str = NOBODY
+
+
+def storage_sum(time: StorageTime, card: RateCard, start: datetime) -> ChargeSum:
+    """Return what it costs: exactly what the charges of the samples add up to.
+
+    Parameters
+    ----------
+    card
+        In force throughout; it has a price for storage.
+    start
+        UTC midnight at which the day of the sum begins; its calendar month is what the price is for.
+    """
+    return ChargeSum(
+        start=start,
+        cost_centre=time.cost_centre,
+        project=time.project,
+        user_name=time.user_name,
+        environment_template="",
+        gpu_type=None,
+        sku=Sku.STORAGE_GIB_MONTH,
+        list_price=card.storage_gib_month,
+        price=_price(card, time.project),
+        currency=card.currency,
+        rate_card=card.version,
+        period_microseconds=period_microseconds(Sku.STORAGE_GIB_MONTH, start),
+        unit_microseconds=time.gib_microseconds,
+        session_microseconds=0,
+        estimated_microseconds=0,
+    )
+
+
+def _price(card: RateCard, project: str) -> Decimal:
+    return card.storage_gib_month * (100 - card.project_discount_percent.get(project, Decimal(0))) / 100

@@ -58,7 +58,7 @@ class BillingReader:
         before
             Only months that begin before this instant.
         """
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             found = self._heads.months(connection, limit=MONTHS + 1, before=before)
             documents = self._heads.of_months(connection, found[:MONTHS])
             waiting = self._disputes.open_counts(connection, [each.id for each in documents])
@@ -72,7 +72,7 @@ class BillingReader:
         NotFoundError
             If there is no such invoice or line.
         """
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             invoice, line = self._line(connection, invoice_id, position)
             if line.sku is Sku.CREDIT:
                 return invoice, payments_behind(invoice, line, self._payments(connection, invoice, line))
@@ -87,7 +87,7 @@ class BillingReader:
         NotFoundError
             If there is no such invoice or line, or the session is not behind it.
         """
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             invoice, line = self._line(connection, invoice_id, position)
             charges = self._of_month(connection, line, {"cost_centre": invoice.cost_centre, "allocation": allocation_id})
             found = charges_behind(invoice, line, charges)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from uuid import UUID
 
 from aiplatform_hub.domain.budgets import MICROS
+from aiplatform_hub.operations.budget_days import LATE
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.storage.budgets import BudgetStore, Unsettled
 from aiplatform_hub.storage.database import Connection, Database
@@ -96,7 +97,7 @@ class BudgetSettler:
                 hold = each.hold
                 if present.get(hold.id) != each:
                     continue  # it changed since it was priced, or its session did: the next look sees it
-                is_over = each.state not in _RUNS or each.is_over or (each.ends_at is not None and each.ends_at <= now)
+                is_over = each.state not in _RUNS or each.is_over or (each.ends_at is not None and each.ends_at <= now - LATE)
                 cost = max(costs.get(hold.id, 0), hold.committed_micros)
                 if is_over or cost != hold.committed_micros:
                     self._budgets.commit(connection, hold, cost, settled_at=now if is_over else None)

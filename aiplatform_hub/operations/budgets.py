@@ -18,7 +18,7 @@ from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import ConflictError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.budget_days import midnight
-from aiplatform_hub.operations.money_drafts import check_name, invalid, micros_of, one_of, words_of
+from aiplatform_hub.operations.money_drafts import check_name, invalid, micros_of, one_of, reason_of, words_of
 from aiplatform_hub.storage.budgets import BudgetStore, Payer, Standing
 from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.devices import DeviceStore
@@ -110,11 +110,24 @@ class Budgets:
                 self._devices.lock(connection)
                 if replaces is not None:
                     self._end(connection, replaces, actor, whose=(budget.scope, budget.name))
+                self._make_room(connection, budget, actor)
                 self._budgets.insert(connection, budget)
                 self._audit.record(connection, actor=actor, action="set_budget", target=_target(budget), outcome="done", detail=detail)
         except TakenError as error:
             raise ConflictError(f"The {words_of(budget.scope)} “{budget.name}” has a budget already; end it first, then set the new one.") from error
         return budget
+
+    def _make_room(self, connection: Connection, budget: Budget, actor: str) -> None:
+        """End a budget whose own end is past; refuse a second one beside one that counts, or is to come."""
+        before = self._budgets.unended(connection, budget.scope, budget.name)
+        if before is None:
+            return
+        if before.ends_at is None or before.ends_at > budget.created_at:
+            since = f"{before.starts_at:%Y-%m-%d}"
+            raise ConflictError(
+                f"The {words_of(budget.scope)} “{budget.name}” has a budget already, {before.id}, from {since} on; end it first, then set the new one."
+            )
+        self._end(connection, before.id, actor)
 
     def _since_before(self, draft: BudgetDraft, replaces: UUID) -> BudgetDraft:
         """Return a draft that begins when the budget began whose place it takes, so that what was spent since counts in it too."""
@@ -203,8 +216,7 @@ class Budgets:
         scope, period = one_of(Scope, "scope", draft.scope), one_of(Period, "period", draft.period)
         check_name(self._catalog, scope, draft.name)
         self._check_money(draft, now)
-        if not draft.reason.strip() or len(draft.reason) > MOST_REASON:
-            raise invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in the audit trail.")
+        reason = reason_of(draft.reason, most=MOST_REASON, where="the audit trail")
         starts_at = draft.starts_at or (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) if period is Period.MONTH else now)
         if period is Period.TERM and draft.ends_at is None:
             raise invalid("ends_at", "A budget for a term needs its end; take the period “once” for one without an end.")
@@ -221,7 +233,7 @@ class Budgets:
             period=period,
             starts_at=starts_at,
             ends_at=draft.ends_at,
-            reason=draft.reason.strip(),
+            reason=reason,
             created_by=actor,
             created_at=now,
             soft_percents=draft.soft_percents,

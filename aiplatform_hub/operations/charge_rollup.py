@@ -168,7 +168,7 @@ class ChargeRollup:
         return [seen for start, seen in self._rollup.open_intervals(connection) if start < day + DAY]
 
     def _compute(self, connection: Connection, day: datetime) -> Sums:
-        by_person = daily_sums(self._charges.charges(connection, day, day + DAY))
+        by_person = daily_sums(self._charges.sums(connection, day, day + DAY, columns=COLUMNS, by_day=True, filters={}))
         known = tuple(self._activity.activity(connection, day, day + DAY, columns=COLUMNS, by_day=False, filters={}))
         return {True: by_person, False: without_people(by_person)}, {True: known, False: activity_without_people(known)}
 

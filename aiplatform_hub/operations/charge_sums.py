@@ -65,11 +65,14 @@ class ChargeSumReader:
         self._clock = clock
 
     def charged(self, connection: Connection, span: ChargedSpan) -> Iterator[Charged]:
-        """Stream what was charged in a span: sums in its groups, and single charges where no sum holds."""
+        """Stream what was charged in a span: sums in its groups, and single charges where sessions were moved or are asked for."""
         kept, rest = self._ways(connection, span)
         yield from self._rollup.sums(connection, SumsQuery(kept, span.columns, span.by_day, span.filters))
         for start, end in rest:
-            yield from self._charges.charges(connection, start, end, filters=span.filters)
+            if span.is_of_sums:
+                yield from self._charges.sums(connection, start, end, columns=span.columns, by_day=span.by_day, filters=span.filters)
+            else:
+                yield from self._charges.charges(connection, start, end, filters=span.filters)
 
     def activity(self, connection: Connection, span: ChargedSpan) -> Iterator[ActivitySum]:
         """Stream what is known of the use of GPUs in a span, in its groups."""

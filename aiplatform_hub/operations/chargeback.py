@@ -57,7 +57,7 @@ class ChargebackReader:
         cards, until = self._cards(), min(span.end, now)
         pieces = split(span.start, until, boundaries(cards, span.start, until))
         in_force = [card_at(cards, start) for start, _ in pieces]
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             return chargeback(
                 self._charges.charges(connection, span.start, until),
                 self._spare(connection, pieces, in_force),

@@ -16,7 +16,7 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import ConflictError, NotFoundError
 from aiplatform_hub.operations.audit_trail import AuditTrail
-from aiplatform_hub.operations.money_drafts import check_name, invalid, micros_of, one_of
+from aiplatform_hub.operations.money_drafts import check_name, invalid, micros_of, one_of, reason_of
 from aiplatform_hub.storage.credits import Balance, CreditStore
 from aiplatform_hub.storage.database import Database
 
@@ -114,8 +114,7 @@ class Credits:
         scope = one_of(Scope, "scope", draft.scope)
         check_name(self._catalog, scope, draft.name)
         self._check_money(draft, now)
-        if not draft.reason.strip() or len(draft.reason) > MOST_REASON:
-            raise invalid("reason", f"Say why in 1 to {MOST_REASON} characters; it stands in reports and in the audit trail.")
+        reason = reason_of(draft.reason, most=MOST_REASON, where="reports and in the audit trail")
         if not 0 <= draft.priority <= MOST_PRIORITY:
             raise invalid("priority", f"The priority is a whole number from 0 to {MOST_PRIORITY}; the smallest burns first.")
         starts_at = draft.starts_at or now
@@ -132,7 +131,7 @@ class Credits:
             priority=draft.priority,
             starts_at=starts_at,
             expires_at=draft.expires_at,
-            reason=draft.reason.strip(),
+            reason=reason,
             created_by=actor,
             created_at=now,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, 
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.operations.queue_json import standing_from_json, standing_to_json
+
+_NO_PARTS: Mapping[int, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +42,13 @@ class DecisionInputs:
         return decide(self.request, self.caller, self.limits, self.open_allocations, self.capacity, self.observed, self.standing, self.claims)
 
 
-class AllocationWriter:
-    """Writes allocations as JSON values. One that is the same object as the last time is not written anew.
-
-    A decision beside a thousand sessions would take half as long again, and everybody waits for its lock.
-    """
-
-    def __init__(self) -> None:
-        self._known: Mapping[int, tuple[Allocation, dict[str, Any]]] = {}
-
-    def __call__(self, allocations: Sequence[Allocation]) -> list[dict[str, Any]]:
-        """Return them in their order; nobody changes the values."""
-        known = self._known
-        found = {}
-        for allocation in allocations:
-            written = known.get(id(allocation))
-            # an object that is kept here is alive, so that no other one can have its id
-            found[id(allocation)] = written if written is not None else (allocation, _allocation(allocation))
-        self._known = found
-        return [found[id(allocation)][1] for allocation in allocations]
-
-
-def to_json(inputs: DecisionInputs, write: AllocationWriter | None = None) -> dict[str, Any]:
+def to_json(inputs: DecisionInputs, seen: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the inputs as JSON values.
 
     Parameters
     ----------
-    write
-        Remembers what it wrote the last time.
+    seen
+        What names sessions and capacity, where they are stored as parts: see :class:`DecisionArchive`.
     """
     observed = inputs.observed
     standing = {} if inputs.standing is None else {"standing": standing_to_json(inputs.standing)}
@@ -78,8 +60,7 @@ def to_json(inputs: DecisionInputs, write: AllocationWriter | None = None) -> di
         "request": _fields(inputs.request),
         "caller": {"user_id": inputs.caller.user_id, "user_name": inputs.caller.user_name, "groups": sorted(inputs.caller.groups), **projects},
         "limits": [_without_none({**_fields(limit), "amount": str(limit.amount)}) for limit in inputs.limits],
-        "open_allocations": (write or AllocationWriter())(inputs.open_allocations),
-        "capacity": _capacity(inputs.capacity),
+        **(_whole(inputs) if seen is None else {"seen": seen}),
         "observed": {
             "storage_bytes": observed.storage_bytes,
             "gpu_hours": [[scope, subject, days, str(hours)] for (scope, subject, days), hours in sorted(observed.gpu_hours.items())],
@@ -87,19 +68,48 @@ def to_json(inputs: DecisionInputs, write: AllocationWriter | None = None) -> di
     }
 
 
-def from_json(content: Mapping[str, Any]) -> DecisionInputs:
-    """Return the inputs that were stored."""
-    caller, capacity, observed = content["caller"], content["capacity"], content["observed"]
+def parts_of(content: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the ids of the parts that stored inputs name."""
+    return (*content["seen"]["open_allocations"], content["seen"]["capacity"]) if "seen" in content else ()
+
+
+def from_json(content: Mapping[str, Any], parts: Mapping[int, Any] = _NO_PARTS) -> DecisionInputs:
+    """Return the inputs that were stored.
+
+    Parameters
+    ----------
+    parts
+        At least those of :func:`parts_of`, by id.
+
+    Raises
+    ------
+    KeyError
+        If one is missing.
+    """
+    caller, observed = content["caller"], content["observed"]
+    opened, capacity = _seen_of(content, parts)
     return DecisionInputs(
         request=LaunchRequest(**content["request"]),
         caller=Caller(caller["user_id"], caller["user_name"], frozenset(caller["groups"]), frozenset(caller.get("projects", ()))),
         limits=tuple(Limit(**{**limit, "amount": Decimal(limit["amount"])}) for limit in content["limits"]),
-        open_allocations=tuple(_allocation_of(values) for values in content["open_allocations"]),
-        capacity=_capacity_of(capacity),
+        open_allocations=opened,
+        capacity=capacity,
         observed=Observed(storage_bytes=observed["storage_bytes"], gpu_hours=_gpu_hours(observed["gpu_hours"])),
         standing=standing_from_json(content["standing"]) if "standing" in content else None,  # decisions of earlier versions have none
         claims=tuple(_claim_of(values) for values in content.get("claims", ())),
     )
+
+
+def _whole(inputs: DecisionInputs) -> dict[str, Any]:
+    return {"open_allocations": [allocation_to_json(each) for each in inputs.open_allocations], "capacity": capacity_to_json(inputs.capacity)}
+
+
+def _seen_of(content: Mapping[str, Any], parts: Mapping[int, Any]) -> tuple[tuple[Allocation, ...], Capacity]:
+    if "seen" not in content:
+        return tuple(_allocation_of(values) for values in content["open_allocations"]), _capacity_of(content["capacity"])
+    seen = content["seen"]
+    opened = tuple(_allocation_of(parts[id_]) for id_ in seen["open_allocations"])
+    return opened, _capacity_of(parts[seen["capacity"]]).with_holders(opened)
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
@@ -123,7 +133,8 @@ def _gpu_hours(rows: Sequence[Any]) -> dict[tuple[str, str, int], Decimal]:
     return {(scope, subject, days): Decimal(hours) for scope, subject, days, hours in rows}
 
 
-def _allocation(allocation: Allocation) -> dict[str, Any]:
+def allocation_to_json(allocation: Allocation) -> dict[str, Any]:
+    """Return what a decision sees of an open allocation."""
     return _without_none(
         {
             "id": str(allocation.id),
@@ -162,7 +173,8 @@ def _instant(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _capacity(capacity: Capacity) -> dict[str, Any]:
+def capacity_to_json(capacity: Capacity) -> dict[str, Any]:
+    """Return what the place has, and who holds it."""
     common = {"memory_bytes": capacity.memory_bytes, "cpu_cores": capacity.cpu_cores}
     if not capacity.is_cluster:
         return {**common, "devices": [_device(state) for state in capacity.devices]}
@@ -202,6 +214,8 @@ def _nodes(devices: Sequence[DeviceState]) -> list[dict[str, Any]]:
             node.setdefault("held", {})[index] = str(state.held_by)
         elif device.is_healthy:
             node.setdefault("free", []).append(int(index))
+        if device.is_drained:
+            node.setdefault("drained", []).append(int(index))
         if not device.is_healthy:
             node.setdefault("unhealthy", []).append(int(index))
     return [_without_none(node) for node in nodes.values()]
@@ -209,7 +223,7 @@ def _nodes(devices: Sequence[DeviceState]) -> list[dict[str, Any]]:
 
 def _states_of(node: Mapping[str, Any]) -> list[DeviceState]:
     held = {int(index): UUID(holder) for index, holder in node.get("held", {}).items()}
-    unhealthy = set(node.get("unhealthy", ()))
+    unhealthy, drained = set(node.get("unhealthy", ())), set(node.get("drained", ()))
     states = []
     for index in sorted({*node.get("free", ()), *held, *unhealthy}):
         device = GpuDevice(
@@ -217,6 +231,7 @@ def _states_of(node: Mapping[str, Any]) -> list[DeviceState]:
             gpu_type=node["gpu_type"],
             memory_bytes=0,
             is_healthy=index not in unhealthy,
+            is_drained=index in drained,
             index=index,
             node=node.get("node"),
             node_pool=node.get("node_pool"),

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from aiplatform_hub.domain.allocations import Allocation, GpuDevice
+from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.budgets import Claim, claim_of, planned_hours
 from aiplatform_hub.domain.catalog import Catalog, Project, RateCard
 from aiplatform_hub.domain.charges import hourly_price
@@ -73,7 +72,7 @@ class DecisionReader:
         self._is_kueue = is_kueue
         self._requests = RequestMemory()
         self._outlook: tuple[Mapping[str, Any] | None, Outlook] = (None, Outlook())
-        self._free: tuple[tuple[GpuDevice, ...], tuple[tuple[GpuDevice, DeviceState], ...]] = ((), ())
+        self._empty: tuple[Pool | None, Capacity] = (None, Capacity(0, 0))
 
     @property
     def policy(self) -> Policy:
@@ -135,8 +134,11 @@ class DecisionReader:
 
     def capacity(self, pool: Pool, holders: Iterable[Allocation]) -> Capacity:
         """Return what a pool has, with who holds it."""
-        held = {device: allocation.id for allocation in holders for device in allocation.devices}
-        return self._capacity(pool, held)
+        known, empty = self._empty
+        if pool != known:
+            empty = self._capacity(pool)
+            self._empty = (pool, empty)
+        return empty.with_holders(holders)
 
     def inputs(self, caller: Caller, draft: Allocation, scene: Scene, facts: Facts, *, may_wait: bool = False) -> DecisionInputs:
         """Return the inputs of a decision about a request that has no place in the queue yet.
@@ -216,16 +218,9 @@ class DecisionReader:
     def _project(self, name: str | None) -> Project | None:
         return None if name is None else self.catalog.projects.get(name)
 
-    def _as_free(self, devices: tuple[GpuDevice, ...]) -> tuple[tuple[GpuDevice, DeviceState], ...]:
-        """Return each GPU as if nobody held it; the same values as long as the store gives the same GPUs."""
-        known, pairs = self._free
-        if known is not devices:
-            pairs = tuple((device, DeviceState(device)) for device in devices)
-            self._free = (devices, pairs)
-        return pairs
-
-    def _capacity(self, pool: Pool, held: Mapping[str, UUID]) -> Capacity:
-        states = tuple(DeviceState(device, held[device.uuid]) if device.uuid in held else free for device, free in self._as_free(pool.devices))
+    def _capacity(self, pool: Pool) -> Capacity:
+        """Return what a pool has, as if nobody held anything."""
+        states = tuple(map(DeviceState, pool.devices))
         if not pool.is_cluster:
             return Capacity(memory_bytes=pool.memory_bytes, cpu_cores=pool.cpu_cores, devices=states)
         names = {device.gpu_type for device in pool.devices}

@@ -17,7 +17,8 @@ from aiplatform_hub.domain.quota import Decision, Outcome, tier_of
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.domain.taking import promised_now, with_takeable
 from aiplatform_hub.errors import BudgetExhaustedError, QuotaExceededError, QuotaInUseError, Reason
-from aiplatform_hub.operations.decision_inputs import AllocationWriter, DecisionInputs, to_json
+from aiplatform_hub.operations.decision_archive import DecisionArchive
+from aiplatform_hub.operations.decision_inputs import DecisionInputs
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of
 from aiplatform_hub.operations.demand_history import DemandHistory
 from aiplatform_hub.operations.interest import InterestClock
@@ -116,7 +117,7 @@ class Dispatcher:
         self._memory = memory
         self._interest = interest
         self._clock = clock
-        self._written = AllocationWriter()
+        self._archive = DecisionArchive(decisions)
         self._refusals = _Refusals()
         self._requests = RequestMemory()
         self._promised: Mapping[UUID, frozenset[UUID]] | None = None
@@ -284,7 +285,7 @@ class Dispatcher:
             return _wait_reason(decision)
         if decision.outcome is Outcome.DENY:
             return self._refuse_for_good(connection, seen, decision, now)
-        stored = StoredDecision(uuid4(), seen.id, now, ACTOR, decision.outcome.value, None, to_json(inputs, self._written), ())
+        stored = StoredDecision(uuid4(), seen.id, now, ACTOR, decision.outcome.value, None, self._archive.write(connection, inputs), ())
         self._decisions.insert(connection, stored)
         self._budgets.hold(connection, seen.id, inputs.claims, now)
         metrics.HOLDS.labels(seen.door).inc()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
@@ -39,6 +39,8 @@ class Drafts:
 
     invoices: tuple[Invoice, ...]
     left_out: tuple[LeftOut, ...]
+    demanded: Mapping[str, tuple[InvoiceLine, ...]] = field(default_factory=dict)
+    """What each cost centre's standing invoices demanded when the drafts were made: they leave it out."""
 
 
 class InvoiceDrafter:
@@ -91,7 +93,7 @@ class InvoiceDrafter:
         with self._database.read() as connection:
             self._check_complete(connection, month, end, now)
         verified = self._verifier.verify()
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             return self._compute(connection, start, end, _Terms(now, by, verified, cost_centre))
 
     def _span(self, month: str) -> tuple[datetime, datetime]:
@@ -127,7 +129,7 @@ class InvoiceDrafter:
                 invoices.append(found)
             elif found is not None:
                 left_out.append(LeftOut(name, found))
-        return Drafts(tuple(invoices), tuple(left_out))
+        return Drafts(tuple(invoices), tuple(left_out), {name: lines for name, (_, lines) in demanded.items()})
 
     def _draft_of(self, connection: Connection, name: str, used: _Used, terms: _Terms) -> Invoice | str | None:
         """Return the draft of one cost centre, or why there is none; None where nobody would expect one."""

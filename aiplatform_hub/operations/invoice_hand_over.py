@@ -54,6 +54,10 @@ class InvoiceHandOver:
         except DeliveryError as error:
             self._failed(message, error.message)
             return False
+        except Exception as error:  # noqa: BLE001 - whatever it was, it waits as long as a refusal
+            _LOG.exception("The accounting of %s could not be told of invoice %s", legal_entity, message.invoice_id)
+            self._failed(message, f"{type(error).__name__} while it was sent.")
+            return False
         with self._database.write() as connection:
             self._outbox.delivered(connection, message, self._clock())
         return True

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.invoice_json import invoice_values
-from aiplatform_hub.domain.invoices import Invoice, State, credit_note, issued, number_of, paid, void
+from aiplatform_hub.domain.invoices import Invoice, InvoiceLine, State, credit_note, issued, number_of, paid, void
 from aiplatform_hub.domain.partial_credits import Part, refund
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
@@ -19,6 +20,9 @@ from aiplatform_hub.operations.invoice_drafts import Drafts, InvoiceDrafter
 from aiplatform_hub.storage.database import Connection, Database, TakenError
 from aiplatform_hub.storage.invoice_outbox import HandOver, InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
+
+AT_ONCE = 200
+"""Documents that are in memory at once while all are read."""
 
 MOST_TEXT = 250
 """Longest reason or payment reference, in characters."""
@@ -50,6 +54,15 @@ class Invoices:
         """Return invoices and credit notes, the newest month first."""
         with self._database.read() as connection:
             return self._invoices.latest(connection, filters, limit=limit, offset=offset)
+
+    def documents(self, filters: Mapping[str, Any]) -> Iterator[Invoice]:
+        """Stream all that was issued, the newest month first; memory does not grow with it."""
+        with self._database.snapshot() as connection:
+            for first in count(0, AT_ONCE):
+                found = self._invoices.latest(connection, filters, limit=AT_ONCE, offset=first)
+                yield from (each for each in found if each.number)
+                if len(found) < AT_ONCE:
+                    return
 
     def find(self, id_: UUID) -> Invoice:
         """Return one.
@@ -130,24 +143,29 @@ class Invoices:
         NotFoundError, ConflictError, LedgerError, ServiceUnavailableError
             If one cannot be issued; those before it are.
         """
-        fresh: dict[str, Drafts] = {}
+        month, fresh = "", Drafts((), ())
         done = []
         for id_ in ids:
             draft = self.find(id_)
             if draft.state is not State.DRAFT:
                 issued(draft, number="", at=draft.drafted_at, by=by)  # raises what is to be said
-            if draft.month not in fresh:
-                fresh[draft.month] = self._drafter.drafts(draft.month, by=by)
-            _check_fresh(draft, fresh[draft.month])
-            done.append(self._issue_one(draft, by))
+            if draft.month != month:  # anew each time: what another month's invoice corrects meanwhile is not demanded here too
+                month, fresh = draft.month, self._drafter.drafts(draft.month, by=by)
+            _check_fresh(draft, fresh)
+            done.append(self._issue_one(draft, by, fresh.demanded.get(draft.cost_centre, ())))
         return tuple(done)
 
-    def _issue_one(self, draft: Invoice, by: str) -> Invoice:
+    def _issue_one(self, draft: Invoice, by: str, demanded: tuple[InvoiceLine, ...]) -> Invoice:
         with self._database.write() as connection:
             found = self._find(connection, draft.id, is_locked=True)
             if found.fingerprint != draft.fingerprint:
                 raise ConflictError(f"Somebody changed {draft.title} at this moment. Look at it again.")
             done = self._numbered(connection, found, by)
+            _, standing = self._invoices.standing_lines(connection, found.cost_centre, found.period_start)
+            if standing != demanded:  # behind the number: whoever issues beside us waits there
+                raise ConflictError(
+                    f"Another invoice of {found.cost_centre} was issued or taken back at this moment. Draft {found.month} anew and look at it again."
+                )
             self._invoices.move_on(connection, done)
             self._tell(connection, done, "issued")
             self._audit.record(connection, actor=by, action="issue_invoice", target=_target(done), outcome="done", detail=_detail(done))
@@ -229,7 +247,14 @@ class Invoices:
                 f"The last invoice of {draft.legal_entity} was issued on {before:%Y-%m-%d %H:%M} UTC, and this clock says {now:%Y-%m-%d %H:%M} UTC: "
                 "set it right first, so that numbers stay in order."
             )
-        return issued(draft, number=number_of(entity.number_prefix, now.year, sequence), at=now, by=by)
+        number = number_of(entity.number_prefix, now.year, sequence)
+        taken = self._invoices.find_number(connection, number)
+        if taken is not None:
+            raise ConflictError(
+                f"There is an invoice {number} already, of the legal entity {taken.legal_entity}: give {draft.legal_entity} another number_prefix in "
+                "legal_entities.yaml."
+            )
+        return issued(draft, number=number, at=now, by=by)
 
     def _tell(self, connection: Connection, invoice: Invoice, event: str) -> None:
         message_id = uuid4()

@@ -11,6 +11,8 @@ from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.errors import InvalidOptionError, Reason
 
 LONGEST_NAME = 255
+_SMALLEST = Decimal(1) / MICROS
+_UNSHOWN = "The {} has characters that cannot be shown; use letters, digits and punctuation."
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -52,6 +54,29 @@ def check_name(catalog: Catalog, scope: Scope, name: str) -> None:
         raise invalid("name", f"There is no {words_of(scope)} “{name}”.", tuple(sorted(known)))
     if not name or len(name) > LONGEST_NAME:
         raise invalid("name", f"Name the person in 1 to {LONGEST_NAME} characters.")
+    if not name.isprintable():
+        raise invalid("name", _UNSHOWN.format("name"))
+
+
+def reason_of(text: str, *, most: int, where: str) -> str:
+    """Return a reason as one line.
+
+    Parameters
+    ----------
+    where
+        Where it stands, for a refusal.
+
+    Raises
+    ------
+    InvalidOptionError
+        If it is empty, too long, or holds control characters.
+    """
+    line = " ".join(text.split())
+    if not line or len(line) > most:
+        raise invalid("reason", f"Say why in 1 to {most} characters; it stands in {where}.")
+    if not line.isprintable():
+        raise invalid("reason", _UNSHOWN.format("reason"))
+    return line
 
 
 def micros_of(amount: Decimal) -> int:
@@ -62,7 +87,7 @@ def micros_of(amount: Decimal) -> int:
     InvalidOptionError
         If it is not more than 0, too large, or has more than 6 decimal places.
     """
-    micros = amount * MICROS if amount.is_finite() else Decimal(0)
-    if not 0 < micros <= MOST_MICROS or micros != micros.to_integral_value():
+    is_in_range = amount.is_finite() and 0 < amount <= MOST_MICROS // MICROS  # first: arithmetic with the largest numbers overflows
+    if not is_in_range or amount != amount.quantize(_SMALLEST):
         raise invalid("amount", f"The amount is more than 0 and at most {MOST_MICROS // MICROS}, with at most 6 decimal places.")
-    return int(micros)
+    return int(amount * MICROS)

@@ -18,7 +18,7 @@ from aiplatform_hub.domain.quota import Capacity, Decision, LimitUsage, Outcome,
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.supply import GpuTypeCapacity, count_gpus
 from aiplatform_hub.errors import CapacityError, ConflictError, NotFoundError, Reason, ServerExistsError
-from aiplatform_hub.operations.decision_inputs import AllocationWriter, from_json, to_json
+from aiplatform_hub.operations.decision_archive import DecisionArchive
 from aiplatform_hub.operations.decision_reader import DecisionReader, Scene, must_end_of, next_place
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditEvent, AuditStore
@@ -85,7 +85,7 @@ class QuotaEnforcer:
         self._audit = audit
         self._budgets = budgets
         self._clock = clock
-        self._written = AllocationWriter()
+        self._archive = DecisionArchive(decisions)
         self._reader = DecisionReader(
             catalog=catalog,
             devices=devices,
@@ -219,9 +219,10 @@ class QuotaEnforcer:
         """
         with self._database.read() as connection:
             stored = self._decisions.of_allocation(connection, allocation_id)
-        if stored is None:
-            raise NotFoundError("There is no such allocation.")
-        return DecisionRecord(decision=stored, outcome=Outcome(stored.outcome), reasons=stored.reasons, replayed=from_json(stored.inputs).decide())
+            if stored is None:
+                raise NotFoundError("There is no such allocation.")
+            inputs, whole = self._archive.read(connection, stored), self._archive.whole(connection, stored)
+        return DecisionRecord(decision=whole, outcome=Outcome(stored.outcome), reasons=stored.reasons, replayed=inputs.decide())
 
     def replay(self, decision_id: UUID) -> Decision:
         """Decide again from the stored inputs.
@@ -233,9 +234,10 @@ class QuotaEnforcer:
         """
         with self._database.read() as connection:
             stored = self._decisions.find(connection, decision_id)
-        if stored is None:
-            raise NotFoundError("There is no such decision.")
-        return from_json(stored.inputs).decide()
+            if stored is None:
+                raise NotFoundError("There is no such decision.")
+            inputs = self._archive.read(connection, stored)
+        return inputs.decide()
 
     @contextmanager
     def _one_transaction(self) -> Iterator[Connection]:
@@ -278,7 +280,7 @@ class QuotaEnforcer:
             actor=start.actor,
             outcome=decision.outcome.value,
             error_code=decision.error_code,
-            inputs=to_json(inputs, self._written),
+            inputs=self._archive.write(connection, inputs),
             reasons=decision.reasons,
         )
         self._decisions.insert(connection, stored)

@@ -37,7 +37,7 @@ class ActivitySums:
 
 
 def _read_closed(connection: Connection, query: SumQuery, more: tuple[ColumnElement[bool], ...]) -> list[Sum]:
-    return _read(connection, query, *closed_span(query), more)
+    return _read(connection, query, *closed_span(query.start), more)
 
 
 def _read(connection: Connection, query: SumQuery, usage: Span, chosen: ColumnElement[bool], more: tuple[ColumnElement[bool], ...]) -> list[Sum]:

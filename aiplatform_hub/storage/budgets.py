@@ -125,6 +125,12 @@ class BudgetStore:
         row = connection.execute(select(budgets).where(budgets.c.id == budget_id)).mappings().one_or_none()
         return None if row is None else _budget(row)
 
+    def unended(self, connection: Connection, scope: Scope, name: str) -> Budget | None:
+        """Return the one budget of a cost centre, project or person that nobody has ended: it counts, is to come, or is past its own end."""
+        mine = (budgets.c.scope == scope.value, budgets.c.name == name, budgets.c.ended_at.is_(None))
+        row = connection.execute(select(budgets).where(*mine)).mappings().one_or_none()
+        return None if row is None else _budget(row)
+
     def end(self, connection: Connection, budget_id: UUID, at: datetime) -> bool:
         """End a budget; False if it has ended."""
         return bool(connection.execute(update(budgets).where(budgets.c.id == budget_id, budgets.c.ended_at.is_(None)).values(ended_at=at)).rowcount)

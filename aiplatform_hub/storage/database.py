@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform_hub.errors import ServiceUnavailableError
 
-__all__ = ["UNAVAILABLE", "AdvisoryLock", "Connection", "Database", "DatabaseAwayError", "DatabaseBusyError", "TakenError", "has_table"]
+__all__ = ["UNAVAILABLE", "AdvisoryLock", "Connection", "Database", "DatabaseAwayError", "DatabaseBusyError", "TakenError", "after_commit", "has_table"]
 
 UNAVAILABLE = "The platform's database does not answer. Running servers go on; try again in a minute."
 
@@ -34,6 +34,9 @@ _OUR_FAULT = (ProgrammingError, DataError, NotSupportedError)
 """Errors that a working database reports, as it reports a broken constraint; every other one means that it does not work: locked, gone, read-only, full, damaged."""
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_BUSY_RECOVERY", "SQLITE_LOCKED"})
+
+_AFTER_COMMIT = "after_commit"
+"""Where a connection carries what is called after the commit."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
 """PostgreSQL's code for a lock that did not come within ``lock_timeout``."""
@@ -176,12 +179,15 @@ class Database:
             with engine.connect() as connection:
                 if self.is_sqlite:
                     _begin(connection, begin, deadline)
+                calls = connection.info[_AFTER_COMMIT] = []
                 try:
                     yield connection
                 except BaseException:
                     connection.rollback()
                     raise
                 connection.commit()
+                for call in calls:
+                    call()
         except IntegrityError as error:
             raise TakenError(error.statement, error.params, error.orig or error) from error
         except _OUR_FAULT:
@@ -195,6 +201,11 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
         self.writer.dispose()
+
+
+def after_commit(connection: Connection, call: Callable[[], object]) -> None:
+    """Have something called once the transaction is committed, before another writer of this process begins; never if it is rolled back."""
+    connection.info[_AFTER_COMMIT].append(call)
 
 
 class _Turns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,10 @@ from uuid import UUID
 from sqlalchemy import Connection, RowMapping, bindparam, case, insert, select
 
 from aiplatform_hub.errors import Reason
-from aiplatform_hub.storage.schema import decisions
+from aiplatform_hub.storage.schema import decision_parts, decisions
 
 _INSERT = insert(decisions)
+_ADD_PARTS = insert(decision_parts).returning(decision_parts.c.id, sort_by_parameter_order=True)
 _QUEUED_FIRST = case((decisions.c.outcome == "queue", 0), else_=1)
 """Between decisions of one instant: one cannot leave the queue before entering it."""
 FIND_DECISION = select(decisions).where(decisions.c.allocation_id == bindparam("allocation_id")).order_by(decisions.c.at, _QUEUED_FIRST)
@@ -32,7 +33,7 @@ class StoredDecision:
     outcome: str
     error_code: str | None
     inputs: Mapping[str, Any]
-    """Everything the decision was given, as JSON."""
+    """Everything the decision was given, as JSON; what is large, by the ids of its parts."""
     reasons: tuple[Reason, ...]
 
 
@@ -67,6 +68,14 @@ class DecisionStore:
             "reasons": reasons,
         }
         connection.execute(_INSERT, values)
+
+    def add_parts(self, connection: Connection, contents: Sequence[Any]) -> list[int]:
+        """Store what decisions will name; return the ids, in order."""
+        return list(connection.execute(_ADD_PARTS, [{"content": content} for content in contents]).scalars()) if contents else []
+
+    def parts(self, connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
+        """Return parts by their ids; those that are not stored are left out."""
+        return {row.id: row.content for row in connection.execute(select(decision_parts).where(decision_parts.c.id.in_(list(ids))))}
 
     def find(self, connection: Connection, decision_id: UUID) -> StoredDecision | None:
         """Return the decision with this id, or None."""

@@ -73,7 +73,8 @@ class InvoiceStore:
         """Return the months before an instant that a cost centre's standing invoices are for, and the lines of all its standing invoices."""
         mine = (*_STANDS, _COLUMNS.cost_centre == cost_centre)
         months = connection.execute(select(_COLUMNS.period_start).where(*mine, _COLUMNS.period_start < before)).scalars()
-        rows = connection.execute(select(invoice_lines).join(invoices, _COLUMNS.id == invoice_lines.c.invoice_id).where(*mine)).mappings()
+        lines = select(invoice_lines).join(invoices, _COLUMNS.id == invoice_lines.c.invoice_id).where(*mine)
+        rows = connection.execute(lines.order_by(invoice_lines.c.invoice_id, invoice_lines.c.position)).mappings()
         return frozenset(months), tuple(_line(row) for row in rows)
 
     def partial_notes(self, connection: Connection, invoice: Invoice) -> tuple[Invoice, ...]:

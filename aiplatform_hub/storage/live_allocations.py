@@ -47,8 +47,7 @@ class LiveAllocations:
         """Return open and queued allocations."""
         known = self._known
         found: dict[tuple[Any, ...], Allocation] = {}
-        for row in connection.execute(_RAW).all():
-            key = tuple(row)
+        for key in _rows(connection):
             found[key] = known.get(key) or self._make(_converted(key))
         self._known = found
         return Live(tuple(a for a in found.values() if a.is_open), tuple(a for a in found.values() if a.is_queued))
@@ -67,6 +66,13 @@ _COLUMNS = tuple(allocations.c)
 _NAMES = tuple(column.name for column in _COLUMNS)
 _SINCE = case((IS_QUEUED, allocations.c.queued_at), else_=allocations.c.held_at)
 _RAW = select(*map(_raw, _COLUMNS)).where(IS_LIVE).order_by(_SINCE, allocations.c.id)
+
+
+def _rows(connection: Connection) -> Sequence[tuple[Any, ...]]:
+    """Return rows as the driver gives them: nothing is converted here, and SQLAlchemy's own rows take as long as reading them."""
+    with connection.execute(_RAW) as result:
+        rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+        return rows
 
 
 def _uuid(value: Any) -> UUID:

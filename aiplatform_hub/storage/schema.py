@@ -173,6 +173,15 @@ decisions = Table(
 )
 """Each decision with its inputs as they were, so that *why* replays instead of guessing."""
 
+decision_parts = Table(
+    "decision_parts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("content", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What many decisions saw alike: a session as it was, or all the GPUs of a cluster. Their inputs name its ids."""
+
 allocation_events = Table(
     "allocation_events",
     metadata,

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 
-from aiplatform_hub.domain.storage_samples import StorageSample
+from aiplatform_hub.domain.storage_samples import StorageSample, StorageTime
+from aiplatform_hub.domain.units import GIB, to_microseconds
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.storage_sample_tables import storage_samples
+from aiplatform_hub.storage.usage_sums import DAY_MICROSECONDS, greatest, least, whole
 
 BATCH = 500
 """Rows that are in memory at once."""
@@ -42,8 +44,27 @@ def stream(connection: Connection, start: datetime, end: datetime, filters: Mapp
     """
     if not filters.keys() <= FILTERS.keys():
         return
-    statement = select(storage_samples).where(_COLUMNS.day > start - timedelta(days=1), _COLUMNS.day < end)
+    statement = _reaching(select(storage_samples), start, end, filters)
+    for row in connection.execute(statement.order_by(*_ORDER).execution_options(yield_per=BATCH)).mappings():
+        yield StorageSample(**row)
+
+
+def times(connection: Connection, start: datetime, end: datetime, columns: Collection[str], filters: Mapping[str, Any]) -> Iterator[StorageTime]:
+    """Yield the same samples added up, in groups: as far as their days lie inside ``[start, end)``."""
+    if not filters.keys() <= FILTERS.keys():
+        return
+    keys = [FILTERS[name] for name in columns if name in FILTERS]
+    day = type_coerce(_COLUMNS.day, BigInteger)
+    length = least(day + DAY_MICROSECONDS, to_microseconds(end)) - greatest(day, to_microseconds(start))
+    time = func.sum((_COLUMNS.storage_bytes + (GIB - 1)) // GIB * length).label("gib_microseconds")
+    statement = _reaching(select(*keys, time), start, end, filters).where(_COLUMNS.storage_bytes > 0)
+    for row in connection.execute(statement.group_by(*keys)).mappings():
+        if row["gib_microseconds"]:
+            yield StorageTime(**{**row, "gib_microseconds": whole(row["gib_microseconds"])})
+
+
+def _reaching(statement: Select[Any], start: datetime, end: datetime, filters: Mapping[str, Any]) -> Select[Any]:
+    statement = statement.where(_COLUMNS.day > start - timedelta(days=1), _COLUMNS.day < end)
     for name, value in filters.items():
         statement = statement.where(FILTERS[name].in_(value) if isinstance(value, frozenset) else FILTERS[name] == value)
-    for row in connection.execution_options(yield_per=BATCH).execute(statement.order_by(*_ORDER)).mappings():
-        yield StorageSample(**row)
+    return statement

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select, type_coerce
 
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
+from aiplatform_hub.errors import LedgerError
 from aiplatform_hub.storage.closed_sums import ClosedSums
 from aiplatform_hub.storage.moved_sums import corrected
 from aiplatform_hub.storage.schema import usage_intervals as intervals
@@ -71,6 +72,19 @@ def greatest(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
     return case((value < bound, bound), else_=value)
 
 
+def whole(amount: Any) -> int:
+    """Return a sum as the database gives it.
+
+    Raises
+    ------
+    LedgerError
+        If it is not exact: SQLite makes a float of what does not fit into 63 bits.
+    """
+    if isinstance(amount, float):
+        raise LedgerError(f"The ledger holds more than can be added up exactly: about {amount:.3g} microseconds in one group. Ask for a shorter span.")
+    return int(amount or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """The instants between which a row counts, as whole numbers."""
@@ -79,10 +93,10 @@ class Span:
     end: ColumnElement[Any]
 
 
-def closed_span(query: SumQuery) -> tuple[Span, ColumnElement[bool]]:
-    """Return how far closed intervals reach, with the condition that finds them by an index."""
+def closed_span(start: datetime) -> tuple[Span, ColumnElement[bool]]:
+    """Return how far closed intervals reach, with the condition that finds those with time after an instant by an index."""
     ended = number(intervals.c.ended_at)
-    return Span(number(intervals.c.started_at), ended), ended > to_microseconds(query.start)
+    return Span(number(intervals.c.started_at), ended), ended > to_microseconds(start)
 
 
 def open_span() -> tuple[Span, ColumnElement[bool]]:
@@ -109,7 +123,7 @@ class UsageSums:
 
 
 def _read_closed(connection: Connection, query: SumQuery, more: tuple[ColumnElement[bool], ...]) -> list[Sum]:
-    return _read(connection, query, *closed_span(query), more)
+    return _read(connection, query, *closed_span(query.start), more)
 
 
 def _read(connection: Connection, query: SumQuery, span: Span, chosen: ColumnElement[bool], more: tuple[ColumnElement[bool], ...]) -> list[Sum]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from decimal import Decimal
 
 import pytest
@@ -20,6 +22,11 @@ RIGHT = {
     "payment_days": "14",
     "accounting_url": "https://books.example.org/invoices",
 }
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a part of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def load(folder, entities, centre="legal_entity: uni"):
@@ -78,12 +85,14 @@ def test_what_stands_on_paper_is_read(tmp_path):
         ({"logo": "none.png"}, "logo: none.png cannot be read: No such file"),
         ({"logo": "large.png"}, "logo: large.png has 32769 bytes; at most 32768 fit"),
         ({"logo": "broken.png"}, "logo: broken.png is no PNG or JPEG that can be read"),
+        ({"logo": "bomb.png"}, "logo: bomb.png is no PNG or JPEG that can be read"),
         ({"logo": "huge.png"}, "logo: huge.png is no PNG or JPEG that can be read, with at most 4000000 pixels"),
     ],
 )
 def test_wrong_values_are_named_with_their_line(tmp_path, wrong, said):
     (tmp_path / "large.png").write_bytes(picture() + b"0" * (32_769 - len(picture())))
     (tmp_path / "broken.png").write_bytes(picture()[:50])
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", b""))
     (tmp_path / "huge.png").write_bytes(picture(size=(2001, 2000)))
     with pytest.raises(CatalogError) as refused:
         load(tmp_path, {"uni": {**RIGHT, **wrong}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -154,14 +155,17 @@ def test_devices_are_always_of_one_node_and_it_is_the_best_one(nodes, gpus):
     assert ("+" in host, free[host]) == min(("+" in name, amount) for name, amount in fitting.items())
 
 
-@given(NODES, st.integers(0, 8), st.booleans())
-def test_stored_inputs_give_the_same_decision_again(nodes, gpus, is_broken):
+@given(NODES, st.integers(0, 8), st.booleans(), st.booleans())
+def test_stored_inputs_give_the_same_decision_again(nodes, gpus, is_broken, is_drained):
     capacity = cluster(nodes, broken=tuple(nodes) if is_broken else ())
+    if is_drained and capacity.devices:
+        first = capacity.devices[0]
+        capacity = replace(capacity, devices=(replace(first, device=replace(first.device, is_drained=True)), *capacity.devices[1:]))
     inputs = DecisionInputs(request(gpus), ALICE, (user_limit("gpus", 6),), (), capacity, Observed(gpu_hours={("user", "alice", 7): Decimal(1)}))
     again = from_json(to_json(inputs))
     assert again.decide() == inputs.decide()
-    assert {(s.device.uuid, s.held_by, s.device.is_healthy, s.device.node, s.device.node_pool) for s in again.capacity.devices} == {
-        (s.device.uuid, s.held_by, s.device.is_healthy, s.device.node, s.device.node_pool) for s in capacity.devices
+    assert {(s.device.uuid, s.held_by, s.device.is_healthy, s.device.is_drained, s.device.node, s.device.node_pool) for s in again.capacity.devices} == {
+        (s.device.uuid, s.held_by, s.device.is_healthy, s.device.is_drained, s.device.node, s.device.node_pool) for s in capacity.devices
     }
 
 

@@ -185,6 +185,22 @@ def test_a_month_that_ends_while_a_session_runs_is_paid_from_both(place: Place) 
     assert (december.committed_micros, december.starts_at) == (6 * MICROS, datetime(2026, 12, 1, tzinfo=UTC))
 
 
+def test_a_month_is_settled_once_what_ran_to_its_end_was_seen(place: Place) -> None:
+    """The keeper was away over midnight: it looks at budgets before it has heard of the sessions again."""
+    place.budgets.set(DRAFT, "boss")
+    place.clock.now = datetime(2026, 11, 30, 22, tzinfo=UTC)
+    session = place.start(1, 1, hours=8)
+    place.run(session, hours=1)
+    place.clock.move(hours=1, minutes=5)
+    place.settler.settle()
+    place.run(session, minutes=1)
+    place.settler.settle()
+    place.run(session, minutes=10)
+    place.settler.settle()
+    november = place.periods()[0]
+    assert (november.committed_micros, november.held_micros) == (4 * MICROS, 0)
+
+
 def test_sessions_from_before_and_those_without_gpus_count_too(place: Place) -> None:
     early = place.start(1, 1, hours=8)
     plain = place.start(2, 0)

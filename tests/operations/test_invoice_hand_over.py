@@ -17,7 +17,7 @@ class Books:
     def __init__(self) -> None:
         self.taken: list[tuple[bytes, str]] = []
         self.tried: list[tuple[bytes, str]] = []
-        self.error: DeliveryError | None = None
+        self.error: Exception | None = None
 
     def send(self, body, headers) -> None:
         self.tried.append((body, headers["X-AIPlatform-Event"]))
@@ -51,3 +51,15 @@ def test_messages_wait_for_each_other_and_are_the_same_in_every_try(database, tm
     assert len({event for _, event in books.taken}) == 2
     (message,) = office.invoices.hand_overs(issued.id)
     assert (message.error, message.next_at, message.delivered_at) == (None, None, office.now)
+
+
+def test_what_breaks_while_it_is_sent_waits_like_a_refusal(database, tmp_path) -> None:
+    office, books = Office(database, tmp_path), Books()
+    hand_over = InvoiceHandOver(database=database, outbox=office.outbox, posts={"university": books}, clock=office.clock)
+    office.usual_november()
+    issued = office.issued("lab")
+    books.error = UnicodeError("label too long")
+    assert not hand_over.pass_on("university")
+    assert not hand_over.pass_on("university")
+    (message,) = office.invoices.hand_overs(issued.id)
+    assert (message.attempts, message.error, len(books.tried)) == (1, "UnicodeError while it was sent.", 1)

@@ -72,7 +72,7 @@ class Office:
         self.outbox = InvoiceOutbox()
         charges = ChargeReader(uses=ChargedUseStore(), cards=lambda: self.catalog.rate_cards)
         verifier = LedgerVerifier(self.database, self.head)
-        drafter = InvoiceDrafter(
+        drafter = self.drafter = InvoiceDrafter(
             database=self.database,
             catalog=self.catalog,
             invoices=self.store,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from aiplatform_hub.domain.catalog import RateCard
+from aiplatform_hub.domain.charge_sums import Charged
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.charge_reporter import ChargeReporter
 from aiplatform_hub.operations.charge_rollup import ChargeRollup
@@ -17,7 +19,7 @@ from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
 from aiplatform_hub.storage.credits import CreditStore
-from aiplatform_hub.storage.database import Database
+from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.usage_sums import UsageSums
 
 
@@ -51,6 +53,17 @@ class Charging:
             charge_sums=self.sums,
             clock=self.clock,
         )
+
+    def one_by_one(self) -> Charging:
+        """Return another one that reads the ledger session by session and knows no sums: slow, and plainly right."""
+        plain = Charging(self.database, self._cards, self.clock)
+        plain.store.days = lambda *_: ()  # type: ignore[method-assign]
+
+        def charges(connection: Connection, start: datetime, end: datetime, *, filters: Mapping[str, Any], **_: object) -> Iterator[Charged]:
+            return plain.charges.charges(connection, start, end, filters=filters)
+
+        plain.charges.sums = charges  # type: ignore[method-assign]
+        return plain
 
     def follow(self) -> None:
         """Take note of what ended until now, as the keeper does before it makes days."""

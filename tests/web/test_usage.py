@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from aiplatform_hub.domain.report_spans import Span
+from aiplatform_hub.domain.report_spans import Span, buckets, span_before
 from aiplatform_hub.operations.cost_reporter import Report, ReportRow
 from aiplatform_hub.web.view_models import usage as view
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
@@ -44,10 +44,28 @@ def test_spans_are_half_open_utc_days(period: str, span: tuple[datetime, datetim
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "span"), [("2026-11-01", "2026-11-02", (at(1), at(3))), ("2026-11-02", "2026-11-01", None), ("x", "", None), ("", "", None)]
+    ("first", "last", "span"),
+    [
+        ("2026-11-01", "2026-11-02", (at(1), at(3))),
+        ("2026-11-02", "2026-11-01", None),
+        ("x", "", None),
+        ("", "", None),
+        ("2026-11-01", "9999-12-31", None),
+        ("0001-01-01", "2026-11-02", None),
+        ("1000-01-01", "2026-11-02", None),
+    ],
 )
 def test_own_days_include_the_last(first: str, last: str, span: tuple[datetime, datetime] | None) -> None:
-    assert view.span_of_days(first, last) == span
+    found = view.span_of_days(first, last)
+    assert found == span
+    assert found is None or span_before(Span(*found), "")
+
+
+def test_the_longest_span_can_be_compared_and_drawn() -> None:
+    found = view.span_of_days("1970-01-01", "2100-12-31")
+    assert found
+    assert len(buckets(Span(*found), "month")) == 131 * 12
+    assert span_before(Span(*found), "").end == found[0]
 
 
 def test_chart_stacks_used_idle_and_unknown_and_the_highest_is_full() -> None:

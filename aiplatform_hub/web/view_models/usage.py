@@ -34,6 +34,9 @@ GROUP_LABELS = {
 PERIODS = {"today": "Today", "week": "Last 7 days", "month": "This month", "last-month": "Last month", "year": "Last 12 months"}
 """Spans on offer, by name."""
 
+YEARS = range(1970, 2101)
+"""In which days can be asked for: a chart has a bar for every month of them, and what they are compared with lies before them."""
+
 MOST_ROWS = 100
 """So many rows the table has; a place may have thousands of people."""
 
@@ -118,12 +121,12 @@ def span_of(period: str, now: datetime) -> tuple[datetime, datetime]:
 
 
 def span_of_days(first_day: str, last_day: str) -> tuple[datetime, datetime] | None:
-    """Return the half-open UTC span of two days, both included, or None if they are not two days in order."""
+    """Return the half-open UTC span of two days, both included, or None if they are not two days in order, or lie out of :data:`YEARS`."""
     try:
         first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     except ValueError:
         return None
-    if last < first:
+    if last < first or not (first.year in YEARS and last.year in YEARS):
         return None
     return datetime.combine(first, time(), UTC), datetime.combine(last, time(), UTC) + timedelta(days=1)
 

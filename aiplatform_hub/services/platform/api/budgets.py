@@ -32,7 +32,7 @@ class BudgetsHandler(ApiHandler):
             caller = await self.platform.sessions.caller(self.principal.name)
             projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
             found = await self.platform.run(factory.budgets.of, caller, projects)
-        self.reply(BudgetList(items=tuple(self.body_of(each) for each in found)))
+        self.reply(await self.platform.run(lambda: BudgetList(items=tuple(map(self.body_of, found)))))  # forecasts of thousands would hold the loop up
 
     async def post(self) -> None:
         """Set a budget, or refuse it by the field that is wrong."""

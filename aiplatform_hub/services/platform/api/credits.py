@@ -71,7 +71,7 @@ class CreditsHandler(ApiHandler):
             caller = await self.platform.sessions.caller(self.principal.name)
             projects = tuple(project.name for project in factory.catalog.projects_of(caller.groups, caller.projects))
             found = await self.platform.run(factory.credits.of, caller, projects)
-        self.reply(CreditList(items=tuple(self.body_of(each) for each in found)))
+        self.reply(await self.platform.run(lambda: CreditList(items=tuple(map(self.body_of, found)))))  # they may be thousands
 
     async def post(self) -> None:
         """Give a credit, or refuse it by the field that is wrong."""

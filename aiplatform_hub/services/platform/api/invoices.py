@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from aiplatform_hub.domain.invoices import State, month_span
@@ -27,9 +28,9 @@ from aiplatform_hub.services.platform.invoice_models import (
     PaymentBody,
     invoice_out,
 )
+from aiplatform_hub.services.platform.report_files import send_pieces, written
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
 
-MOST_EXPORTED = 10_000
 _STATES = tuple(state.value for state in State)
 
 
@@ -157,12 +158,14 @@ class CsvHandler(InvoiceApiHandler):
     async def get(self) -> None:
         """Answer with what was issued, a row for each line."""
         self.check_reads()
-        filters = self.filters()
-        found = await self.platform.run(self.office.latest, filters, limit=MOST_EXPORTED)
-        self.set_header("Content-Type", "text/csv; charset=utf-8")
-        self.set_header("Content-Disposition", 'attachment; filename="invoices.csv"')
-        for row in invoice_csv(each for each in found if each.number):
-            self.write(row)
+        with await self.platform.run(_csv_file, self.office, self.filters()) as file:
+            self.set_header("Content-Type", "text/csv; charset=utf-8")
+            self.set_header("Content-Disposition", 'attachment; filename="invoices.csv"')
+            await send_pieces(self, file)
+
+
+def _csv_file(office: Invoices, filters: Mapping[str, Any]) -> IO[bytes]:
+    return written(lambda file: file.writelines(row.encode() for row in invoice_csv(office.documents(filters))))
 
 
 def _amount(text: str) -> Decimal:
