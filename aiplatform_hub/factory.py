@@ -46,6 +46,7 @@ from aiplatform_hub.operations.inactivity import InactivityLimits
 from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
+from aiplatform_hub.operations.limit_grants import LimitGrants
 from aiplatform_hub.operations.memberships import Memberships
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
@@ -65,16 +66,19 @@ from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
+from aiplatform_hub.operations.session_costs import SessionCosts
 from aiplatform_hub.operations.session_prices import SessionPrices
 from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
+from aiplatform_hub.operations.standing_reader import StandingReader
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
 from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.announcements import AnnouncementStore
+from aiplatform_hub.storage.limit_grants import LimitGrantStore
 from aiplatform_hub.storage.memberships import MembershipStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
 from aiplatform_hub.storage.policies import PolicyStore
@@ -117,6 +121,16 @@ class Factory(Money):
     def session_prices(self) -> SessionPrices:
         """What an hour of a session would cost somebody now."""
         return SessionPrices(cards=self.rate_cards, tier_of=self.enforcer.tier_name, clock=self.clock)
+
+    @cached_property
+    def session_costs(self) -> SessionCosts:
+        """What single sessions have cost until now."""
+        return SessionCosts(charges=self.charge_reader, cards=self.rate_cards)
+
+    @cached_property
+    def standing_reader(self) -> StandingReader:
+        """How a person stands against their limits, and what the place has."""
+        return StandingReader(reader=self.decision_reader)
 
     @cached_property
     def announcements(self) -> Announcements:
@@ -401,6 +415,11 @@ class Factory(Money):
     def trace_exporter(self) -> TraceExporter:
         """Makes a demand trace of what ran."""
         return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, activity=ActivitySums(), clock=self.clock)
+
+    @cached_property
+    def limit_grants(self) -> LimitGrants:
+        """Raised limits: given, ended, restored."""
+        return LimitGrants(database=self.database, catalog=self.catalog, limit_grants=LimitGrantStore(), audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def grants(self) -> Grants:

@@ -29,6 +29,7 @@ from aiplatform_hub.config import (
     secrets_from_environment,
 )
 from aiplatform_hub.errors import ConfigurationError
+from aiplatform_hub.hub.announcements import hub_announcements
 from aiplatform_hub.hub.helm_values import traits_of_values
 from aiplatform_hub.hub.identity import IDENTITY_HANDLERS
 from aiplatform_hub.hub.traits import AIPlatform
@@ -182,11 +183,11 @@ def _set_platform(c: Config, settings: Settings) -> None:
 
 
 def _set_notices(c: Config, settings: Settings) -> None:
-    """Give the hub's pages the sentences that stand on every page."""
+    """Give the hub's pages the sentences that stand on every page, and what admins tell everybody."""
     sentences = notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users)
     variables = _get(c.JupyterHub, "template_vars", {})
     if not isinstance(variables, LazyConfigValue):
-        c.JupyterHub.template_vars = {"aiplatform_notices": list(sentences), **variables}
+        c.JupyterHub.template_vars = {"aiplatform_notices": list(sentences), "aiplatform_announcements": hub_announcements, **variables}
 
 
 def _set_security_headers(c: Config) -> None:

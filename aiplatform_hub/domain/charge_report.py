@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from aiplatform_hub.domain.charge_sums import ActivitySum, Charged
 from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Sku
@@ -114,6 +115,14 @@ class ChargeReport:
     """One of each currency, without keys."""
 
 
+_ZERO = Fraction(0)
+
+
+@lru_cache(maxsize=1_000)
+def _ratio(price: Decimal) -> tuple[int, int]:
+    return price.as_integer_ratio()
+
+
 @dataclass(slots=True)
 class _Group:
     time: dict[tuple[Sku, Decimal, Decimal, int], int] = field(default_factory=lambda: defaultdict(int))
@@ -138,15 +147,21 @@ class _Group:
         return {"energy_kwh": sum((each.kwh for each in self.energies), Fraction(0)), "carbon_kg": sum(grams, Fraction(0)) / 1000 if is_whole else None}
 
     def numbers(self) -> dict[str, Fraction]:
-        found = dict.fromkeys(NUMBERS, Fraction(0))
+        sums: dict[tuple[str, int], int] = defaultdict(int)  # numerators by name and denominator: whole numbers are quicker than fractions, and as exact
         for (sku, list_price, price, period), time in self.time.items():
-            quantity = Fraction(time, period)
-            found[_QUANTITIES[sku]] += quantity
-            found["list_cost"] += quantity * Fraction(list_price)
-            found["cost"] += quantity * Fraction(price)
-        used = min(Fraction(self.used, MICROSECONDS_PER_HOUR), found["gpu_hours"])
-        idle = min(Fraction(self.idle, MICROSECONDS_PER_HOUR), found["gpu_hours"] - used)
-        found |= {"used_gpu_hours": used, "idle_gpu_hours": idle}
+            sums[_QUANTITIES[sku], period] += time
+            for name, each in (("list_cost", list_price), ("cost", price)):
+                numerator, denominator = _ratio(each)
+                sums[name, denominator * period] += numerator * time
+        found: dict[str, Fraction] = {}
+        for (name, denominator), numerator in sums.items():
+            amount = Fraction(numerator, denominator)
+            found[name] = found[name] + amount if name in found else amount
+        found = dict.fromkeys(NUMBERS, _ZERO) | found
+        if self.used or self.idle or found["gpu_hours"] < 0:
+            used = min(Fraction(self.used, MICROSECONDS_PER_HOUR), found["gpu_hours"])
+            idle = min(Fraction(self.idle, MICROSECONDS_PER_HOUR), found["gpu_hours"] - used)
+            found |= {"used_gpu_hours": used, "idle_gpu_hours": idle}
         found["credits"] = self.credits
         found["estimated_seconds"] = Fraction(self.estimated, 1_000_000)
         return found

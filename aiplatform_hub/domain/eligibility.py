@@ -10,6 +10,7 @@ from decimal import Decimal
 from aiplatform_hub.domain.allocations import Allocation, EndCause
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.dimensions import DIMENSIONS, Kind
+from aiplatform_hub.domain.limit_grants import LimitGrant, raised
 from aiplatform_hub.domain.limits import PROJECT, USER, Limit, amount_of, limits_for
 from aiplatform_hub.domain.options import options_of, resolve
 from aiplatform_hub.domain.queueing import WaitCode, WaitReason
@@ -31,6 +32,8 @@ class Around:
     granted: Mapping[str, str] = field(default_factory=dict)
     """Granted tiers by owner's name."""
     open: Sequence[Allocation] = ()
+    limit_grants: Sequence[LimitGrant] = ()
+    """Raised limits in force, whoever they are for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Eligibility:
         if key not in self._limits:
             catalog = self._around.catalog
             limits = limits_for(caller, catalog.projects.get(project), catalog, self._around.granted.get(caller.user_name))
+            limits = raised(limits, [grant for grant in self._around.limit_grants if grant.is_for(caller)])
             mine = {USER: self._by_user.get(caller.user_id, []), PROJECT: self._by_project.get(project, [])}
             concurrent = [limit for limit in limits if DIMENSIONS[limit.dimension].kind is Kind.CONCURRENT]
             self._limits[key] = tuple((limit, sum((amount_of(a.request, limit) for a in mine[limit.scope]), Decimal(0))) for limit in concurrent)

@@ -91,12 +91,13 @@ def entitlements(usage: Mapping[Person, float], policy: Policy) -> dict[Person, 
 def ranks_of(usage: Mapping[Person, float], policy: Policy) -> dict[Person, int]:
     """Return the rank alone of each person's :func:`entitlements`, in the order of ``usage``."""
     by_project = _by_project(usage)
-    keys: dict[tuple[str, str], tuple[float, float]] = {}
-    for project, level in _project_levels(by_project, policy).items():
-        band = _band(level, policy)
-        keys |= {(project, user): (band, of_user) for user, of_user in _user_bands(by_project[project], policy).items()}
-    ranks = {key: rank for rank, key in enumerate(sorted(set(keys.values()), reverse=True))}
-    return {person: ranks[keys[person]] for person in usage}
+    projects = {project: _band(level, policy) for project, level in _project_levels(by_project, policy).items()}
+    users = {project: _user_bands(people, policy) for project, people in by_project.items()}
+    places = {project: set(bands.values()) for project, bands in users.items()}
+    order = sorted({(projects[project], of_user) for project, found in places.items() for of_user in found}, reverse=True)
+    ranks = {key: rank for rank, key in enumerate(order)}
+    by_band = {project: {of_user: ranks[projects[project], of_user] for of_user in found} for project, found in places.items()}
+    return {person: by_band[person[0]][users[person[0]][person[1]]] for person in usage}
 
 
 def _by_project(usage: Mapping[Person, float]) -> dict[str, dict[str, float]]:

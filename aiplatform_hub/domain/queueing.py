@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from operator import is_
+from typing import NamedTuple
 from uuid import UUID
 
 from aiplatform_hub.domain.allocations import Allocation
@@ -218,7 +219,8 @@ class RequestMemory:
         self._queued: Sequence[Allocation] = ()
         self._outlook = Outlook()
         self._lanes = lanes_of(())
-        self._ranks: tuple[Mapping[Person, float], Policy | None, Mapping[Person, int]] = ({}, None, {})
+        self._used: tuple[_Used, Mapping[Person, float]] | None = None
+        self._places: tuple[Mapping[Person, float], tuple[Person, ...], Mapping[Person, int]] | None = None
 
     def told(self, queued: Sequence[Allocation], outlook: Outlook) -> Lanes:
         """Return those for GPUs, by owner."""
@@ -243,13 +245,35 @@ class RequestMemory:
         self._known, self._queued, self._outlook = found, queued, outlook
         self._lanes = lanes_of(tuple([waiting for _, waiting in found.values()]))
 
-    def ranks(self, usage: Mapping[Person, float], policy: Policy) -> Mapping[Person, int]:
-        """Return everybody's place of the Fair Tree."""
-        last_usage, last_policy, ranks = self._ranks
-        if last_policy is not policy or last_usage != usage:
-            ranks = ranks_of(usage, policy) if policy.is_fair else dict.fromkeys(usage, 0)
-            self._ranks = (usage, policy, ranks)
-        return ranks
+    def ranks(self, view: View, outlook: Outlook, policy: Policy, people: Iterable[Person]) -> Mapping[Person, int]:
+        """Return the place of the Fair Tree of everybody who used GPUs, or runs or waits now: found once for all that is asked of one instant."""
+        usage = self._usage(view, outlook, policy)
+        others = tuple({person: None for person in people if person not in usage})
+        if self._places is None or self._places[0] is not usage or self._places[1] != others:
+            everybody = {**usage, **dict.fromkeys(others, 0.0)}
+            ranks = ranks_of(everybody, policy) if policy.is_fair else dict.fromkeys(everybody, 0)
+            self._places = (usage, others, ranks)
+            return ranks
+        return self._places[2]
+
+    def _usage(self, view: View, outlook: Outlook, policy: Policy) -> Mapping[Person, float]:
+        asked = _Used(view.now_seconds, view.open, outlook, policy)
+        if self._used is None or not self._used[0].is_same(asked):
+            self._used = (asked, _usage(view, outlook, policy))
+        return self._used[1]
+
+
+class _Used(NamedTuple):
+    """What everybody's use follows from."""
+
+    now_seconds: float
+    open: Sequence[Allocation]
+    outlook: Outlook
+    policy: Policy
+
+    def is_same(self, other: _Used) -> bool:
+        is_then = self.now_seconds == other.now_seconds
+        return is_then and self.outlook is other.outlook and self.policy is other.policy and self.open is other.open
 
 
 def _tells_the_same(one: Outlook, other: Outlook) -> bool:
@@ -278,15 +302,13 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
     running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook, drained) for a in holding)
     memory = memory or RequestMemory()
     lanes = memory.told(view.queued, outlook)
-    usage = _usage(view, outlook, policy)
-    for person in (*[each.person for each in running], *lanes.by_owner):
-        usage.setdefault(person, 0.0)
+    people = (*[each.person for each in running], *lanes.by_owner)
     return PlannerInput(
         now_seconds=view.now_seconds,
         nodes=nodes,
         running=running,
         waiting=lanes.waiting,
-        ranks=memory.ranks(usage, policy),
+        ranks=memory.ranks(view, outlook, policy, people),
         policy=policy,
         lanes=lanes,
     )

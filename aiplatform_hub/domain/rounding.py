@@ -31,6 +31,8 @@ def apportion(amounts: Sequence[Fraction], places: int) -> tuple[Decimal, ...]:
         One for each amount, in their order, each less than one unit of the last place away from it; their sum is the total, rounded half-even.
         Of equal remainders the earlier amount is rounded up.
     """
+    if not any(amounts):
+        return (_decimal(0, places),) * len(amounts)
     unit = lcm(*(amount.denominator for amount in amounts))  # whole numbers are quicker than fractions, and as exact
     scaled = [amount.numerator * (unit // amount.denominator) * 10**places for amount in amounts]
     floors = [value // unit for value in scaled]

@@ -12,6 +12,7 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import repeat
 from typing import NamedTuple
 
 from aiplatform_hub.domain.policy import DAY_SECONDS, Policy
@@ -114,6 +115,24 @@ class Line:
     """When they come, ripen or are overdue."""
     ends: tuple[tuple[float, ...], ...]
     """When the sessions that run end, in each course."""
+    nodes: tuple[OnNode, ...] = ()
+    """Which of them are where, for each node that has some."""
+
+
+class OnNode(NamedTuple):
+    """The sessions that run on one node now: their numbers, 1 being the first of all, with what is the same in every course."""
+
+    node: int
+    numbers: tuple[int, ...]
+    jobs: tuple[Job, ...]
+    takeable: tuple[float | None, ...]
+
+    @staticmethod
+    def of(held: Sequence[Held], node: int) -> OnNode:
+        """Return those of a node."""
+        here = [(number, each.job, each.takeable_from_seconds) for number, each in enumerate(held, 1) if each.node == node]
+        numbers, jobs, takeable = zip(*here, strict=True)
+        return OnNode(node, numbers, jobs, takeable)
 
 
 def line_of(stage: Stage) -> Line:
@@ -135,6 +154,7 @@ def line_of(stage: Stage) -> Line:
         asked=sum(job.gpus for job in waiting),
         events=tuple(events),
         ends=tuple(zip(*[_ends_of(held, stage.now_seconds) for held in stage.held], strict=True)) or ((),) * DRAWS,
+        nodes=tuple(OnNode.of(stage.held, node) for node in sorted({held.node for held in stage.held})),
     )
 
 
@@ -165,7 +185,7 @@ class Course:
 
     def __init__(self, stage: Stage, line: Line, draw: int, target: int | None = None) -> None:
         self._stage, self._draw, self._target = stage, draw, target
-        self._ends_drawn = line.ends[draw]
+        self._ends_drawn, self._nodes = line.ends[draw], line.nodes
         self._policy = stage.policy
         self._now = stage.now_seconds
         self._free = list(stage.free)
@@ -213,11 +233,11 @@ class Course:
     def _hold(self, ends: Sequence[float]) -> None:
         """Let the sessions that run end as drawn; the events are ordered afterwards."""
         events = self._events
-        for number, ((job, node, cap, _), end) in enumerate(zip(self._stage.held, ends, strict=True), 1):
-            self._on_node[node][number] = job, end, cap
-            events.append((end, _ENDS, number, node))
-            if cap is not None and cap < end:
-                events.append((cap, _CAPPED, number, node))
+        for node, numbers, jobs, takeable in self._nodes:
+            here = [ends[number - 1] for number in numbers]
+            self._on_node[node] = dict(zip(numbers, zip(jobs, here, takeable, strict=True), strict=True))
+            events += zip(here, repeat(_ENDS), numbers, repeat(node))
+            events += [(cap, _CAPPED, number, node) for cap, end, number in zip(takeable, here, numbers, strict=True) if cap is not None and cap < end]
         self._sessions = len(self._stage.held)
 
     def _happen(self, kind: int, number: int, node: int) -> None:

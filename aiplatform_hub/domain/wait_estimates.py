@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -87,17 +87,20 @@ def estimates(given: Forecast) -> dict[str, WaitEstimate]:
 class OneEstimate:
     """Estimates one request at a time, the same as :func:`estimates`: courses are played no further than until it has started.
 
-    Of those further back, who differ in themselves alone, the courses of those before them are played once.
+    Of those further back, who differ in themselves alone, the courses of those before them are played once; and who may come is
+    told once for all of one instant.
     """
 
     def __init__(self) -> None:
         self._played: tuple[Stage, list[Course]] | None = None
+        self._coming: _Coming | None = None
 
     def of(self, given: Forecast, request_id: str) -> WaitEstimate | None:
         """Return when the request will probably start; None if it has no estimate."""
-        staging = _Staging(given)
+        staging = _Staging(given, self._coming)
         if request_id not in staging.ids:
             return None
+        self._coming = staging.coming
         stage, number = staging.stage(), staging.ids.index(request_id)
         if number < len(stage.waiting):
             return staging.estimate(_starts(_courses(stage, number), number))
@@ -143,16 +146,88 @@ def _steps(step: int) -> itemgetter[Any]:
     return itemgetter(*[draw * step % DRAWS for draw in range(DRAWS)])
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is the same for all new sessions of a kind."""
+
+    lengths: tuple[float, ...]
+    expected_seconds: float
+    safe_seconds: float
+
+
+@dataclass(slots=True)
+class _Naming:
+    """Gives each person a number, and the sessions of each kind their lengths in an order of their own."""
+
+    lengths: SessionLengths
+    safe_quantile: float
+    people: dict[Person, int] = field(default_factory=dict)
+    kinds: dict[SessionKind, _Kind] = field(default_factory=dict)
+
+    def person(self, person: Person) -> int:
+        return self.people.setdefault(person, len(self.people))
+
+    def kind(self, kind: SessionKind) -> _Kind:
+        known = self.kinds.get(kind)
+        if known is None:
+            ascending, _ = self.lengths.strata(kind, 0.0, DRAWS)
+            expected, safe = ascending[int(EXPECTED_QUANTILE * DRAWS)], ascending[min(DRAWS - 1, int(self.safe_quantile * DRAWS))]
+            known = self.kinds[kind] = _Kind(in_own_order(ascending, len(self.kinds)), expected, safe)
+        return known
+
+    def copy(self) -> _Naming:
+        return _Naming(self.lengths, self.safe_quantile, dict(self.people), dict(self.kinds))
+
+
+class _Coming:
+    """The requests of earlier days, one of whose days comes again. They differ neither by who asks nor by what is asked for."""
+
+    def __init__(self, given: Forecast) -> None:
+        line = given.line
+        since = line.now_seconds - MOST_DAYS * DAY_SECONDS
+        past = [request for request in given.past[-MOST_PAST:] if request.at_seconds >= since]
+        self._from = (given.past, given.lengths, line.policy, line.nodes, line.ranks, line.now_seconds, len(line.running))
+        self._naming = _Naming(given.lengths, line.policy.backfill_quantile)
+        self._whole = {name: max((node.gpus for node in line.nodes if name in {None, node.gpu_type}), default=0) for name in {each.gpu_type for each in past}}
+        self.days = int((line.now_seconds - past[0].at_seconds) // DAY_SECONDS) if past else 0
+        self.jobs = tuple(self._job(number, request, line) for number, request in enumerate(past, PLAYED + len(line.running))) if self.days else ()
+
+    def is_of(self, given: Forecast) -> bool:
+        """Whether another forecast has the same."""
+        line = given.line
+        past, lengths, policy, nodes, ranks, now, running = self._from
+        is_then = (now, running, nodes) == (line.now_seconds, len(line.running), line.nodes)
+        return is_then and past is given.past and lengths is given.lengths and policy is line.policy and ranks is line.ranks
+
+    def naming(self) -> _Naming:
+        """Return names that go on behind theirs."""
+        return self._naming.copy()
+
+    def _job(self, number: int, request: PastRequest, line: PlannerInput) -> Job:
+        kind, gpus = self._naming.kind(request.kind), request.kind.gpus
+        return Job(
+            number=number,
+            person=self._naming.person(request.person),
+            rank=line.ranks.get(request.person, 0),
+            gpus=gpus,
+            gpu_type=request.gpu_type,
+            is_whole=gpus > 1 and self._whole[request.gpu_type] == gpus,
+            requested_seconds=request.at_seconds,
+            expected_seconds=kind.expected_seconds,
+            safe_seconds=kind.safe_seconds,
+            lengths=kind.lengths,
+        )
+
+
 class _Staging:
     """Makes the stage of all courses from what the planner is told."""
 
-    def __init__(self, given: Forecast) -> None:
+    def __init__(self, given: Forecast, before: _Coming | None = None) -> None:
         self._given = given
         self._line = given.line
         self._board = Board(given.line)
-        self._people: dict[Person, int] = {}
-        self._ascending: dict[SessionKind, tuple[float, ...]] = {}
-        self._lengths: dict[SessionKind, tuple[float, ...]] = {}
+        self.coming = before if before is not None and before.is_of(given) else _Coming(given)
+        self._naming = self.coming.naming()
         self._known_gpus = 0
         self._asking = [w for w in in_order(given.line, self._board) if not w.blocked_by and self._board.nodes_for(w)]
 
@@ -187,9 +262,6 @@ class _Staging:
         free = [node.gpus for node in line.nodes]
         for session in held:
             free[session.node] -= session.job.gpus
-        past = self._past()
-        arrivals = tuple(self._arrival(number, request) for number, request in enumerate(past, len(waiting) + len(held)))
-        days = int((line.now_seconds - past[0].at_seconds) // DAY_SECONDS) if past else 0
         return Stage(
             now_seconds=line.now_seconds,
             policy=line.policy,
@@ -197,19 +269,15 @@ class _Staging:
             free=tuple(free),
             held=held,
             waiting=waiting,
-            people=len(self._people),
-            arrivals=arrivals if days else (),
-            days=days,
+            people=len(self._naming.people),
+            arrivals=self.coming.jobs,
+            days=self.coming.days,
         )
-
-    def _past(self) -> list[PastRequest]:
-        since = self._line.now_seconds - MOST_DAYS * DAY_SECONDS
-        return [request for request in self._given.past[-MOST_PAST:] if request.at_seconds >= since]
 
     def _waiting(self, number: int, request: Waiting) -> Job:
         return Job(
             number=number,
-            person=self._person(request.person),
+            person=self._naming.person(request.person),
             rank=self._line.ranks.get(request.person, 0),
             gpus=request.gpus,
             gpu_type=request.gpu_type,
@@ -217,7 +285,7 @@ class _Staging:
             requested_seconds=request.requested_seconds if request.moved_seconds is None else -request.moved_seconds,
             expected_seconds=request.expected_seconds,
             safe_seconds=request.safe_seconds,
-            lengths=self._new(self._given.kinds[request.id]),
+            lengths=self._naming.kind(self._given.kinds[request.id]).lengths,
             group=0 if request.moved_seconds is not None or is_overdue(request, self._line) else 1 if is_promoted(request, self._line, self._board) else 2,
         )
 
@@ -231,7 +299,7 @@ class _Staging:
         left = in_own_order(left, number)
         job = Job(
             number=number,
-            person=self._person(session.person),
+            person=self._naming.person(session.person),
             rank=line.ranks.get(session.person, 0),
             gpus=session.gpus,
             gpu_type=None,
@@ -242,32 +310,3 @@ class _Staging:
             lengths=left,
         )
         return Held(job, node, None if takeable is None else max(line.now_seconds, takeable), session.must_end_seconds)
-
-    def _arrival(self, number: int, request: PastRequest) -> Job:
-        lengths = self._new(request.kind)
-        return Job(
-            number=number,
-            person=self._person(request.person),
-            rank=self._line.ranks.get(request.person, 0),
-            gpus=request.kind.gpus,
-            gpu_type=request.gpu_type,
-            is_whole=self._is_whole(request),
-            requested_seconds=request.at_seconds,
-            expected_seconds=self._ascending[request.kind][int(EXPECTED_QUANTILE * DRAWS)],
-            safe_seconds=self._ascending[request.kind][min(DRAWS - 1, int(self._line.policy.backfill_quantile * DRAWS))],
-            lengths=lengths,
-        )
-
-    def _is_whole(self, request: PastRequest) -> bool:
-        sizes = [node.gpus for node in self._line.nodes if request.gpu_type in {None, node.gpu_type}]
-        return request.kind.gpus > 1 and max(sizes, default=0) == request.kind.gpus
-
-    def _new(self, kind: SessionKind) -> tuple[float, ...]:
-        """Return the lengths of a session that has not begun."""
-        if kind not in self._lengths:
-            self._ascending[kind], _ = self._given.lengths.strata(kind, 0.0, DRAWS)
-            self._lengths[kind] = in_own_order(self._ascending[kind], len(self._lengths))
-        return self._lengths[kind]
-
-    def _person(self, person: Person) -> int:
-        return self._people.setdefault(person, len(self._people))

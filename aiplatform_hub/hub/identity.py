@@ -23,8 +23,7 @@ from jupyterhub.orm import Group, User
 from jupyterhub.scopes import needs_scope
 from tornado.web import HTTPError
 
-from aiplatform_hub.hub.process import process_for
-from aiplatform_hub.hub.traits import AIPlatform
+from aiplatform_hub.hub.process import shared_by
 
 PROXY_SECONDS = 3
 """Longest wait for the proxy: the hub itself would go on asking for much longer than whoever asks the hub."""
@@ -41,7 +40,7 @@ class UserIdHandler(APIHandler):
     def get(self, user_name: str) -> None:
         """Answer with the person, or 404."""
         # the platform asks this for each page: the hub shows its life before the first server starts
-        process_for(AIPlatform(config=self.app.config).settings(str(self.base_url))).start_heartbeat()
+        shared_by(self.app.config, str(self.base_url)).process.start_heartbeat()
         user = self.find_user(user_name)
         if user is None:
             raise HTTPError(404)

@@ -25,8 +25,9 @@ from aiplatform_hub.hub import profiles
 from aiplatform_hub.hub.answers import answers
 from aiplatform_hub.hub.api_refusals import AWAY, api_refusal, message_of
 from aiplatform_hub.hub.cluster_api import create_pod, has_storage_class, read_log
-from aiplatform_hub.hub.kube_homes import KubeHomes
+from aiplatform_hub.hub.kube_homes import KubeHomes, is_live
 from aiplatform_hub.hub.pod_progress import Failure, exit_status, failure_of, image_bytes_of, is_running, started_at, step_of
+from aiplatform_hub.hub.pod_rounds import rounds_every
 from aiplatform_hub.hub.pods import MERGED, PodPlan, image_of, pod_environment, pod_metadata, pod_name, pod_traits, start_seconds
 from aiplatform_hub.hub.process import RECORD_SECONDS
 from aiplatform_hub.hub.spawner import AIPlatformSpawner, printable_tail
@@ -54,11 +55,13 @@ _image_sizes: dict[str, int] = {}
 class AIPlatformKubeSpawner(AIPlatformSpawner, KubeHomes, KubeSpawner):
     """Starts servers as pods. What the operator set as ``c.KubeSpawner`` stays in force where a session decides nothing."""
 
+    _plan: PodPlan | None = None
+    _log_text = ""
+
     def __init__(self, **kwargs: Any) -> None:
-        self._plan: PodPlan | None = None
-        self._log_text = ""
         super().__init__(**kwargs)
-        self._operators = {name: deepcopy(getattr(self, name)) for name in MERGED}
+        self._operators = {name: deepcopy(getattr(self, name)) for name in MERGED if self.trait_has_value(name)}
+        """What the operator set; nothing else has a value yet, and a default costs memory as soon as somebody looks at it."""
 
     @default("start_timeout")
     def _default_start_timeout(self) -> int:
@@ -156,7 +159,7 @@ class AIPlatformKubeSpawner(AIPlatformSpawner, KubeHomes, KubeSpawner):
             is_root_read_only=self.place.read_only_root,
             whole_cpus_from_gpus=self.place.whole_cpus_from_gpus,
             stop_grace_seconds=self.delete_grace_period,
-            operators=self._operators,
+            operators={name: self._operators[name] if name in self._operators else self.trait_defaults(name) for name in MERGED},
         )
 
     def _take_names(self, name: str) -> None:
@@ -316,6 +319,21 @@ class AIPlatformKubeSpawner(AIPlatformSpawner, KubeHomes, KubeSpawner):
         except Exception:
             self.log.warning("What became of %s is not known just now", self._log_name, exc_info=True)
             return None
+
+    def start_polling(self) -> None:
+        """As the hub's, without a timer for each server."""
+        if self.poll_interval <= 0:
+            super().start_polling()
+            return
+        self.stop_polling()
+        self._poll_callback = rounds_every(self.poll_interval).watch(self)
+
+    def seems_to_run(self) -> bool:
+        """Whether a live watch shows a pod that has not ended: what :meth:`poll` would find out."""
+        watch = self.pod_reflector
+        if self._is_refused or self._allocation_id is None or watch is None or not is_live(watch):
+            return False
+        return exit_status(watch.pods.get(f"{self.namespace}/{self.pod_name}"), datetime.now(UTC)) is None
 
     async def get_url(self) -> str:
         """Return where the server listens. A hub that starts waits here for as long as the pod runs.

@@ -46,11 +46,11 @@ class KubeHomes(KubeSpawner):
         """
         key = self._get_reflector_key(kind)
         known = self.reflectors.get(key)
-        if known is not None and not replace and _is_live(known):
+        if known is not None and not replace and is_live(known):
             return known
         async with self._locks.setdefault((asyncio.get_running_loop(), key), asyncio.Lock()):
             current = self.reflectors.get(key)
-            if current is not None and _is_live(current) and (current is not known or not replace):
+            if current is not None and is_live(current) and (current is not known or not replace):
                 return current
             watch = self.reflectors[key] = await self._watched(key, kind, reflector_class, kwargs)
             if kind == "pods":
@@ -197,7 +197,7 @@ class KubeHomes(KubeSpawner):
                 raise
 
 
-def _is_live(watch: Any) -> bool:
+def is_live(watch: Any) -> bool:
     """Whether a watch has loaded and still goes on."""
     return is_loaded(watch) and watch.watch_task is not None and not watch.watch_task.done()
 

@@ -7,6 +7,8 @@ import logging
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -14,13 +16,18 @@ from tornado.ioloop import PeriodicCallback
 
 from aiplatform_hub.clients.gpus import discover
 from aiplatform_hub.config import Place
+from aiplatform_hub.domain.announcements import Announcement, shown
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.storage.database import DatabaseBusyError
 from aiplatform_hub.storage.heartbeats import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
+
+    from traitlets.config import Config
 
     from aiplatform_hub.config import Settings
     from aiplatform_hub.domain.allocations import GpuDevice
@@ -46,6 +53,9 @@ RECORD_PAUSE_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10
 """Time between two signs of life of the hub."""
 
+GATHERING_SECONDS = 1
+"""How long servers that a new hub finds ready are gathered, to be looked up together."""
+
 log = logging.getLogger(__name__)
 
 
@@ -61,11 +71,13 @@ class HubProcess:
         """GPU types of this place in the catalogue's order; None until they are known."""
         self.products: dict[str, str] = {}
         """In a cluster: what the product label of each GPU's node says, by the GPU's id."""
+        self._announcements: tuple[Announcement, ...] = ()
         # Writers of one database queue up anyway: one thread keeps them in order and spends nothing on a lock.
         self._decisions = ThreadPoolExecutor(1, "aiplatform-decide")
         self._work = ThreadPoolExecutor(8, "aiplatform-work")
         self._heartbeat = PeriodicCallback(self._beat, HEARTBEAT_SECONDS * 1000)
         self._started_at = self.factory.clock()
+        self._found_ready: set[UUID] = set()
 
     async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the call returns, computed beside the event loop."""
@@ -139,6 +151,20 @@ class HubProcess:
         if not future.cancel():
             future.add_done_callback(late)
 
+    def found_ready(self, allocation_id: UUID) -> None:
+        """Note that a server was found ready that ran before this hub: almost always the row says so already, and a thousand are asked for at once."""
+        if not self._found_ready:
+            asyncio.get_running_loop().call_later(GATHERING_SECONDS, lambda: asyncio.ensure_future(self._record_found()))
+        self._found_ready.add(allocation_id)
+
+    async def _record_found(self) -> None:
+        found, self._found_ready = self._found_ready, set()
+        meter, at = self.factory.meter, self.factory.clock()
+        try:
+            await self.record(partial(meter.found_ready, found, at), RECORD_SECONDS)
+        except Exception:
+            log.warning("That %d servers are ready could not be recorded", len(found), exc_info=True)
+
     def start_heartbeat(self) -> None:
         """Begin to write the hub's sign of life, once; call it on the event loop."""
         if not self._heartbeat.is_running():
@@ -159,6 +185,10 @@ class HubProcess:
         except Exception:
             log.exception("The catalogue or the GPUs could not be read")
 
+    def announcements(self) -> tuple[Announcement, ...]:
+        """Return what everybody is told now, the most urgent first, as of the last sign of life. Asks nobody."""
+        return shown(self._announcements, self.factory.clock())
+
     async def know_gpus(self) -> None:
         """In a cluster: wait for the first look at its GPUs, so that the first start too means a type that is here."""
         if self.settings.place is Place.CLUSTER and self.gpu_types is None:
@@ -173,9 +203,17 @@ class HubProcess:
         return devices
 
     def _beat(self) -> None:
+        self._work.submit(self._look_at_announcements)
         self._work.submit(self._write_heartbeat)
         if self.settings.place is Place.CLUSTER:
             self._work.submit(self._look_around)  # nodes come and go
+
+    def _look_at_announcements(self) -> None:
+        """Remember what counts now or later; what was known stays while the database is away."""
+        try:
+            self._announcements = self.factory.announcements.not_over()
+        except Exception:
+            log.exception("What admins tell everybody could not be read")
 
     def _write_heartbeat(self) -> None:
         detail = {"pid": os.getpid(), "stop_inactive_minutes": self.settings.stop_inactive_minutes}
@@ -204,7 +242,18 @@ async def _finished(future: Future[T]) -> None:
     await ended.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all spawners of one configuration have together."""
+
+    config: Config
+    """Kept, so that its id is nobody else's."""
+    place: AIPlatform
+    process: HubProcess
+
+
 _processes: dict[Settings, HubProcess] = {}
+_shared: dict[tuple[int, str], Shared] = {}
 
 
 def process_for(settings: Settings) -> HubProcess:
@@ -212,3 +261,13 @@ def process_for(settings: Settings) -> HubProcess:
     if settings not in _processes:
         _processes[settings] = HubProcess(settings)
     return _processes[settings]
+
+
+def shared_by(config: Config, base_url: str) -> Shared:
+    """Return what this configuration of a hub at this base URL makes: read once, as it does not change while the hub runs."""
+    key = id(config), base_url
+    known = _shared.get(key)
+    if known is None:
+        place = AIPlatform(config=config)
+        known = _shared[key] = Shared(config, place, process_for(place.settings(base_url)))
+    return known

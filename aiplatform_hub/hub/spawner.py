@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InvalidOptionError, Reason, ServiceUnavailableError, StartFailedError
 from aiplatform_hub.hub.jupyter import SERVICE_URL_VARIABLE, server_scopes, service_address
 from aiplatform_hub.hub.options_form import options_from_strings, render_options_form
-from aiplatform_hub.hub.process import RECORD_SECONDS, HubProcess, process_for
+from aiplatform_hub.hub.process import RECORD_SECONDS, HubProcess, shared_by
 from aiplatform_hub.hub.refusals import confirm_on_launch, refusal
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.storage.database import UNAVAILABLE
@@ -53,14 +53,16 @@ STOP_SECONDS = 3
 class AIPlatformSpawner(Spawner):
     """Validates, decides, holds and meters around the start and stop of any kind of server."""
 
+    # of the class, as long as nothing is known of a server: a hub makes a spawner for everybody
+    _allocation_id: UUID | None = None
+    _stored_id: UUID | None = None
+    _is_starting = False
+    _is_refused = False
+    _stage = (5, "Checking your limits")
+    _projects: frozenset[str] = frozenset()
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._allocation_id: UUID | None = None
-        self._stored_id: UUID | None = None
-        self._is_starting = False
-        self._is_refused = False
-        self._stage = (5, "Checking your limits")
-        self._projects: frozenset[str] = frozenset()
         if self.hub is not None:
             with suppress(RuntimeError):  # no running loop: a hub that only upgrades its database
                 asyncio.get_running_loop()
@@ -90,20 +92,20 @@ class AIPlatformSpawner(Spawner):
 
     # Shared parts
 
-    @cached_property
+    @property
     def place(self) -> AIPlatform:
-        """The operator's settings; the hub's configuration does not change while it runs."""
-        return AIPlatform(config=self.config)
+        """The operator's settings."""
+        return shared_by(self.config, self.base_url).place
 
     @property
     def base_url(self) -> str:
         """The hub's base URL, with slashes at both ends."""
         return str(self.hub.base_url).removesuffix("hub/")
 
-    @cached_property
+    @property
     def platform(self) -> HubProcess:
         """What the spawners of this process share."""
-        return process_for(self.place.settings(self.base_url))
+        return shared_by(self.config, self.base_url).process
 
     @property
     def caller(self) -> Caller:
@@ -268,13 +270,17 @@ class AIPlatformSpawner(Spawner):
     def add_poll_callback(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         # The hub calls this once the server answers and its route exists: it is ready.
         super().add_poll_callback(callback, *args, **kwargs)
-        asyncio.ensure_future(self._tell_ready())  # noqa: RUF006 - nothing waits for it, and it logs its own failure
+        asyncio.ensure_future(self._tell_ready(is_found=self._check_pending))  # noqa: RUF006 - nothing waits for it, and it logs its own failure
 
-    async def _tell_ready(self) -> None:
+    async def _tell_ready(self, *, is_found: bool) -> None:
         try:
             allocation_id = await self.current_allocation_id()
-            if allocation_id is not None:
-                process = self.platform
+            if allocation_id is None:
+                return
+            process = self.platform
+            if is_found:  # an earlier life of the hub started it
+                process.found_ready(allocation_id)
+            else:
                 await process.record(partial(process.factory.meter.ready, allocation_id, process.factory.clock()), RECORD_SECONDS)
         except Exception:
             self.log.warning("That %s is ready could not be recorded", self._log_name, exc_info=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aiplatform_hub.domain.catalog import RateCard
@@ -19,8 +19,12 @@ from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.storage.charged_use import ACCOUNTS, ChargedUse, ChargedUseStore
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.session_time import SessionTimeStore, TimeQuery
+from aiplatform_hub.storage.storage_samples import reach as storage_reach
 from aiplatform_hub.storage.storage_samples import stream as storage_samples
 from aiplatform_hub.storage.storage_samples import times as storage_times
+
+LONG = timedelta(days=92)
+"""From longer spans on it is worth looking where the ledger begins and ends."""
 
 
 class ChargeReader:
@@ -81,6 +85,8 @@ class ChargeReader:
             As for :meth:`charges`.
         """
         cards = self._cards()
+        if end - start > LONG:
+            start, end = self._within_use(connection, start, end)
         for low, high in split(start, end, (*boundaries(cards, start, end), *(midnights(start, end) if by_day else months(start, end)))):
             card = card_at(cards, low)
             asked = (*columns, "project") if card.project_discount_percent and "project" not in columns else columns
@@ -101,6 +107,14 @@ class ChargeReader:
                 for time in storage_times(connection, low, high, asked, filters):
                     yield storage_sum(time, card, day)
         yield from self._corrections(connection, start, end, filters)
+
+    def _within_use(self, connection: Connection, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """Return what of a span has any use, from a midnight on: a question about all of time has as many pieces as the ledger has days."""
+        known = [each for each in (self._times.reach(connection), storage_reach(connection)) if each is not None]
+        if not known:
+            return start, start
+        first = min(low for low, _ in known).replace(hour=0, minute=0, second=0, microsecond=0)
+        return max(start, first), min(end, max(high for _, high in known))
 
     def _corrections(self, connection: Connection, start: datetime, end: datetime, filters: Mapping[str, Any]) -> Iterator[Charge]:
         cards = self._cards()

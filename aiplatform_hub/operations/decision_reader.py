@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.budgets import Claim, claim_of, planned_hours
 from aiplatform_hub.domain.catalog import Catalog, Project, RateCard
 from aiplatform_hub.domain.charges import hourly_price
+from aiplatform_hub.domain.limit_grants import LimitGrant, raised
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queueing import Outlook, RequestMemory, Standing, View, line_id, line_of
 from aiplatform_hub.domain.quota import Capacity, Decision, DeviceState, Limit, Observed, limits_for, tier_of
@@ -19,7 +20,7 @@ from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
-from aiplatform_hub.operations.queue_json import outlook_from_json
+from aiplatform_hub.operations.queue_json import OutlookMemory
 from aiplatform_hub.storage.budgets import BudgetStore, Payer
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.devices import DeviceStore, Pool
@@ -71,7 +72,7 @@ class DecisionReader:
         self._max_queued = max_queued_per_user
         self._is_kueue = is_kueue
         self._requests = RequestMemory()
-        self._outlook: tuple[Mapping[str, Any] | None, Outlook] = (None, Outlook())
+        self._outlook = OutlookMemory()
         self._empty: tuple[Pool | None, Capacity] = (None, Capacity(0, 0))
 
     @property
@@ -113,6 +114,7 @@ class DecisionReader:
             now=now,
             user_windows=windows,
             project_windows=_windows(shared.limits) if shared else frozenset(),
+            groups=caller.groups,
             idempotency_key=key,
             has_queue=has_queue,
         )
@@ -124,7 +126,12 @@ class DecisionReader:
 
     def limits(self, caller: Caller, project: str | None, facts: Facts) -> tuple[Limit, ...]:
         """Return the limits of a person and a project."""
-        return limits_for(caller, self._project(project), self.catalog, facts.granted_tier, facts.grant_expires_at)
+        limits = limits_for(caller, self._project(project), self.catalog, facts.granted_tier, facts.grant_expires_at)
+        return raised(limits, facts.limit_grants)
+
+    def limit_grants(self, connection: Connection, now: datetime) -> tuple[LimitGrant, ...]:
+        """Return the raised limits in force, whoever they are for."""
+        return self._facts.limit_grants(connection, now)
 
     def observed(self, caller: Caller, project: str | None, facts: Facts) -> Observed:
         """Return what was measured."""
@@ -192,13 +199,7 @@ class DecisionReader:
 
     def outlook(self, facts: Facts) -> Outlook:
         """Return what the dispatcher knew in its last pass; the same value as long as the store gives the same JSON."""
-        if facts.outlook is None:
-            return Outlook()
-        stored, outlook = self._outlook
-        if stored is not facts.outlook:
-            outlook = outlook_from_json(facts.outlook)
-            self._outlook = (facts.outlook, outlook)
-        return outlook
+        return self._outlook.of(facts.outlook)
 
     def _standing(  # noqa: PLR0913  private
         self, draft: Allocation, scene: Scene, capacity: Capacity, facts: Facts, policy: Policy, *, may_wait: bool

@@ -203,10 +203,11 @@ class Dispatcher:
             live = self._allocations.live(connection)
             pool = self._reader.pool(connection, is_locking=False)
             granted = self._grants.tiers_of_waiting(connection, now) if live.queued else {}
+            limit_grants = self._reader.limit_grants(connection, now) if live.queued else ()
             self._history.refresh(connection, now)
             sessions = self._releases.around(connection, live.open, now)
             promised = self._known_promises(connection)
-        around = Around(now, self._interest.interest, self._reader.catalog, people, granted, live.open)
+        around = Around(now, self._interest.interest, self._reader.catalog, people, granted, live.open, limit_grants)
         eligibility, refused = Eligibility(around), self._refusals.standing(live, now)
         judged = {a.id: (refused and refused.get(a.id)) or eligibility.of(a) for a in live.queued}
         blocked = frozenset(id_ for id_, verdict in judged.items() if not isinstance(verdict, Eligible))

@@ -15,7 +15,7 @@ from aiplatform_hub.domain.showback import showback_words
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.storage.database import Connection, Database
-from aiplatform_hub.storage.notifications import NotificationStore
+from aiplatform_hub.storage.notifications import Marks, NotificationStore
 
 INBOX = 20
 """Most notices that a page shows."""
@@ -98,8 +98,16 @@ class Notices:
     def inbox(self, user_name: str) -> tuple[Told, ...]:
         """Return what pages show a person, the newest first."""
         with self._database.read() as connection:
-            found = self._notifications.of(connection, user_name, limit=2 * INBOX, has_dismissed=False)
-            return tuple(told for told in self._told(connection, found) if told.is_current)[:INBOX]
+            return self._inbox(connection, user_name)
+
+    def beside(self, user_name: str) -> tuple[tuple[Told, ...], Marks]:
+        """Return the same, with the newest notice and whether the person waits for a start: what stands beside every page."""
+        with self._database.read() as connection:
+            return self._inbox(connection, user_name), self._notifications.marks(connection, user_name)
+
+    def _inbox(self, connection: Connection, user_name: str) -> tuple[Told, ...]:
+        found = self._notifications.shown(connection, user_name, most=2 * INBOX)
+        return tuple(told for told in self._told(connection, found) if told.is_current)[:INBOX]
 
     def dismiss(self, notice_id: int, *, by: str) -> Told:
         """Note that somebody has seen a notice of theirs; may be repeated.

@@ -106,7 +106,7 @@ class Prospects:
 
     def of_each(self, caller: Caller, requests: Collection[LaunchRequest]) -> dict[LaunchRequest, Prospect]:
         """Return what each of several launches would be answered if it may wait; not how long it would."""
-        look = self._look(caller, {request.project for request in requests})
+        look = self._look(caller, {request.project for request in requests}, has_waits=False)
         found = {}
         for request in requests:
             draft, facts = _draft(caller, request, look.scene), look.facts[request.project]
@@ -141,7 +141,7 @@ class Prospects:
         counts = {allocation.id: self._fewer(allocation.request) for allocation in queued}
         if not any(counts.values()):
             return {id_: {} for id_ in counts}
-        look = self._look(caller, {allocation.request.project for allocation in queued})
+        look = self._look(caller, {allocation.request.project for allocation in queued}, has_waits=has_waits)
         return {a.id: {gpus: self._prospect_of(caller, _with_gpus(a, gpus), look, has_wait=has_waits) for gpus in counts[a.id]} for a in queued}
 
     def _prospect_of(self, caller: Caller, draft: Allocation, look: _Look, *, has_wait: bool) -> Prospect:
@@ -184,13 +184,14 @@ class Prospects:
         delay = (asked_at - look.scene.now).total_seconds()
         return Alternative(kind, request, Prospect(decision, wait=None if wait is None else wait.after(delay)), asked_at)
 
-    def _look(self, caller: Caller, projects: Collection[str]) -> _Look:
+    def _look(self, caller: Caller, projects: Collection[str], *, has_waits: bool = True) -> _Look:
         """Read what the answers depend on, in one look."""
         with self._database.read() as connection:
             now = self._clock()
             scene = Scene(now, self._reader.pool(connection, is_locking=False), self._allocations.live(connection))
             facts = {project: self._reader.facts(connection, caller, project, now, has_queue=True) for project in sorted(projects)}
-            self._forecaster.learn(connection)
+            if has_waits:
+                self._forecaster.learn(connection)
         return _Look(scene, facts)
 
     def _prospect(self, inputs: DecisionInputs, draft: Allocation, look: _Look, facts: Facts, *, has_wait: bool = True) -> Prospect:

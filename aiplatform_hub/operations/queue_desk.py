@@ -53,7 +53,7 @@ class QueueDesk:
     def entries(self) -> tuple[QueueEntry, ...]:
         """Return every queued request in order, with its place and reason, as of the dispatcher's last pass; newer ones at the end."""
         with self._database.read() as connection:
-            queued = {allocation.id: allocation for allocation in self._allocations.queued(connection)}
+            queued = {allocation.id: allocation for allocation in self._allocations.live(connection).queued}
             stored = self._outlooks.entries(connection)
             moves = self._moves.standing(connection) if any(a.moved_up_at for a in queued.values()) else ()
         known = [entry for entry in entries_from_json(stored) if entry.id in queued] if stored else []

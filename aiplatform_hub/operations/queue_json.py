@@ -123,6 +123,23 @@ def outlook_from_json(content: Json) -> Outlook:
     )
 
 
+class OutlookMemory:
+    """The outlook that was read last: of the same JSON value it is the same, since it names everybody who used GPUs lately."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Json | None, Outlook] = (None, Outlook())
+
+    def of(self, stored: Json | None) -> Outlook:
+        """Return what was stored; nothing before the dispatcher's first pass."""
+        if stored is None:
+            return Outlook()
+        known, outlook = self._known
+        if known is not stored:
+            outlook = outlook_from_json(stored)
+            self._known = (stored, outlook)
+        return outlook
+
+
 def entries_to_json(entries: Sequence[QueueEntry]) -> dict[str, Any]:
     """Return who waits, in order of the positions; each reason stands there once."""
     index: dict[WaitReason, int] = {}

@@ -10,9 +10,8 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, AllocationEvent, AllocationState
 from aiplatform_hub.domain.notices import NoticeKind
 from aiplatform_hub.domain.policy import Policy
-from aiplatform_hub.domain.queueing import Outlook
 from aiplatform_hub.domain.release import Action, ReleaseView, Surroundings, is_of_use, view_of
-from aiplatform_hub.operations.queue_json import outlook_from_json
+from aiplatform_hub.operations.queue_json import OutlookMemory
 from aiplatform_hub.storage.activity import ActivityStore
 from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.budgets import BudgetStore
@@ -60,6 +59,7 @@ class Releases:
         self._budgets = budgets
         self._policy = policy
         self._is_kueue = is_kueue
+        self._outlook = OutlookMemory()
 
     def around(self, connection: Connection, sessions: Iterable[Allocation], now: datetime) -> dict[UUID, Surroundings]:
         """Return what is known beside the rows of sessions, but for who waits for them."""
@@ -108,11 +108,10 @@ class Releases:
                 yield sessions[id_], view.deadline, view.why.value
 
     def _with_waiting(self, connection: Connection, active: Iterable[Allocation], around: Mapping[UUID, Surroundings]) -> dict[UUID, Surroundings]:
-        queued = self._allocations.queued(connection)
+        queued = self._allocations.live(connection).queued
         if not queued:
             return dict(around)
-        stored = self._outlooks.outlook(connection)
-        outlook = Outlook() if stored is None else outlook_from_json(stored)
+        outlook = self._outlook.of(self._outlooks.outlook(connection))
         wanted = {s.id for s in active if s.id in outlook.wanted and any(is_of_use(s, request, outlook.blocked) for request in queued)}
         return {id_: replace(each, is_wanted=id_ in wanted, is_claimed=id_ in wanted & outlook.claims) for id_, each in around.items()}
 

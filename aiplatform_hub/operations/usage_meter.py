@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -84,6 +84,13 @@ class UsageMeter:
             if allocation is None or allocation.state is not AllocationState.ACTIVE or allocation.ready_at is not None:
                 return
             self._allocations.change(connection, allocation, to=AllocationState.ACTIVE, at=at, cause="ready", actor=actor, ready_at=at)
+
+    def found_ready(self, ids: Collection[UUID], at: datetime, *, actor: str = "hub") -> None:
+        """As :meth:`ready` for servers that a new hub found running; only those of which it is not known yet are written."""
+        with self._database.read() as connection:
+            unknown = self._allocations.not_ready(connection)
+        for id_ in unknown & set(ids):
+            self.ready(id_, at, actor=actor)
 
     def seen(self, proofs: Mapping[UUID, datetime]) -> int:
         """Store proofs of life by allocation, in one statement and never backwards; return how many moved."""

@@ -26,6 +26,7 @@ IS_OPEN: ColumnElement[bool] = literal_column("allocations.state IN ('held', 'ac
 _OPEN = select(allocations).where(IS_OPEN).order_by(allocations.c.held_at, allocations.c.id)
 _QUEUED = select(allocations).where(IS_QUEUED).order_by(allocations.c.queued_at, allocations.c.id)
 _FIND = select(allocations).where(allocations.c.id == bindparam("id"))
+_NOT_READY = select(allocations.c.id).where(IS_OPEN, allocations.c.state == "active", allocations.c.ready_at.is_(None))
 _INSERT = insert(allocations)
 _EVENT = insert(allocation_events)
 _LEASE = insert(gpu_leases)
@@ -220,6 +221,10 @@ class AllocationStore:
     def open(self, connection: Connection) -> tuple[Allocation, ...]:
         """Return every open allocation, the longest held first."""
         return self._all(connection, _OPEN)
+
+    def not_ready(self, connection: Connection) -> frozenset[UUID]:
+        """Return the active allocations whose server is not known to have answered."""
+        return frozenset(connection.execute(_NOT_READY).scalars())
 
     def open_of(self, connection: Connection, user_id: int) -> tuple[Allocation, ...]:
         """Return a person's open allocations, the longest held first."""

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Table, bindparam, delete, func, insert, literal_column, select, type_coerce, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, bindparam, delete, func, insert, literal_column, select, type_coerce, update
 
 from aiplatform_hub.domain.charge_sums import NOBODY, ActivitySum, ChargeSum, RolledDay
 from aiplatform_hub.domain.charges import Sku
@@ -145,18 +146,14 @@ class ChargeRollupStore:
 
     def sums(self, connection: Connection, query: SumsQuery) -> Iterator[ChargeSum]:
         """Stream what was charged, in the groups of a query."""
-        for span in query.spans:
-            rows = connection.execute(_statement(charge_sums, query, span, (*_PRICES,), _CHARGED)).mappings()
-            for row in rows:
-                priced: dict[str, Any] = {"list_price": Decimal(row["list_price"]), "price": Decimal(row["price"]), "sku": Sku(row["sku"])}
-                rest = {name: row[name] for name in ("currency", "rate_card", "period_microseconds")}
-                yield ChargeSum(**_group(query, row, span[0]), **priced, **rest, **_amounts(row, _CHARGED))
+        for found in _rows(connection, charge_sums, query, _PRICES, _CHARGED):
+            found |= {"sku": Sku(found["sku"]), "list_price": _price(found["list_price"]), "price": _price(found["price"])}
+            yield ChargeSum(**found)
 
     def activity(self, connection: Connection, query: SumsQuery) -> Iterator[ActivitySum]:
         """Stream what is known of the use of GPUs, in the groups of a query."""
-        for span in query.spans:
-            for row in connection.execute(_statement(charge_activity, query, span, ("currency",), _KNOWN)).mappings():
-                yield ActivitySum(**_group(query, row, span[0]), currency=row["currency"], **_amounts(row, _KNOWN))
+        for found in _rows(connection, charge_activity, query, ("currency",), _KNOWN):
+            yield ActivitySum(**found)
 
 
 def _midnight(instant: datetime) -> datetime:
@@ -171,6 +168,16 @@ def _row(one: ChargeSum | ActivitySum, *, by_person: bool, position: int) -> dic
     if isinstance(one, ChargeSum):
         values["sku"] = one.sku.value
     return {"by_person": by_person, "day": one.start, "number": position, **values}
+
+
+def _rows(connection: Connection, table: Table, query: SumsQuery, fixed: Sequence[str], amounts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Stream the sums of a table as the fields of their values."""
+    names = [*(_field(name) for name in query.columns), *fixed, *(("start",) if query.by_day else ())]
+    for span in query.spans:
+        empty = {**_EMPTY, "start": span[0]}
+        for row in connection.execute(_statement(table, query, span, fixed, amounts)):
+            parts = iter(row[len(names) :])
+            yield {**empty, **dict(zip(names, row, strict=False)), **{name: int(next(parts)) * _MILLION + int(next(parts)) for name in amounts}}
 
 
 def _statement(table: Table, query: SumsQuery, span: tuple[datetime, datetime], fixed: Sequence[str], amounts: Sequence[str]) -> Any:
@@ -192,18 +199,17 @@ def _statement(table: Table, query: SumsQuery, span: tuple[datetime, datetime], 
     return statement.group_by(*[literal_column(str(position)) for position in range(1, len(keys) + 1)]).execution_options(yield_per=_AT_ONCE)
 
 
+def _field(name: str) -> str:
+    return "user_name" if name == "user" else name
+
+
 def _column(table: Table, name: str) -> ColumnElement[Any]:
-    return table.c["user_name" if name == "user" else name]
+    return table.c[_field(name)]
 
 
-def _group(query: SumsQuery, row: RowMapping, start: datetime) -> dict[str, Any]:
-    values = {name: row["user_name" if name == "user" else name] if name in query.columns else _EMPTY[name] for name in COLUMNS}
-    values["user_name"] = values.pop("user")
-    return {"start": row["day"] if query.by_day else start, **values}
+@lru_cache(maxsize=1_000)
+def _price(text: str) -> Decimal:
+    return Decimal(text)
 
 
-_EMPTY: Mapping[str, str | None] = {**dict.fromkeys(COLUMNS, NOBODY), "gpu_type": None}
-
-
-def _amounts(row: RowMapping, names: Sequence[str]) -> dict[str, Any]:
-    return {name: int(row[f"{name}_high"]) * _MILLION + int(row[f"{name}_low"]) for name in names}
+_EMPTY: Mapping[str, str | None] = {**{_field(name): NOBODY for name in COLUMNS}, "gpu_type": None}

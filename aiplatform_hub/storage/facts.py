@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,10 +11,12 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, ScalarSelect, Select, Text, Uuid, bindparam, case, cast, exists, func, null, select, type_coerce
 
+from aiplatform_hub.domain.limit_grants import LimitGrant
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.budget_tables import budgets
 from aiplatform_hub.storage.budgets import Standing
-from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK
+from aiplatform_hub.storage.limit_grants import LimitGrantStore, limit_grants_from_text, limit_grants_of_caller
+from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK, JsonMemory
 from aiplatform_hub.storage.schema import allocations, grants, storage_usage
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
@@ -34,6 +35,8 @@ class FactsQuery:
     user_windows: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """Length in days of each window of the person, with the tiers that, once granted, make it apply; none means that it applies anyway."""
     project_windows: frozenset[int] = frozenset()
+    groups: frozenset[str] = frozenset()
+    """The person's, for limits that are raised for a group."""
     idempotency_key: str | None = None
     has_queue: bool = False
     """Whether to read what the dispatcher knows, too."""
@@ -54,6 +57,8 @@ class Facts:
     """What the dispatcher knows, as JSON; None if nobody asked or it has made no pass."""
     has_budgets: bool = False
     """Whether there is any budget, whoever it is for."""
+    limit_grants: tuple[LimitGrant, ...] = ()
+    """The raised limits in force of the person and their groups."""
     budgets: tuple[Standing, ...] = ()
     """Those that a session in the project would be paid from."""
 
@@ -62,37 +67,34 @@ class FactStore:
     """Reads facts."""
 
     def __init__(self) -> None:
-        self._outlook: tuple[str, Mapping[str, Any] | None] = ("null", None)
+        self._outlook = JsonMemory()
+        self._limit_grants = LimitGrantStore()
 
     def read(self, connection: Connection, query: FactsQuery) -> Facts:
         """Return the facts."""
         windows = tuple((days, tuple(sorted(tiers))) for days, tiers in sorted(query.user_windows.items()))
         statement, keys = _statement(windows, tuple(sorted(query.project_windows)), query.idempotency_key is not None, query.has_queue)
         row = connection.execute(statement, _values(query)).one()
-        sums = {key: int(value) for key, value in zip(keys, row[6:], strict=True) if value is not None}
+        sums = {key: int(value) for key, value in zip(keys, row[7:], strict=True) if value is not None}
         return Facts(
             granted_tier=row[0],
             grant_expires_at=row[1],
             storage_bytes=row[2],
             first_allocation_id=row[3],
-            outlook=self._read_outlook(row[4]),
+            outlook=self._outlook.of(row[4]),
             has_budgets=bool(row[5]),
+            limit_grants=limit_grants_from_text(row[6]),
             gpu_microseconds=sums,
         )
 
-    def _read_outlook(self, text: str | None) -> Mapping[str, Any] | None:
-        """Return what the JSON says; of the same text the same value: it names everybody who used GPUs lately, and is read with each decision."""
-        if text is None:
-            return None
-        known, value = self._outlook
-        if known != text:
-            value = json.loads(text)
-            self._outlook = (text, value)
-        return value
+    def limit_grants(self, connection: Connection, at: datetime) -> tuple[LimitGrant, ...]:
+        """Return every raised limit in force at an instant."""
+        return self._limit_grants.in_force(connection, at)
 
 
 def _values(query: FactsQuery) -> dict[str, Any]:
     values = {"user_id": query.user_id, "user_name": query.user_name, "project": query.project, "now": query.now, "key": query.idempotency_key}
+    values["groups"] = sorted(query.groups)
     begins = {f"begin_{days}": to_microseconds(query.now - timedelta(days=days)) for days in (*query.user_windows, *query.project_windows)}
     return values | begins | {"until": to_microseconds(query.now)}
 
@@ -116,6 +118,7 @@ def _statement(
         _first(has_key),
         _outlook(has_queue),
         _HAS_BUDGETS,
+        limit_grants_of_caller().label("limit_grants"),
     ]
     keys: list[tuple[str, int]] = []
     for days, tiers in user_windows:

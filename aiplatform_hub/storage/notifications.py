@@ -5,19 +5,41 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Insert, RowMapping, Table, func, insert, select, text, update
+from sqlalchemy import BindParameter, Connection, Insert, RowMapping, Table, bindparam, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.notices import Notice, NoticeKind
 from aiplatform_hub.storage.allocations import allocation_of
+from aiplatform_hub.storage.live_allocations import IS_LIVE
 from aiplatform_hub.storage.schema import allocations, notification_deliveries, notifications
 
 _IS_DUE = text("notification_deliveries.next_at IS NOT NULL")
 """Written out: both databases use the partial index only where the query states its condition word for word."""
+
+
+_USER: BindParameter[str] = bindparam("user_name")
+_WAITS = exists().where(IS_LIVE, allocations.c.user_name == _USER, allocations.c.state.in_(("queued", "held")))
+_NEWEST = select(func.coalesce(func.max(notifications.c.id), 0)).where(notifications.c.user_name == _USER).scalar_subquery()
+_MARKS = select(_NEWEST.label("newest"), _WAITS.label("is_waiting"))
+_SHOWN = (
+    select(notifications)
+    .where(notifications.c.user_name == _USER, notifications.c.dismissed_at.is_(None))
+    .order_by(notifications.c.id.desc())
+    .limit(bindparam("most"))
+)
+
+
+class Marks(NamedTuple):
+    """What a page tells the script about a person's notices."""
+
+    newest: int
+    """The id of the newest; 0 where there is none."""
+    is_waiting: bool
+    """Whether the person waits for something to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +70,28 @@ class NotificationStore:
         row = connection.execute(select(notifications).where(notifications.c.id == notice_id)).mappings().one_or_none()
         return None if row is None else _notice(row)
 
-    def of(self, connection: Connection, user_name: str, *, limit: int, before: int | None = None, has_dismissed: bool = True) -> tuple[Notice, ...]:
+    def of(self, connection: Connection, user_name: str, *, limit: int, before: int | None = None) -> tuple[Notice, ...]:
         """Return a person's notices, the newest first.
 
         Parameters
         ----------
         before
             Only those with smaller ids.
-        has_dismissed
-            Whether dismissed ones are among them.
         """
         columns = notifications.c
         statement = select(notifications).where(columns.user_name == user_name).order_by(columns.id.desc()).limit(limit)
         if before is not None:
             statement = statement.where(columns.id < before)
-        if not has_dismissed:
-            statement = statement.where(columns.dismissed_at.is_(None))
         return tuple(_notice(row) for row in connection.execute(statement).mappings())
+
+    def shown(self, connection: Connection, user_name: str, *, most: int) -> tuple[Notice, ...]:
+        """Return what a person was told and has not dismissed, the newest first."""
+        return tuple(_notice(row) for row in connection.execute(_SHOWN, {"user_name": user_name, "most": most}).mappings())
+
+    def marks(self, connection: Connection, user_name: str) -> Marks:
+        """Return the newest notice of a person, and whether they wait for a start."""
+        row = connection.execute(_MARKS, {"user_name": user_name}).one()
+        return Marks(int(row.newest), bool(row.is_waiting))
 
     def subjects(self, connection: Connection, notices: Collection[Notice]) -> dict[UUID, Allocation]:
         """Return the allocations that notices are about, as they are now."""

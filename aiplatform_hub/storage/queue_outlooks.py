@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Text, cast, insert, select, update
 
 from aiplatform_hub.storage.schema import queue_outlooks
 
@@ -17,8 +18,31 @@ WAITS = "waits"
 LATEST_OUTLOOK = select(queue_outlooks.c.outlook).where(queue_outlooks.c.name == BUILT_IN)
 
 
+_LATEST_TEXT = select(cast(queue_outlooks.c.outlook, Text)).where(queue_outlooks.c.name == BUILT_IN)
+_ENTRIES = select(cast(queue_outlooks.c.entries, Text)).where(queue_outlooks.c.name == BUILT_IN)
+_WAITS = select(queue_outlooks.c.entries, queue_outlooks.c.at).where(queue_outlooks.c.name == WAITS)
+
+
+class JsonMemory:
+    """JSON that was read last: of the same text it is the same value."""
+
+    def __init__(self) -> None:
+        self._known: tuple[str | None, Any] = (None, None)
+
+    def of(self, text: str | None) -> Any:
+        """Return what the text says; None for none."""
+        known, value = self._known
+        if known != text:
+            value = None if text is None else json.loads(text)
+            self._known = (text, value)
+        return value
+
+
 class QueueOutlookStore:
-    """Reads and writes the one row."""
+    """Reads and writes the one row. What is as it was the last time is the same value: nobody changes it."""
+
+    def __init__(self) -> None:
+        self._outlook, self._entries = JsonMemory(), JsonMemory()
 
     def write(self, connection: Connection, *, outlook: Any, entries: Any, at: datetime) -> None:
         """Store what replaces what was there. JSON values."""
@@ -35,7 +59,7 @@ class QueueOutlookStore:
 
     def outlook(self, connection: Connection) -> Any:
         """Return the outlook as it was stored; None before the first pass."""
-        return connection.execute(LATEST_OUTLOOK).scalar_one_or_none()
+        return self._outlook.of(connection.execute(_LATEST_TEXT).scalar_one_or_none())
 
     def written_at(self, connection: Connection) -> datetime | None:
         """Return when it was written last: while somebody waits, twice a minute at least; None before the first pass."""
@@ -43,12 +67,11 @@ class QueueOutlookStore:
 
     def entries(self, connection: Connection) -> Any:
         """Return the entries as they were stored; None before the first pass."""
-        return connection.execute(select(queue_outlooks.c.entries).where(queue_outlooks.c.name == BUILT_IN)).scalar_one_or_none()
+        return self._entries.of(connection.execute(_ENTRIES).scalar_one_or_none())
 
     def waits(self, connection: Connection) -> Row[Any, Any] | None:
         """Return the estimates as they were stored, ``entries``, and when they were made, ``at``; None before the first."""
-        columns = (queue_outlooks.c.entries, queue_outlooks.c.at)
-        return connection.execute(select(*columns).where(queue_outlooks.c.name == WAITS)).one_or_none()
+        return connection.execute(_WAITS).one_or_none()
 
     def mark(self, connection: Connection) -> Any:
         """Return what is another whenever the dispatcher or the estimates say something new about those who wait."""

@@ -13,7 +13,7 @@ from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.domain.charges import Spans
 from aiplatform_hub.domain.session_time import NO_HOURS, HourlyTime, SessionTime, TimeGroup
-from aiplatform_hub.domain.units import GIB, to_microseconds
+from aiplatform_hub.domain.units import GIB, from_microseconds, to_microseconds
 from aiplatform_hub.storage.charged_use import FILTERS
 from aiplatform_hub.storage.schema import activity_intervals as activities
 from aiplatform_hub.storage.schema import allocations
@@ -25,6 +25,9 @@ _STATES = case((intervals.c.gpus > 0, _HAS_GPUS), else_=0) + case((intervals.c.e
 """One number, because what is grouped by fewer columns is grouped sooner."""
 _ANY_IDLE = select(activities.c.id).where(activities.c.activity == Activity.IDLE.value).limit(1)
 
+_FIRST = select(func.min(number(intervals.c.started_at)))
+_LAST = select(func.max(number(intervals.c.ended_at)))
+_SEEN = select(func.max(func.coalesce(number(intervals.c.last_seen_at), number(intervals.c.started_at)))).where(intervals.c.ended_at.is_(None))
 
 Key = tuple[Any, ...]
 
@@ -50,6 +53,13 @@ class TimeQuery:
 
 class SessionTimeStore:
     """Adds up time. Idle spans of one session must not overlap."""
+
+    def reach(self, connection: Connection) -> tuple[datetime, datetime] | None:
+        """Return from when until when there are intervals, open ones up to their last proof of life; None where there are none."""
+        first, last = connection.execute(_FIRST).scalar(), connection.execute(_LAST).scalar()
+        seen = connection.execute(_SEEN).scalar()
+        ends = [int(each) for each in (last, seen) if each is not None]
+        return None if first is None else (from_microseconds(int(first)), from_microseconds(max(ends)))
 
     def groups(self, connection: Connection, query: TimeQuery) -> Iterator[TimeGroup]:
         """Yield the time of all intervals in groups; that of open ones, which count up to their last proof of life, apart."""

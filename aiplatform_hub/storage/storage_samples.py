@@ -63,6 +63,12 @@ def times(connection: Connection, start: datetime, end: datetime, columns: Colle
             yield StorageTime(**{**row, "gib_microseconds": whole(row["gib_microseconds"])})
 
 
+def reach(connection: Connection) -> tuple[datetime, datetime] | None:
+    """Return from when until when there are samples; None where there are none."""
+    first, last = connection.execute(select(func.min(_COLUMNS.day), func.max(_COLUMNS.day))).one()
+    return None if first is None else (first, last + timedelta(days=1))
+
+
 def _reaching(statement: Select[Any], start: datetime, end: datetime, filters: Mapping[str, Any]) -> Select[Any]:
     statement = statement.where(_COLUMNS.day > start - timedelta(days=1), _COLUMNS.day < end)
     for name, value in filters.items():

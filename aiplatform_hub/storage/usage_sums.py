@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, case, func, literal, literal_column, select, type_coerce
 
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
 from aiplatform_hub.errors import LedgerError
@@ -64,12 +64,17 @@ def number(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def least(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
     """Return the smaller of two numbers; their own function has another name in each database."""
-    return case((value > bound, bound), else_=value)
+    return case((value > bound, _large(bound)), else_=value)
 
 
 def greatest(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
     """Return the larger of two numbers."""
-    return case((value < bound, bound), else_=value)
+    return case((value < bound, _large(bound)), else_=value)
+
+
+def _large(bound: Any) -> Any:
+    """Return a bound as a large number, whatever it is: PostgreSQL counts on in the type of the small ones otherwise, as of the instant 0."""
+    return literal(bound, BigInteger) if isinstance(bound, int) else bound
 
 
 def whole(amount: Any) -> int:

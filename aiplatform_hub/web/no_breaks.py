@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup
@@ -16,6 +17,12 @@ _SPACES = re.compile(
 
 def keep_together(value: Any) -> Any:
     """Return a text in which numbers stay with their units; anything else, and what is HTML already, as it is."""
-    if not isinstance(value, str) or isinstance(value, Markup):
+    if not isinstance(value, str) or isinstance(value, Markup) or " " not in value:
         return value
-    return _SPACES.sub(NO_BREAK, value)
+    return _joined(value)
+
+
+@lru_cache(maxsize=8192)
+def _joined(text: str) -> str:
+    """Return the text with its spaces; most sentences of a page are on the next one, too."""
+    return _SPACES.sub(NO_BREAK, text)

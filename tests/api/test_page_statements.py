@@ -28,7 +28,7 @@ PAGES = (
 )  # fmt: skip
 ADMINS = ("admin", "usage?who=everybody", "usage?who=everybody&group_by=user", "api/v1/allocations", "api/v1/queue", "api/v1/capacity")
 """A page of yours is one more word."""
-MOST = 45
+MOST = 40
 """No page asks more often, however it is built."""
 
 

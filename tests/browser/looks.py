@@ -14,6 +14,7 @@ from uuid import UUID
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.billed_support import bill_last_month
 from tests.browser.conftest import Trial, Visitor, stop_everything
 from tests.browser.release_support import RUNNING, age, see_warning
 from tests.browser.test_queue_pages import join
@@ -50,9 +51,10 @@ class Stage:
 
 
 def address_of(trial: Trial, look: Look) -> str:
-    """Return the address of a page, with the ids of sessions filled in."""
+    """Return the address of a page, with the ids of sessions and of the issued invoice filled in."""
     with sqlite3.connect(trial.folder / "data" / "aiplatform.sqlite", timeout=30) as connection:
         rows = connection.execute("SELECT server_name, id FROM allocations ORDER BY requested_at").fetchall()
+        rows += connection.execute("SELECT 'invoice', id FROM invoices WHERE number IS NOT NULL").fetchall()
     return look.address.format_map({name: UUID(hex=id_) for name, id_ in rows if name})
 
 
@@ -92,6 +94,11 @@ def over(visitor: Visitor) -> None:
     """The researcher has stopped, and the student's turn has come."""
     stop_everything(visitor.open("researcher"))
     expect(visitor.open("student").locator(RUNNING)).to_have_count(1, timeout=PATIENCE)
+
+
+def billed(visitor: Visitor) -> None:
+    """Last month is billed, and there are budgets and credits."""
+    bill_last_month(visitor.trial.folder)
 
 
 def ask_to_stop(page: Page) -> None:
@@ -188,6 +195,21 @@ STAGES = (
             Look("admin-health", "admin", f"{PLATFORM}admin/health"),
             Look("admin-audit", "admin", f"{PLATFORM}admin/audit"),
             Look("usage-everybody", "admin", f"{PLATFORM}usage?who=everybody&group_by=user"),
+        ),
+    ),
+    Stage(
+        billed,
+        (
+            Look("billing", "admin", f"{PLATFORM}billing"),
+            Look("billing-invoice", "admin", f"{PLATFORM}billing/invoices/{{invoice}}"),
+            Look("billing-line", "admin", f"{PLATFORM}billing/invoices/{{invoice}}/lines/2"),
+            Look("billing-disputed", "admin", f"{PLATFORM}billing/invoices/{{invoice}}/lines/1"),
+            Look("billing-session", "admin", f"{PLATFORM}billing/invoices/{{invoice}}/lines/1/sessions/{{day-22-ana}}"),
+            Look("usage-last-month", "admin", f"{PLATFORM}usage?who=everybody&group_by=cost_centre&period=last-month"),
+            Look("admin-budgets", "admin", f"{PLATFORM}admin/budgets"),
+            Look("admin-credits", "admin", f"{PLATFORM}admin/credits"),
+            Look("admin-chargeback", "admin", f"{PLATFORM}admin/chargeback"),
+            Look("admin-prices", "admin", f"{PLATFORM}admin/prices"),
         ),
     ),
 )

@@ -8,7 +8,7 @@ from tests.browser.looks import STAGES
 from tests.browser.test_looks import ASPECTS
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-LARGEST_BYTES = 6_000_000
+LARGEST_BYTES = 8_000_000
 
 
 def test_pictures_are_of_looks_and_small() -> None:

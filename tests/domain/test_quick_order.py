@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiplatform_hub.domain import queueing
 from aiplatform_hub.domain.fairshare import Person, _band, entitlements, ranks_of
+from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.policy import SHIPPED
 from aiplatform_hub.domain.queue_values import Node, PlannerInput, Running, Waiting
+from aiplatform_hub.domain.queueing import Outlook, RequestMemory, View
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
 from aiplatform_hub.domain.wait_estimates import PLAYED, Forecast, OneEstimate, PastRequest, estimates
 
@@ -56,3 +59,35 @@ def test_the_estimate_of_one_is_that_of_everybody(waiting):
         everybody = estimates(given_)
         assert {id_: memory.of(given_, id_) for id_ in ids} == everybody | {id_: None for id_ in ids if id_ not in everybody}
         assert memory.of(given_, "nobody") is None
+
+
+def asked_for(given_: Forecast, gpus: int, *, now: float = 0.0, size: int = 8) -> Forecast:
+    """Return the same instant, or a later one, or a smaller place, with another GPU count of the last request."""
+    line = given_.line
+    mine = replace(line.waiting[-1], gpus=gpus)
+    kinds = {**given_.kinds, mine.id: replace(given_.kinds[mine.id], gpus=gpus)}
+    nodes = (Node("here", "h100", size),)
+    return replace(given_, kinds=kinds, line=replace(line, now_seconds=line.now_seconds + now, nodes=nodes, waiting=(*line.waiting[:-1], mine)))
+
+
+@pytest.mark.parametrize("waiting", [0, 3, 20])
+def test_what_is_told_once_for_one_instant_counts_for_no_other(waiting):
+    memory, (given_, _) = OneEstimate(), forecast(waiting, 1)
+    lengths = given_.lengths.with_finished(SessionKind("user1", 2, "pytorch"), 50_000.0)
+    ranks = {person: -rank for person, rank in given_.line.ranks.items()}
+    scenes = [asked_for(given_, gpus) for gpus in (1, 2, 4)]
+    scenes += [asked_for(given_, 2, now=7200.0), asked_for(given_, 2, size=10), replace(asked_for(given_, 2), lengths=lengths, past=given_.past[:40])]
+    scenes += [replace(given_, past=given_.past[50:]), replace(given_, line=replace(given_.line, ranks=ranks))]
+    for scene in (*scenes, *reversed(scenes)):
+        assert memory.of(scene, "mine") == estimates(scene).get("mine")
+
+
+def test_places_are_found_once_for_one_instant_and_anew_for_another(monkeypatch):
+    found = []
+    monkeypatch.setattr(queueing, "ranks_of", lambda usage, policy: found.append(len(usage)) or ranks_of(usage, policy))
+    memory, outlook = RequestMemory(), Outlook(at_seconds=0.0, usage={Person("lab", "ana"): 5.0, Person("lab", "ben"): 9.0})
+    view, eva = View(60.0, (), (), Capacity(0, 0)), Person("lab", "eva")
+    for seen, people in ((view, []), (view, []), (view, [eva]), (view, [eva]), (view, []), (replace(view, now_seconds=61.0), [])):
+        expected = ranks_of({**outlook.usage, **dict.fromkeys(people, 0.0)}, SHIPPED)
+        assert memory.ranks(seen, outlook, SHIPPED, people) == expected
+    assert found == [2, 3, 2, 2]

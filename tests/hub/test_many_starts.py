@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,6 +16,7 @@ from aiplatform_hub.errors import ServiceUnavailableError
 from aiplatform_hub.hub import process as process_module
 from aiplatform_hub.hub.process import HubProcess
 from aiplatform_hub.storage.database import DatabaseAwayError, DatabaseBusyError
+from tests.support.hub import wait_for
 
 
 @pytest.fixture
@@ -107,3 +110,25 @@ def test_recording_gives_up_in_the_end(process: HubProcess) -> None:
 
     with pytest.raises(ServiceUnavailableError):
         asyncio.run(process.record(note, 0.3))
+
+
+def test_servers_that_a_new_hub_finds_ready_are_recorded_together(process: HubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "GATHERING_SECONDS", 0.05)
+    first, second, third = uuid4(), uuid4(), uuid4()
+    recorded: list[Collection[UUID]] = []
+
+    class Meter:
+        def found_ready(self, ids: Collection[UUID], _at: datetime) -> None:
+            recorded.append(ids)
+
+    process.factory.__dict__["meter"] = Meter()
+
+    async def run() -> None:
+        process.found_ready(first)
+        process.found_ready(second)
+        await asyncio.to_thread(wait_for, lambda: len(recorded) == 1, "the first two are recorded")
+        process.found_ready(third)
+        await asyncio.to_thread(wait_for, lambda: len(recorded) == 2, "the third is recorded")
+
+    asyncio.run(run())
+    assert recorded == [{first, second}, {third}]

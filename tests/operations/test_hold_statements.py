@@ -15,10 +15,11 @@ from sqlalchemy import event, insert, text
 from aiplatform_hub.domain.allocations import EndCause
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.storage import schema
+from aiplatform_hub.storage.limit_grant_tables import limit_grants
 from tests.support.chain import NOON, Chain, person, want
 
 HISTORY = 20_000
-BIG = ("allocations", "usage_intervals", "gpu_leases", "decisions", "allocation_events", "grants", "storage_usage")
+BIG = ("allocations", "usage_intervals", "gpu_leases", "decisions", "allocation_events", "grants", "limit_grants", "storage_usage")
 
 
 @pytest.fixture
@@ -39,9 +40,12 @@ def old_chain(chain: Chain) -> Chain:
     ]
     grant = {"tier": "premium", "expires_at": NOON, "reason": "", "granted_by": "boss", "granted_at": common["started_at"]}
     grants = [{**grant, "id": UUID(int=number), "user_name": f"person{number}"} for number in range(HISTORY)]
+    raised = {"dimension": "gpus", "amount": "4", "expires_at": NOON, "reason": "", "granted_by": "boss", "granted_at": common["started_at"]}
+    raises = [{**raised, "id": UUID(int=n), "scope": ("user", "group")[n % 2], "name": f"person{n}"} for n in range(HISTORY)]
     sizes = [{"user_name": f"person{number}", "storage_bytes": 1, "measured_at": NOON} for number in range(HISTORY)]
     with chain.database.write() as connection:
         connection.execute(insert(schema.grants), grants)
+        connection.execute(insert(limit_grants), raises)
         connection.execute(insert(schema.storage_usage), sizes)
         connection.execute(insert(schema.allocations), rows)
         connection.execute(insert(schema.usage_intervals), chained)

@@ -46,6 +46,20 @@ def test_ready_is_noted_once(chain: Chain, running: Allocation) -> None:
         assert [event.cause for event in chain.allocations.history(connection, running.id)] == ["admitted", "started", "ready"]
 
 
+def test_servers_found_ready_are_noted_where_that_is_not_known(chain: Chain, running: Allocation) -> None:
+    other, held = chain.take_up(person(2), "b", want(1)), chain.hold(person(3), "c", want(1))
+    chain.meter.started(other.id, NOON)
+    chain.meter.ready(other.id, NOON + timedelta(seconds=1))
+    chain.meter.found_ready({running.id, other.id, held.id, uuid4()}, NOON + timedelta(seconds=9))
+    assert [chain.find(a).ready_at for a in (running, other, held)] == [NOON + timedelta(seconds=9), NOON + timedelta(seconds=1), None]
+
+
+def test_servers_found_ready_that_are_known_take_no_lock(chain: Chain, running: Allocation, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain.meter.ready(running.id, NOON + timedelta(seconds=1))
+    monkeypatch.setattr(Database, "write", lambda _: pytest.fail("a transaction that writes"))
+    chain.meter.found_ready({running.id}, NOON + timedelta(seconds=9))
+
+
 def test_proofs_of_life_move_forward_only_and_in_one_statement(chain: Chain, running: Allocation) -> None:
     other = chain.take_up(person(2), "b", want(1))
     chain.meter.started(other.id, NOON)

@@ -21,6 +21,7 @@ from aiplatform_hub.domain.health import (
     ProcessState,
     Reconciled,
 )
+from aiplatform_hub.domain.limit_grants import GrantScope, LimitGrant
 from aiplatform_hub.domain.limits import Limit, LimitUsage
 from aiplatform_hub.domain.memberships import Membership
 from aiplatform_hub.domain.people import tier_choice
@@ -40,7 +41,7 @@ from aiplatform_hub.web.view_models.catalogue import catalogue_page, look_as
 from aiplatform_hub.web.view_models.efficiency import efficiency_page, forecast_view
 from aiplatform_hub.web.view_models.health import health_page
 from aiplatform_hub.web.view_models.memberships import memberships_part
-from aiplatform_hub.web.view_models.people import GrantForm, PersonPage, people_page, person_page
+from aiplatform_hub.web.view_models.people import GrantForm, PersonPage, RaiseForm, people_page, person_page
 from aiplatform_hub.web.view_models.projects import project_cards
 from tests.web.samples import CATALOG, HOSTILE, NOW, PATHS, RUNNING, frame
 
@@ -82,6 +83,17 @@ def catalogue() -> str:
 
 
 GRANT = Grant(UUID(int=9), HOSTILE, "default", NOW + timedelta(days=3), HOSTILE, HOSTILE, NOW)
+RAISED = LimitGrant(
+    id=UUID(int=11),
+    scope=GrantScope.USER,
+    name=HOSTILE,
+    dimension="gpus",
+    amount=Decimal(4),
+    reason=HOSTILE,
+    expires_at=NOW + timedelta(days=3),
+    granted_by=HOSTILE,
+    granted_at=NOW,
+)
 ADA = HubUser(7, HOSTILE, is_admin=True, groups=frozenset({"vision", HOSTILE}))
 RECORD = PersonRecord(ADA, tier_choice((), CATALOG, "default"), CATALOG.projects_of(frozenset({"vision"}), frozenset()), GRANT, sessions=2, gpus=3)
 FILES = Inspection({"tiers": {"default": Origin(Path("/srv/catalog/tiers.yaml"), 3)}}, ())
@@ -97,10 +109,11 @@ def people() -> str:
 
 def person_view(form: GrantForm, done: UUID | None = None) -> PersonPage:
     own = LimitUsage(Limit("user", HOSTILE, "gpus", Decimal(2)), Decimal(1), held_by=(HOSTILE,))
+    raised = LimitUsage(Limit("user", HOSTILE, "environments", Decimal(9), source=f"grant by {HOSTILE} until 2026-11-30 00:00 UTC"), Decimal(1))
     unmeasured = LimitUsage(Limit("user", HOSTILE, "storage_bytes", Decimal(GIB)), None)
     ended = replace(GRANT, id=UUID(int=10), revoked_at=NOW)
     return person_page(
-        PersonRights(RECORD, (own, unmeasured, POOL), (GRANT, ended)),
+        PersonRights(RECORD, (own, raised, unmeasured, POOL), (GRANT, ended)),
         policy=replace(SHIPPED, project_limits={"vision": 2}),
         policy_version=3,
         max_queued=10,
@@ -110,6 +123,8 @@ def person_view(form: GrantForm, done: UUID | None = None) -> PersonPage:
         done=done,
         now=NOW,
         paths=PATHS,
+        limit_grants=(RAISED, replace(RAISED, id=UUID(int=12), scope=GrantScope.GROUP, revoked_at=NOW)),
+        raise_form=RaiseForm("gpus", HOSTILE, f"group:{HOSTILE}", HOSTILE, HOSTILE, {"amount": HOSTILE, "dimension": HOSTILE, "reason": HOSTILE}),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from aiplatform_hub.domain.report_spans import Span, buckets, span_before
 from aiplatform_hub.operations.cost_reporter import Report, ReportRow
+from aiplatform_hub.services.platform.pages.usage import Question
 from aiplatform_hub.web.view_models import usage as view
 from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import change_text, comparison, costs_before
@@ -174,3 +175,14 @@ def test_few_rows_and_days_stay_in_their_order() -> None:
     rows = [line({"day": f"{number}"}, 1, str(number)) for number in range(view.MOST_ROWS + 30)]
     assert view.shown(rows, "day") == rows
     assert view.shown(rows[:5], "user") == rows[:5]
+
+
+@pytest.mark.parametrize(
+    ("days", "group", "size"),
+    [(366, "day", "day"), (401, "day", "month"), (2800, "week", "week"), (2801, "week", "month"), (47_847, "month", "month"), (7, "user", "day")],
+)
+def test_a_long_span_has_few_bars(days: int, group: str, size: str) -> None:
+    start = datetime(1970, 1, 1, tzinfo=UTC)
+    asked = Question("ada", start, start + timedelta(days=days), group, "")
+    assert asked.size == size
+    assert len(buckets(asked.span, asked.size)) < 1600

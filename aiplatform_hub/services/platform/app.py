@@ -26,11 +26,13 @@ from aiplatform_hub.services.platform.api.resources import RESOURCES
 from aiplatform_hub.services.platform.base import AUTH_CACHE_SECONDS, Platform, UnknownPath
 from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look, OwnPlace, QueueNews
 from aiplatform_hub.services.platform.forecast import Forecaster
+from aiplatform_hub.services.platform.garbage import look_seldom
 from aiplatform_hub.services.platform.pages import page_handlers
 from aiplatform_hub.services.platform.queue_views import queue_news
 from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE, RateLimiter, allowances_of
 from aiplatform_hub.services.platform.release_news import release_news
 from aiplatform_hub.services.platform.sessions import Sessions
+from aiplatform_hub.services.platform.static_files import static_compression
 from aiplatform_hub.services.platform.threads import Threads
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.web.security_headers import SecurityHeaders
@@ -151,12 +153,12 @@ def make_app(platform: Platform) -> Application:
     ]
     handlers += [
         (f"{prefix}api/.*", UnknownPath),
-        *page_handlers(prefix),
+        *page_handlers(prefix, f"{platform.settings.base_url}hub/"),
     ]
     return Application(
         handlers,
         default_handler_class=UnknownPath,
-        transforms=[SecurityHeaders],  # type: ignore[list-item]  # tornado asks no more of it than its two methods
+        transforms=[static_compression(f"{prefix}static/"), SecurityHeaders],  # type: ignore[list-item]  # tornado asks no more of them than two methods
         platform=platform,
         cookie_secret=cookie_secret(platform.settings.secrets_dir / "platform-cookie-secret"),
         log_function=log_request,
@@ -198,7 +200,7 @@ class Service:
         """Listen, and begin with heartbeats."""
         self._server = HTTPServer(make_app(self._platform), max_body_size=MAX_REQUEST_BYTES, xheaders=True)
         self._server.listen(self._platform.settings.platform_port, self._address)
-        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._check_scopes())]
+        self._tasks = [asyncio.create_task(each) for each in (self._beat(), self._check_scopes(), self._warm_up())]
         log.info("platform listens on %s:%s%s", self._address, self._platform.settings.platform_port, self._platform.settings.api_prefix)
 
     async def stop(self) -> None:
@@ -214,6 +216,19 @@ class Service:
             await asyncio.wait_for(self._server.close_all_connections(), 5)
         self._platform.threads.close()
         self._platform.factory.close()
+
+    async def _warm_up(self) -> None:
+        """Read what every estimate needs before somebody waits for it."""
+        try:
+            await self._platform.run(self._learn)
+        except ServiceUnavailableError as error:
+            log.warning("nothing is known yet of how long sessions last: %s", error)
+        look_seldom()
+
+    def _learn(self) -> None:
+        factory = self._platform.factory
+        with factory.database.read() as connection:
+            factory.wait_forecaster.learn(connection)
 
     async def _beat(self) -> None:
         while True:

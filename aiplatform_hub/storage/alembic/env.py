@@ -10,6 +10,7 @@ from aiplatform_hub.storage import (  # noqa: F401  their tables belong to the m
     dispute_tables,
     energy_tables,
     invoice_tables,
+    limit_grant_tables,
     membership_tables,
     rate_card_tables,
     session_move_tables,

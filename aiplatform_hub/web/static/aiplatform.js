@@ -5,14 +5,16 @@
   const platform = meta("platform");
   const headers = { "X-XSRFToken": meta("xsrf") };
 
-  // Times in the reader's own zone and language, with the zone in the tooltip.
+  // Times in the reader's own zone and language, with the zone in the tooltip. A format is dear to make: each is made once.
+  const inFull = new Intl.DateTimeFormat([], { dateStyle: "full", timeStyle: "long" });
+  const asTime = new Intl.DateTimeFormat([], { timeStyle: "short" });
+  const asDay = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
   const showTimes = (root) => {
     for (const element of root.querySelectorAll("time[datetime]")) {
       const at = new Date(element.dateTime);
-      element.title = `${at.toLocaleString([], { dateStyle: "full", timeStyle: "long" })}`;
+      element.title = inFull.format(at);
       const isToday = at.toDateString() === new Date().toDateString();
-      const isShort = "short" in element.dataset && isToday;
-      const text = isShort ? at.toLocaleTimeString([], { timeStyle: "short" }) : at.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+      const text = ("short" in element.dataset && isToday ? asTime : asDay).format(at);
       element.textContent = text.replace(/(\d)\s(?=[AP]M\b)/g, "$1\u00a0"); // on one line
     }
   };

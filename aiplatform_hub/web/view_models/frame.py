@@ -25,6 +25,8 @@ class Frame:
     """Path and query of this page, for refreshing what moves."""
     version: str
     """Changes with each release, so that browsers fetch new assets."""
+    hub_version: str
+    """The same of the hub, whose stylesheet pages use."""
     inbox: Inbox = EMPTY
     """What the reader is told."""
     announcements: tuple[Banner, ...] = ()

@@ -12,7 +12,8 @@ from aiplatform_hub.catalog.loader import Inspection
 from aiplatform_hub.clients.hub_api import HubPeople
 from aiplatform_hub.domain.catalog import Catalog, LimitAmount
 from aiplatform_hub.domain.dimensions import DIMENSIONS
-from aiplatform_hub.domain.limits import PROJECT, LimitUsage
+from aiplatform_hub.domain.limit_grants import GRANTED, GrantScope, LimitGrant, key_of, limit_name
+from aiplatform_hub.domain.limits import PROJECT, USER, Limit, LimitUsage
 from aiplatform_hub.domain.people import TierChoice
 from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.operations.people import PersonRecord, PersonRights
@@ -66,6 +67,8 @@ class GrantRow:
     """Where it is ended; empty if it is over."""
     restore_url: str
     """Where its end is taken back; empty if that cannot be."""
+    is_limit: bool = False
+    """Whether it raises a limit; then ``tier`` holds that in words, and ``user`` may be a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,20 @@ class GrantForm:
 
 
 @dataclass(frozen=True, slots=True)
+class RaiseForm:
+    """What was typed to raise a limit, and what is wrong with it."""
+
+    limit: str = ""
+    amount: str = ""
+    whom: str = ""
+    """``user``, or ``group:`` with the group's name."""
+    last_day: str = ""
+    reason: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """As of :class:`GrantForm`."""
+
+
+@dataclass(frozen=True, slots=True)
 class PersonPage:
     """What one person's page shows."""
 
@@ -131,6 +148,12 @@ class PersonPage:
     look_url: str
     done: GrantRow | None
     """The grant that was just made, ended or restored."""
+    raised: tuple[GrantRow, ...]
+    """Raised limits of the person and their groups."""
+    raisable: tuple[Choice, ...]
+    whom: tuple[Choice, ...]
+    raise_form: RaiseForm
+    raise_url: str
 
 
 def people_url(paths: Paths, name: str = "") -> str:
@@ -197,9 +220,12 @@ def person_page(  # noqa: PLR0913  keyword-only
     done: UUID | None,
     now: datetime,
     paths: Paths,
+    limit_grants: Sequence[LimitGrant] = (),
+    raise_form: RaiseForm | None = None,
 ) -> PersonPage:
     """Return one person's page."""
-    record = rights.record
+    record, raise_form = rights.record, raise_form or RaiseForm()
+    raised = tuple(limit_grant_row(grant, record.user.name, catalog, now, paths) for grant in limit_grants)
     grants = tuple(grant_row(grant, catalog, now, paths) for grant in rights.grants)
     limits = [limit_row(row, record.tier, files, catalog) for row in rights.limits]
     for project in record.projects:
@@ -221,8 +247,24 @@ def person_page(  # noqa: PLR0913  keyword-only
         form=form,
         grant_url=f"{people_url(paths, record.user.name)}/grants",
         look_url=f"{paths.platform}admin/catalogue?{urlencode({'as_user': record.user.name})}",
-        done=next((row for row in grants if row.id == done), None),
+        done=next((row for row in (*grants, *raised) if row.id == done), None),
+        raised=raised,
+        raisable=tuple(_raisable(row, raise_form, catalog) for row in rights.limits if row.limit.scope == USER),
+        whom=_whom(record, raise_form),
+        raise_form=raise_form,
+        raise_url=f"{people_url(paths, record.user.name)}/limits",
     )
+
+
+def _raisable(row: LimitUsage, form: RaiseForm, catalog: Catalog) -> Choice:
+    limit = row.limit
+    name = limit_name(key_of(limit))
+    return Choice(name, f"{_limit_label(limit, catalog)}, now {amount(limit.dimension, limit.amount)}", name == form.limit)
+
+
+def _whom(record: PersonRecord, form: RaiseForm) -> tuple[Choice, ...]:
+    groups = (Choice(f"group:{name}", f"Everybody in the group {name}", form.whom == f"group:{name}") for name in sorted(record.user.groups))
+    return (Choice("user", f"{record.user.name} alone", form.whom == "user"), *groups)
 
 
 def tier_sentence(choice: TierChoice, grant: Grant | None) -> str:
@@ -241,25 +283,21 @@ def tier_sentence(choice: TierChoice, grant: Grant | None) -> str:
 
 def limit_row(row: LimitUsage, choice: TierChoice, files: Inspection, catalog: Catalog) -> LimitRow:
     """Return one limit with where its number comes from."""
-    limit, label = row.limit, DIMENSIONS[row.limit.dimension].label
-    if limit.gpu_type:
-        label = f"{gpu_label(catalog, limit.gpu_type)} GPUs"
-    if limit.window_days:
-        label += f" in {count(limit.window_days, 'day')}"
+    limit, label = row.limit, _limit_label(row.limit, catalog)
     if limit.scope == PROJECT:
         kind, name, source = "projects", limit.subject, f"project {project_label(catalog, limit.subject)}, shared by its members"
         label += f" of {project_label(catalog, limit.subject)}"
     else:
         kind, name, source = "tiers", choice.tier.name, f"tier {choice.tier.display_name}, {_tier_from(choice)}"
-    is_known = row.used is not None
+    is_known, is_granted = row.used is not None, limit.source.startswith(GRANTED)
     return LimitRow(
         label=label,
         limit=amount(limit.dimension, limit.amount),
         used=amount(limit.dimension, row.used) if is_known else "not measured",
         percent=percent(row.used, limit.amount) if row.used is not None else None,
         held_by=", ".join(row.held_by),
-        source=source,
-        origin=origin_text(files.origins.get(kind, {}).get(name)),
+        source=limit.source if is_granted else source,
+        origin="" if is_granted else origin_text(files.origins.get(kind, {}).get(name)),
         is_full=row.used is not None and row.used >= limit.amount,
     )
 
@@ -282,6 +320,31 @@ def grant_row(grant: Grant, catalog: Catalog, now: datetime, paths: Paths) -> Gr
         tone="good" if is_in_force else "",
         end_url=f"{here}/end" if is_in_force else "",
         restore_url=f"{here}/restore" if grant.revoked_at is not None and grant.expires_at > now else "",
+    )
+
+
+def _limit_label(limit: Limit | LimitGrant, catalog: Catalog) -> str:
+    label = f"{gpu_label(catalog, limit.gpu_type)} GPUs" if limit.gpu_type else DIMENSIONS[limit.dimension].label
+    return f"{label} in {count(limit.window_days, 'day')}" if limit.window_days else label
+
+
+def limit_grant_row(grant: LimitGrant, user_name: str, catalog: Catalog, now: datetime, paths: Paths) -> GrantRow:
+    """Return a raised limit on the page of a person whom it is for."""
+    here, is_in_force = f"{people_url(paths, user_name)}/limits/{grant.id}", grant.is_in_force(now)
+    return GrantRow(
+        id=grant.id,
+        user=f"group {grant.name}" if grant.scope is GrantScope.GROUP else grant.name,
+        user_url=people_url(paths, user_name),
+        tier=f"{_limit_label(grant, catalog)}: {amount(grant.dimension, grant.amount)}",
+        until=stamp(grant.expires_at),
+        reason=grant.reason,
+        by=grant.granted_by,
+        at=stamp(grant.granted_at),
+        state="in force" if is_in_force else "ended" if grant.revoked_at else "over",
+        tone="good" if is_in_force else "",
+        end_url=f"{here}/end" if is_in_force else "",
+        restore_url=f"{here}/restore" if grant.revoked_at is not None and grant.expires_at > now else "",
+        is_limit=True,
     )
 
 

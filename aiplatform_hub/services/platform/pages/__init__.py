@@ -6,6 +6,7 @@ from typing import Any
 
 from tornado.web import RedirectHandler, StaticFileHandler
 
+from aiplatform_hub.services.platform.hub_style import HubStyleHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.billing import (
@@ -37,7 +38,16 @@ from aiplatform_hub.services.platform.pages.now import (
     UndoDrainHandler,
     UndoMoveHandler,
 )
-from aiplatform_hub.services.platform.pages.people import EndGrantHandler, GiveGrantHandler, PeopleHandler, PersonHandler, RestoreGrantHandler
+from aiplatform_hub.services.platform.pages.people import (
+    EndGrantHandler,
+    EndLimitHandler,
+    GiveGrantHandler,
+    PeopleHandler,
+    PersonHandler,
+    RaiseLimitHandler,
+    RestoreGrantHandler,
+    RestoreLimitHandler,
+)
 from aiplatform_hub.services.platform.pages.policy import PolicyHandler
 from aiplatform_hub.services.platform.pages.presets import DeletePresetHandler, RestorePresetHandler, SavePresetHandler
 from aiplatform_hub.services.platform.pages.prices import AdminPricesHandler, WithdrawCardHandler
@@ -57,13 +67,15 @@ _NUMBER = "([0-9]{1,18})"
 _POSITION = "([0-9]{1,9})"
 
 
-def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
+def page_handlers(prefix: str, hub_prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
     """Return the routes of all pages.
 
     Parameters
     ----------
     prefix
         Path of the service, with slashes at both ends.
+    hub_prefix
+        Path of the hub, likewise.
     """
     return [
         (f"{prefix}", RedirectHandler, {"url": f"{prefix}home", "permanent": False}),
@@ -107,6 +119,9 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/people/([^/]+)/grants", GiveGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/end", EndGrantHandler, {}),
         (f"{prefix}admin/people/([^/]+)/grants/{_ID}/restore", RestoreGrantHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits", RaiseLimitHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits/{_ID}/end", EndLimitHandler, {}),
+        (f"{prefix}admin/people/([^/]+)/limits/{_ID}/restore", RestoreLimitHandler, {}),
         (f"{prefix}admin/projects", AdminProjectsHandler, {}),
         (f"{prefix}admin/projects/members", AddMemberHandler, {}),
         (f"{prefix}admin/projects/members/{_ID}/end", EndMemberHandler, {}),
@@ -116,6 +131,7 @@ def page_handlers(prefix: str) -> list[tuple[str, Any, dict[str, Any]]]:
         (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
+        (f"{prefix}static/hub\\.css", HubStyleHandler, {"hub_prefix": hub_prefix}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
         (f"{prefix}admin/credits", AdminCreditsHandler, {}),
         (f"{prefix}admin/credits/{_ID}/end", EndCreditHandler, {}),

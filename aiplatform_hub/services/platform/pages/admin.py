@@ -61,7 +61,7 @@ class AdminPage(Page):
 def admin_page(factory: Factory) -> view.AdminPage:
     """Read and word what stands below the sessions, the queue and the GPUs."""
     with factory.database.read() as connection:
-        opened = factory.allocations.open(connection)
+        opened = factory.allocations.live(connection).open
     return view.AdminPage(
         place=factory.settings.place.value,
         policy=_policy(factory, opened),

@@ -14,11 +14,16 @@ from aiplatform_hub.operations.availability import unavailable_templates
 from aiplatform_hub.web.view_models.starting import AgainNote, again_note, cannot_again
 
 
-def again_notes(factory: Factory, caller: Caller, ended: Sequence[Allocation]) -> dict[UUID, AgainNote]:
-    """Return price and prospect of each choice now, by the session that was started with it."""
+def again_notes(factory: Factory, caller: Caller, ended: Sequence[Allocation], types: Sequence[str]) -> dict[UUID, AgainNote]:
+    """Return price and prospect of each choice now, by the session that was started with it.
+
+    Parameters
+    ----------
+    types
+        Names of the GPU types that the place has.
+    """
     if not ended:
         return {}
-    types = [entry.name for entry in factory.enforcer.capacity()]
     unavailable = unavailable_templates(factory.catalog, factory.settings, factory.enforcer)
     requests: dict[UUID, LaunchRequest] = {}
     notes: dict[UUID, AgainNote] = {}

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from jupyterhub import __version__ as hub_version
+
 from aiplatform_hub import __version__
-from aiplatform_hub.domain.allocations import Allocation, AllocationState
+from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import InsufficientScopeError, NotFoundError, ServiceUnavailableError
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import PageHandler
-from aiplatform_hub.storage.allocations import AllocationFilter
+from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.security_headers import CSP, PAGE_POLICY
 from aiplatform_hub.web.view_models.announcements import Banner, banners, dismissed_ids
@@ -27,7 +28,6 @@ from aiplatform_hub.web.view_models.paths import Paths
 
 DISMISSED_COOKIE = "aiplatform-dismissed"
 """Ids of announcements that this browser has hidden; it is gone when the browser ends."""
-_WAITING = frozenset({AllocationState.QUEUED, AllocationState.HELD})
 
 
 class Page(PageHandler):
@@ -122,6 +122,7 @@ class Page(PageHandler):
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
             here=here,
             version=__version__,
+            hub_version=hub_version,
             inbox=beside(self.inbox, here.partition("?")[0], self.paths),
             announcements=self.announcements,
             push_key=self.factory.vapid_key.public if principal is not None and self.factory.has_push else "",
@@ -142,31 +143,11 @@ class Page(PageHandler):
 
 def inbox_of(factory: Factory, user_name: str, paths: Paths) -> Inbox:
     """Read and word what a person is told."""
-    with factory.database.read() as connection:
-        waiting = AllocationFilter(user_name=user_name, states=_WAITING)
-        is_waiting = bool(factory.allocations.page(connection, waiting, limit=1))
-        newest = factory.notifications.latest_ids(connection, (user_name,)).get(user_name, 0)
-    told = factory.notices.inbox(user_name)
-    return inbox([(each.notice, each.words) for each in told], newest=newest, is_waiting=is_waiting, paths=paths)
+    told, marks = factory.notices.beside(user_name)
+    return inbox([(each.notice, each.words) for each in told], newest=marks.newest, is_waiting=marks.is_waiting, paths=paths)
 
 
-def costs_of(factory: Factory, allocations: Sequence[Allocation]) -> dict[UUID, Money]:
+def costs_of(factory: Factory, connection: Connection, allocations: Sequence[Allocation]) -> dict[UUID, Money]:
     """Return the cost so far of each allocation that ran."""
-    started = [a for a in allocations if a.started_at is not None]
-    if not started:
-        return {}
-    query = UsageQuery(
-        start=min(a.started_at for a in started if a.started_at is not None),
-        end=factory.clock(),
-        group_by=("allocation",),
-        filters={"allocation": frozenset(a.id for a in started)},
-    )
-    if query.start >= query.end:
-        return {}
-    rows = factory.reporter.costs(query).rows
-    wanted = {str(a.id): a.id for a in started}
-    return {
-        wanted[str(row.keys["allocation"])]: Money(row.amount, row.currency)
-        for row in rows
-        if str(row.keys["allocation"]) in wanted and row.amount is not None and row.currency is not None
-    }
+    found = factory.session_costs.of(connection, allocations, factory.clock())
+    return {id_: Money(cost.amount, cost.currency) for id_, cost in found.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -10,8 +11,10 @@ from uuid import UUID
 from aiplatform_hub.domain.allocations import Allocation, AllocationState
 from aiplatform_hub.domain.announcements import planned_end
 from aiplatform_hub.domain.requests import Caller
+from aiplatform_hub.domain.supply import GpuTypeCapacity
 from aiplatform_hub.domain.units import format_bytes
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.standing_reader import OwnStanding
 from aiplatform_hub.services.platform.pages.again import again_notes
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.pages.credits import credit_bars
@@ -21,7 +24,7 @@ from aiplatform_hub.storage.allocations import AllocationFilter
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.web.view_models.announcements import maintenance_lines
 from aiplatform_hub.web.view_models.budgets import budget_bar
-from aiplatform_hub.web.view_models.environments import EnvironmentCard, GpuRow, HomePage, environment_card, gpu_row, quota_bar, resources, warned_first
+from aiplatform_hub.web.view_models.environments import EnvironmentCard, GpuRow, HomePage, Money, environment_card, gpu_row, quota_bar, resources, warned_first
 from aiplatform_hub.web.view_models.formats import Bar
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.paths import Paths
@@ -29,9 +32,6 @@ from aiplatform_hub.web.view_models.release import Notice
 
 RECENT = 6
 """So many ended environments are shown."""
-MOST_QUEUED = 1000
-"""More than anybody has: the operator's limit may have been lowered since."""
-_QUEUED = frozenset({AllocationState.QUEUED})
 _OVER = frozenset({AllocationState.ENDED, AllocationState.EXPIRED, AllocationState.WITHDRAWN})
 
 
@@ -56,6 +56,11 @@ class _Own:
     queued: tuple[Allocation, ...]
     ended: tuple[Allocation, ...]
     hidden: Allocation | None
+    standing: OwnStanding
+    capacity: tuple[GpuTypeCapacity, ...]
+    waiting: Mapping[str, int]
+    """How many wait for GPUs of each type."""
+    costs: Mapping[UUID, Money]
     releases: Mapping[UUID, Notice]
     sparks: Mapping[UUID, tuple[int | None, ...]]
     home_bytes: int | None
@@ -72,16 +77,17 @@ def home_page(factory: Factory, caller: Caller, paths: Paths, hidden_id: str = "
     own = _read(factory, caller, hidden_id)
     cards = _cards(factory, caller, own, paths)
     last = next((a for a in own.ended if a.server_name not in {o.server_name for o in (*own.opened, *own.queued)}), None)
-    tier, limits = factory.enforcer.tier_name(caller), factory.enforcer.quota_of(caller)
+    limits = own.standing.limits
     has_storage_bar = any(usage.limit.dimension == "storage_bytes" for usage in limits)
+    budgets = budget_bars(factory, caller) if own.standing.has_budgets else ()
     return HomePage(
         open_cards=warned_first(cards[a.id] for a in (*reversed(own.opened), *reversed(own.queued))),
         ended_cards=tuple(cards[a.id] for a in own.ended),
         last=cards[last.id] if last else None,
         last_summary=_summary(factory, last) if last else "",
-        tier=factory.catalog.tiers[tier].display_name,
-        bars=(*(quota_bar(usage, factory.catalog) for usage in limits), *budget_bars(factory, caller), *credit_bars(factory, caller)),
-        gpu_rows=gpu_rows(factory),
+        tier=factory.catalog.tiers[own.standing.tier].display_name,
+        bars=(*(quota_bar(usage, factory.catalog) for usage in limits), *budgets, *credit_bars(factory, caller)),
+        gpu_rows=gpu_rows(factory, own.capacity, own.waiting),
         place=factory.settings.place.value,
         home_folder=format_bytes(own.home_bytes) if own.home_bytes is not None and not has_storage_bar else "",
         hidden=environment_card(own.hidden, cost=None, catalog=factory.catalog, now=own.now, paths=paths) if own.hidden else None,
@@ -90,13 +96,20 @@ def home_page(factory: Factory, caller: Caller, paths: Paths, hidden_id: str = "
 
 def _read(factory: Factory, caller: Caller, hidden_id: str) -> _Own:
     with factory.database.read() as connection:
-        now, opened = factory.clock(), factory.allocations.open_of(connection, caller.user_id)
+        now, live = factory.clock(), factory.allocations.live(connection)
+        opened = tuple(a for a in live.open if a.user_id == caller.user_id)
+        queued = [a for a in live.queued if a.user_id == caller.user_id]
+        ended = factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_OVER, is_listed=True), limit=RECENT)
         return _Own(
             now=now,
             opened=opened,
-            queued=factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_QUEUED), limit=MOST_QUEUED),
-            ended=factory.allocations.page(connection, AllocationFilter(user_id=caller.user_id, states=_OVER, is_listed=True), limit=RECENT),
+            queued=tuple(sorted(queued, key=lambda a: (a.requested_at, a.id.hex), reverse=True)),
+            ended=ended,
             hidden=_hidden(factory, connection, caller, hidden_id),
+            standing=factory.standing_reader.of(connection, caller, live.open, now),
+            capacity=factory.standing_reader.capacity(factory.devices.pool(connection), live.open),
+            waiting=Counter(a.request.gpu_type for a in live.queued if a.request.gpu_type is not None),
+            costs=costs_of(factory, connection, [*opened, *ended]),
             releases=notices_of(factory, connection, opened, now),
             sparks=factory.series.sparklines(connection, [a.id for a in opened if a.request.gpus and a.ready_at], now),
             home_bytes=factory.storage_usage.find(connection, caller.user_name),
@@ -105,13 +118,14 @@ def _read(factory: Factory, caller: Caller, hidden_id: str) -> _Own:
 
 def _cards(factory: Factory, caller: Caller, own: _Own, paths: Paths) -> dict[UUID, EnvironmentCard]:
     """Word each of a person's own, with what only Home shows of it."""
-    costs, lines = costs_of(factory, [*own.opened, *own.ended]), own_lines(factory, caller, own.queued, own.opened)
-    windows, notes = factory.policies.current().reservations, again_notes(factory, caller, own.ended)
+    lines = own_lines(factory, caller, own.queued, own.opened)
+    windows = factory.policies.current().reservations
+    notes = again_notes(factory, caller, own.ended, [entry.name for entry in own.capacity])
     cards = {}
     for a in (*own.opened, *own.queued, *own.ended):
         card = environment_card(
             a,
-            cost=costs.get(a.id),
+            cost=own.costs.get(a.id),
             catalog=factory.catalog,
             now=own.now,
             paths=paths,
@@ -146,10 +160,8 @@ def budget_bars(factory: Factory, caller: Caller) -> tuple[Bar, ...]:
     return tuple(budget_bar(each, factory.budgets.runway(each), now) for each in factory.budgets.of(caller, projects))
 
 
-def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:
+def gpu_rows(factory: Factory, capacity: Iterable[GpuTypeCapacity], waiting: Mapping[str, int]) -> tuple[GpuRow, ...]:
     """Return what is free now and how many wait, by GPU type."""
-    with factory.database.read() as connection:
-        waiting = factory.allocations.waiting_by_gpu_type(connection)
     return tuple(
         gpu_row(
             gpu_label(factory.catalog, c.name) or c.name,
@@ -162,5 +174,5 @@ def gpu_rows(factory: Factory) -> tuple[GpuRow, ...]:
             minutes_to_start=c.minutes_to_start,
             waiting=waiting.get(c.name, 0),
         )
-        for c in factory.enforcer.capacity()
+        for c in capacity
     )

@@ -77,7 +77,7 @@ def _known(factory: Factory, connection: Connection, opened: Sequence[Allocation
         samples=factory.activity.fresh_samples(connection, now),
         idle_since=factory.activity.idle_since(connection, now),
         views={id_: each.view for id_, each in told.items()},
-        costs=costs_of(factory, opened),
+        costs=costs_of(factory, connection, opened),
         now=now,
     )
 

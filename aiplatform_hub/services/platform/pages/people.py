@@ -8,13 +8,16 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from aiplatform_hub.clients.hub_api import HubUser
+from aiplatform_hub.domain.limit_grants import GrantScope, grantable, limit_name
 from aiplatform_hub.errors import AIPlatformError, ForbiddenError, InvalidOptionError, NotFoundError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.operations.limit_grants import LimitGrantDraft
+from aiplatform_hub.operations.people import PAST_GRANTS
 from aiplatform_hub.services.platform.api.people import find_people
 from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.admin import AdminPage
 from aiplatform_hub.web.view_models.paths import Paths
-from aiplatform_hub.web.view_models.people import GrantForm, PersonPage, people_page, people_url, person_page
+from aiplatform_hub.web.view_models.people import GrantForm, PersonPage, RaiseForm, people_page, people_url, person_page
 
 ROWS = 50
 
@@ -66,7 +69,7 @@ class _OnePerson(AdminPage):
         self.title = found.name
         return found
 
-    async def show_person(self, user: HubUser, form: GrantForm) -> None:
+    async def show_person(self, user: HubUser, form: GrantForm | RaiseForm) -> None:
         """Answer with the person's page."""
         done = self.get_query_argument("done", "")
         page = await self.platform.run(read_person, self.factory, user, form, done, self.paths)
@@ -99,9 +102,13 @@ class _GrantAct(_OnePerson):
             self.set_status(error.status)
             self.set_error_headers(error)
             self.here = people_url(self.paths, user.name)
-            await self.show_person(user, _form(fields, error))
+            await self.show_person(user, self.form(fields, error))
             return
         self.redirect(f"{people_url(self.paths, user.name)}?done={done}", status=303)
+
+    def form(self, fields: dict[str, str], error: AIPlatformError) -> GrantForm | RaiseForm:
+        """Return what was typed with what is wrong with it; nothing typed is lost."""
+        return GrantForm(fields.get("tier", ""), fields.get("last_day", ""), fields.get("reason", ""), _problems(error))
 
     def check_acts(self) -> None:
         """Refuse a token that may read everybody's sessions, but act for nobody else."""
@@ -137,6 +144,48 @@ class RestoreGrantHandler(_GrantAct):
         return (await self.platform.run(self.factory.grants.restore, grant_id, user.name, self.principal.name)).id
 
 
+class _LimitAct(_GrantAct):
+    def form(self, fields: dict[str, str], error: AIPlatformError) -> GrantForm | RaiseForm:
+        """Return what was typed with what is wrong with it; nothing typed is lost."""
+        typed = {name: fields.get(name, "") for name in ("limit", "amount", "whom", "last_day", "reason")}
+        return RaiseForm(**typed, problems=_problems(error))
+
+
+class RaiseLimitHandler(_LimitAct):
+    """``POST admin/people/NAME/limits``."""
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  there is none yet
+        scope, _, group = fields.get("whom", "").partition(":")
+        whose = (GrantScope.GROUP, group) if scope == GrantScope.GROUP else (GrantScope.USER, user.name)
+        keys = {limit_name(key): key for key in grantable(self.factory.catalog)}
+        dimension, gpu_type, window_days = keys.get(fields.get("limit", ""), (fields.get("limit", ""), None, None))
+        draft = LimitGrantDraft(
+            scope=whose[0],
+            name=whose[1],
+            dimension=dimension,
+            gpu_type=gpu_type,
+            window_days=window_days,
+            amount=fields.get("amount", ""),
+            expires_at=day_after(fields.get("last_day", "")),
+            reason=fields.get("reason", ""),
+        )
+        return (await self.platform.run(self.factory.limit_grants.give, draft, self.principal.name)).id
+
+
+class EndLimitHandler(_LimitAct):
+    """``POST admin/people/NAME/limits/ID/end``."""
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  nothing is asked
+        return (await self.platform.run(self.factory.limit_grants.end, grant_id, self.principal.name)).id
+
+
+class RestoreLimitHandler(_LimitAct):
+    """``POST admin/people/NAME/limits/ID/restore``."""
+
+    async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  nothing is asked
+        return (await self.platform.run(self.factory.limit_grants.restore, grant_id, self.principal.name)).id
+
+
 def day_after(last_day: str) -> datetime:
     """Return the UTC midnight with which a day ends.
 
@@ -151,13 +200,12 @@ def day_after(last_day: str) -> datetime:
         raise invalid("expires_at", "Choose the last day of the grant.") from error
 
 
-def _form(fields: dict[str, str], error: AIPlatformError) -> GrantForm:
-    """Return what was typed with what is wrong with it; nothing typed is lost."""
-    problems = {reason.field: reason.message for reason in error.reasons if reason.field} if isinstance(error, InvalidOptionError) else {}
-    return GrantForm(fields.get("tier", ""), fields.get("last_day", ""), fields.get("reason", ""), problems or {"": error.message})
+def _problems(error: AIPlatformError) -> dict[str, str]:
+    found = {reason.field: reason.message for reason in error.reasons if reason.field} if isinstance(error, InvalidOptionError) else {}
+    return found or {"": error.message}
 
 
-def read_person(factory: Factory, user: HubUser, form: GrantForm, done: str, paths: Paths) -> PersonPage:
+def read_person(factory: Factory, user: HubUser, form: GrantForm | RaiseForm, done: str, paths: Paths) -> PersonPage:
     """Read and word one person's rights."""
     policy = factory.policies.in_force()
     try:
@@ -171,7 +219,9 @@ def read_person(factory: Factory, user: HubUser, form: GrantForm, done: str, pat
         max_queued=factory.settings.max_queued_per_user,
         files=factory.catalog_files.look(),
         catalog=factory.catalog,
-        form=form,
+        form=form if isinstance(form, GrantForm) else GrantForm(),
+        raise_form=form if isinstance(form, RaiseForm) else None,
+        limit_grants=factory.limit_grants.of(user.name, user.groups, limit=PAST_GRANTS),
         done=done_id,
         now=factory.clock(),
         paths=paths,

@@ -23,7 +23,7 @@ from aiplatform_hub.services.platform.pages.queue import other_line, own_lines
 from aiplatform_hub.services.platform.pages.release import notices_of
 from aiplatform_hub.web.view_models.activity import ActivityBar, activity_bar
 from aiplatform_hub.web.view_models.energy import energy_line
-from aiplatform_hub.web.view_models.environments import class_facts, environment_card, wait_facts
+from aiplatform_hub.web.view_models.environments import Money, class_facts, environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
 from aiplatform_hub.web.view_models.launch import problem_of
@@ -184,15 +184,20 @@ class StopHandler(OneAllocationPage):
         return "home" if self.principal.name == allocation.user_name else "admin"
 
     async def _ask(self, allocation: Allocation, error: AIPlatformError | None) -> None:
-        costs = await self.platform.run(costs_of, self.factory, [allocation])
+        cost = await self.platform.run(_cost, self.factory, allocation)
         line = await self.platform.run(other_line, self.factory, allocation, self.principal.name) if allocation.is_queued else None
-        card = environment_card(allocation, cost=costs.get(allocation.id), catalog=self.factory.catalog, now=self.factory.clock(), paths=self.paths, line=line)
+        card = environment_card(allocation, cost=cost, catalog=self.factory.catalog, now=self.factory.clock(), paths=self.paths, line=line)
         self.show("stop.html", card=card, problem=problem_of(error) if error else None, back=self._back(allocation))
 
 
 def _find(factory: Factory, allocation_id: UUID) -> Allocation | None:
     with factory.database.read() as connection:
         return factory.allocations.find(connection, allocation_id)
+
+
+def _cost(factory: Factory, allocation: Allocation) -> Money | None:
+    with factory.database.read() as connection:
+        return costs_of(factory, connection, [allocation]).get(allocation.id)
 
 
 def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_read_log: bool, line: Line | None = None) -> SessionPage:
@@ -202,8 +207,8 @@ def session_page(factory: Factory, allocation: Allocation, paths: Paths, *, may_
     with factory.database.read() as connection:
         decision = factory.decisions.of_allocation(connection, allocation.id)
         release = notices_of(factory, connection, [allocation], now).get(allocation.id)
+        cost = costs_of(factory, connection, [allocation]).get(allocation.id)
     lines = _charges(factory, allocation, now)
-    cost = costs_of(factory, [allocation]).get(allocation.id)
     verdict, reasons = why(decision.outcome, decision.reasons) if decision else ("The decision is not stored.", ())
     log = read_log(factory.settings.logs_dir / "sessions" / f"{allocation.id}.log") if may_read_log else ""
     card = environment_card(allocation, cost=cost, catalog=catalog, now=now, paths=paths, line=line, release=release)

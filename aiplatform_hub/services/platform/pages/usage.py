@@ -24,6 +24,9 @@ from aiplatform_hub.web.view_models.usage_chart import usage_chart
 from aiplatform_hub.web.view_models.usage_comparison import comparison, costs_before
 
 TIMES: Mapping[str, BucketSize] = {"day": "day", "week": "week", "month": "month"}
+DAYS_OF: Mapping[BucketSize, int] = {"day": 1, "week": 7, "month": 28}
+MOST_BARS = 400
+"""A year of days is drawn day by day; of longer spans the table alone has every day."""
 GROUPS = (*TIMES, "project", "environment_template", "gpu_type")
 ADMIN_GROUPS = (*GROUPS, "user", "cost_centre")
 
@@ -62,8 +65,9 @@ class Question:
 
     @property
     def size(self) -> BucketSize:
-        """What a bar of the chart is: the group, where that is a time."""
-        return TIMES.get(self.group) or bucket_size(self.span.days)
+        """What a bar of the chart is: the group, where that is a time, and not of a span with more bars than anybody can tell apart."""
+        size = TIMES.get(self.group)
+        return size if size is not None and self.span.days <= MOST_BARS * DAYS_OF[size] else bucket_size(self.span.days)
 
     def query(self, group: str) -> UsageQuery:
         """Return the question to the reporter."""
@@ -161,10 +165,10 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
 
 def _running(factory: Factory, question: Question) -> Mapping[str, Decimal]:
     with factory.database.read() as connection:
-        opened = factory.allocations.open(connection)
-    mine = [a for a in opened if question.user_name in {None, a.user_name}]
+        opened = factory.allocations.live(connection).open
+        costs = costs_of(factory, connection, [a for a in opened if question.user_name in {None, a.user_name}])
     sums: dict[str, Decimal] = {}
-    for cost in costs_of(factory, mine).values():
+    for cost in costs.values():
         sums[cost.currency] = sums.get(cost.currency, Decimal(0)) + cost.amount
     return sums
 
