@@ -135,13 +135,16 @@ class _Reasons:
         request = allocation.request
         if decision is None:
             return WaitReason(WaitCode.CAPACITY, requested=str(request.gpus))
-        key = (decision.code, request.gpus, request.gpu_type, decision.until_seconds, decision.because_of)
-        if key not in self._known:
-            self._known[key] = WaitReason(
-                code=_CODES.get(decision.code) or WaitCode(decision.code.value),
+        code = decision.code
+        # looked up by the code's identity: an enum is hashed in Python, and there may be thousands
+        key = (id(code), request.gpus, request.gpu_type, decision.until_seconds, decision.because_of)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = WaitReason(
+                code=_CODES.get(code) or WaitCode(code.value),
                 requested=str(request.gpus),
                 free=str(self._left.get(request.gpu_type or "", 0)),
                 until_seconds=decision.until_seconds,
                 because_of=decision.because_of,
             )
-        return self._known[key]
+        return known

@@ -55,7 +55,9 @@ class Eligibility:
     def __init__(self, around: Around) -> None:
         self._around = around
         self._limits: dict[tuple[int, str], tuple[tuple[Limit, Decimal], ...]] = {}
+        self._since = around.now - around.interest
         self._judged: dict[tuple[int, LaunchRequest], Judgement] = {}
+        self._known: dict[tuple[int, int], tuple[LaunchRequest, Judgement]] = {}
         self._resolved: dict[tuple[frozenset[str], frozenset[str], LaunchRequest], LaunchRequest | EndCause] = {}
         self._by_user: dict[int, list[Allocation]] = {}
         self._by_project: dict[str, list[Allocation]] = {}
@@ -65,18 +67,24 @@ class Eligibility:
 
     def of(self, allocation: Allocation) -> Judgement:
         """Return whether a queued request may be planned for, else what it waits for or why it is over."""
-        around = self._around
-        if allocation.confirmed_at is not None and around.now - allocation.confirmed_at >= around.interest:
+        if allocation.confirmed_at is not None and allocation.confirmed_at <= self._since:
             return EndCause.INTEREST_EXPIRED
-        if allocation.user_name not in around.people:
-            return WaitReason(WaitCode.UNKNOWN_OWNER, "user", f"user:{allocation.user_name}")
-        caller = around.people[allocation.user_name]
+        people, name = self._around.people, allocation.user_name
+        caller = people.get(name)
+        if caller is None and name not in people:
+            return WaitReason(WaitCode.UNKNOWN_OWNER, "user", f"user:{name}")
         if caller is None or caller.user_id != allocation.user_id:
             return EndCause.OWNER_GONE
-        key = (caller.user_id, allocation.request)
+        known = self._known.get((caller.user_id, id(allocation.request)))
+        return self._same_for_equals(allocation.request, caller) if known is None else known[1]
+
+    def _same_for_equals(self, request: LaunchRequest, caller: Caller) -> Judgement:
+        """Judge a request as an equal one of the same person. Most are the same object: to hash one takes longer than all else."""
+        key = (caller.user_id, request)
         verdict = self._judged.get(key)
         if verdict is None:
-            verdict = self._judged[key] = self._judge(allocation.request, caller)
+            verdict = self._judged[key] = self._judge(request, caller)
+        self._known[caller.user_id, id(request)] = (request, verdict)
         return verdict
 
     def _judge(self, stored: LaunchRequest, caller: Caller) -> Judgement:

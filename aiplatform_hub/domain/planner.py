@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import takewhile
+
 from aiplatform_hub.domain.planner_board import Board
+from aiplatform_hub.domain.policy import Policy
 from aiplatform_hub.domain.queue_order import in_order, is_overdue
-from aiplatform_hub.domain.queue_values import Decision, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Verdict, Waiting
+from aiplatform_hub.domain.queue_values import Decision, LeftOut, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Verdict, Waiting
 
 MOST_RESERVATIONS = 4
 """How many requests reserve at once, each on a node of its own; on a single machine it is always one."""
@@ -31,6 +37,35 @@ def verdict_on(given: PlannerInput, request_id: str) -> Verdict:
     return Verdict() if target is None else _Planning(given).run_to(target)
 
 
+def part_for(given: PlannerInput, request_id: str, made: Plan | None = None) -> PlannerInput:
+    """Return what of a line the verdict on one request depends on: those who are looked at before it, and how many others wait.
+
+    The verdict on both is the same. Of a thousand who wait that is mostly a handful.
+
+    Parameters
+    ----------
+    made
+        The plan of the line, where there is one.
+    """
+    target = next((request for request in reversed(given.waiting) if request.id == request_id), None)
+    if target is None:
+        return given
+    seen = {request_id, *_looked_at(given, target, made)}
+    others = [request for request in given.waiting if request.id not in seen and not request.blocked_by]
+    like_it = sum(request.gpu_type in {None, target.gpu_type} for request in others)
+    left_out = LeftOut(given.left_out.like_it + like_it, given.left_out.gpus + sum(request.gpus for request in others))
+    return replace(given, waiting=tuple(request for request in given.waiting if request.id in seen), left_out=left_out, lanes=None)
+
+
+def _looked_at(given: PlannerInput, target: Waiting, made: Plan | None) -> Iterator[str]:
+    """Yield who is looked at before a request, or up to where it is known that it can only wait."""
+    if made is not None:
+        return takewhile(lambda id_: id_ != target.id, (decision.request_id for decision in made.decisions))
+    planning = _Planning(given)
+    planning.run_to(target)
+    return (decision.request_id for decision in planning.decisions)
+
+
 class _Planning:
     def __init__(self, given: PlannerInput) -> None:
         self._given = given
@@ -38,18 +73,22 @@ class _Planning:
         self._starts: list[Start] = []
         self._reservations: dict[str, tuple[Reservation, Waiting]] = {}
         self._closed: dict[str, str] = {}
-        self._decisions: list[Decision] = []
         self._position = 0
+        self._reserves_after = _least_age(given.policy)
+        self._out_of_reach: set[tuple[int, str | None]] = set()
+        self._is_plain = not given.policy.project_limits and not given.policy.reservations and given.policy.backfill
+        self.decisions: list[Decision] = []
+        """One for each request that it has looked at, in order."""
 
     def run(self) -> Plan:
         for position, request in enumerate(in_order(self._given, self._board), 1):
             self._position = position
-            self._decisions.append(self._decide(request))
+            self.decisions.append(self._waits_like_others(request) or self._decide(request))
         return Plan(
             starts=tuple(self._starts),
             claims=frozenset(self._board.claimed | self._idle_wanted()),
             reservations=tuple(reservation for reservation, _ in self._reservations.values()),
-            decisions=tuple(self._decisions),
+            decisions=tuple(self.decisions),
         )
 
     def run_to(self, target: Waiting) -> Verdict:
@@ -58,11 +97,20 @@ class _Planning:
             return Verdict(code=self._taken(target).code)
         for request in in_order(self._given, self._board):
             decision = self._decide(request)
+            self.decisions.append(decision)
             if request is target:
                 return Verdict(self._starts[-1] if decision.code is ReasonCode.STARTS else None, decision.code)
             if decision.code in _PLACED and self._can_only_wait(target):
                 break
         return Verdict(code=self._taken(target).code)
+
+    def _waits_like_others(self, request: Waiting) -> Decision | None:
+        """Return what is said of a request for GPUs that are out of everybody's reach; None where more has to be looked at."""
+        if (request.gpus, request.gpu_type) not in self._out_of_reach or request.blocked_by or request.moved_seconds is not None:
+            return None
+        if self._given.now_seconds - request.requested_seconds >= self._reserves_after:
+            return None
+        return Decision(request.id, self._position, ReasonCode.TAKEN)
 
     def _can_only_wait(self, request: Waiting) -> bool:
         """Whether a request can neither start nor claim nor reserve whatever becomes of the others: room only gets less."""
@@ -82,8 +130,12 @@ class _Planning:
         if not self._given.policy.backfill:
             self._closed |= {node.name: self._closed.get(node.name, request.id) for node in self._board.nodes_for(request)}
         reserved = self._reserve(request)
-        if reserved is not None or not in_the_way:
-            return reserved or self._taken(request)
+        if reserved is not None:
+            return reserved
+        if not in_the_way:
+            if self._is_plain:  # room only gets less
+                self._out_of_reach.add((request.gpus, request.gpu_type))
+            return self._taken(request)
         return min((self._taken(request), *in_the_way), key=lambda decision: _TELLING.index(decision.code))
 
     def _taken(self, request: Waiting) -> Decision:
@@ -184,8 +236,14 @@ class _Planning:
 
     def _left(self) -> list[Waiting]:
         """Return who waits for GPUs, and has got neither GPUs nor a claim to those that are coming free."""
-        served = {decision.request_id for decision in self._decisions if decision.code in _PLACED}
+        served = {decision.request_id for decision in self.decisions if decision.code in _PLACED}
         return [request for request in self._given.waiting if request.id not in served and not self._refusal(request)]
+
+
+def _least_age(policy: Policy) -> float:
+    """Return the age below which no request reserves that nobody has moved."""
+    ages = (policy.reserve_after_seconds, policy.reserve_part_after_seconds, policy.overdue_after_seconds)
+    return min((age for age in ages if age is not None), default=math.inf)
 
 
 _PLACED = frozenset({ReasonCode.STARTS, ReasonCode.RELEASE})

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heapreplace
 
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.planner_board import Board
+from aiplatform_hub.domain.queue_lanes import Lane, Lanes, Rest, by_owner, lanes_for
 from aiplatform_hub.domain.queue_values import PlannerInput, Waiting
 
 _PROMISED, _MOVED, _OVERDUE, _PROMOTED, _OTHERS = -2, -1, 0, 1, 2
 
 Place = tuple[float, float]
 """What orders requests before the turns of their owners do."""
-Rest = tuple[float | str, ...]
-"""What orders requests of one place whose owners' turns are equal; it ends with the id, so that no two are equal."""
 
 
 def is_overdue(request: Waiting, given: PlannerInput) -> bool:
@@ -36,105 +36,112 @@ def in_order(given: PlannerInput, board: Board) -> Iterable[Waiting]:
     """
     if not given.policy.is_fair:
         return sorted(given.waiting, key=lambda request: (*_place(request, _group(request, given, board)), request.requested_seconds, request.id))
-    return _unfolded(_placed(given, board), _rest(given, is_short=_is_short(given)))
+    return _unfolded(_placed(given, board))
 
 
 class _Owner:
     """Somebody with requests, and the GPUs that they hold or would have had by then."""
 
-    __slots__ = ("held", "rank")
+    __slots__ = ("held",)
 
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
+    def __init__(self) -> None:
         self.held = 0
 
 
 class _Owners:
-    """Finds them by the identity of the person first: hashing a person takes most of the time that ordering takes."""
+    """Everybody who runs or waits."""
 
     def __init__(self, given: PlannerInput) -> None:
-        self._ranks = given.ranks
         self._by_person: dict[Person, _Owner] = {}
-        self.by_id: dict[int, _Owner] = {}
         for session in given.running:
             self.of(session.person).held += session.gpus + session.drained_gpus
 
     def of(self, person: Person) -> _Owner:
-        owner = self.by_id.get(id(person))
+        owner = self._by_person.get(person)
         if owner is None:
-            owner = self._by_person.get(person)
-            if owner is None:
-                owner = self._by_person[person] = _Owner(self._ranks[person])
-            self.by_id[id(person)] = owner
+            owner = self._by_person[person] = _Owner()
         return owner
 
 
-def _placed(given: PlannerInput, board: Board) -> dict[Place, list[tuple[_Owner, Waiting]]]:
-    """Return the requests by their places."""
-    owners, is_short, places = _Owners(given), _is_short(given), dict[Place, list[tuple[_Owner, Waiting]]]()
-    known, of = owners.by_id, owners.of
-    others: dict[float, list[tuple[_Owner, Waiting]]] = {}
-    for request in given.waiting:
-        person = request.person
-        owner = known.get(id(person)) or of(person)
+Row = tuple[_Owner, Lane]
+"""Somebody's requests of one place."""
+
+
+def _placed(given: PlannerInput, board: Board) -> dict[Place, list[Row]]:
+    """Return the requests by their places, those of one place by owner."""
+    lanes = lanes_for(given)
+    before = _before_others(given, board, lanes)
+    taken = {id(request) for requests in before.values() for request in requests}
+    is_short = _is_short(given, lanes)
+    if is_short or not given.policy.is_shortest_first:
+        left = [request for request in given.waiting if id(request) not in taken]
+        others = _by_second(left, given, is_short=is_short)
+    else:
+        others = _by_rank(given, lanes, before, taken)
+    owners, by_time = _Owners(given), {place: by_owner(_by_time(requests)) for place, requests in before.items()}
+    return {place: [(owners.of(person), lane) for person, lane in found.items()] for place, found in (by_time | others).items()}
+
+
+def _by_second(left: Iterable[Waiting], given: PlannerInput, *, is_short: bool) -> dict[Place, dict[Person, Lane]]:
+    """Return the others where what they use orders nobody: the longest first while few wait, else by fair share."""
+    found: dict[Place, list[Waiting]] = {}
+    for request in left:
+        found.setdefault((_OTHERS, -request.expected_seconds if is_short else given.ranks[request.person]), []).append(request)
+    return {place: by_owner(_by_time(requests)) for place, requests in found.items()}
+
+
+def _by_rank(given: PlannerInput, lanes: Lanes, before: Mapping[Place, Sequence[Waiting]], taken: AbstractSet[int]) -> dict[Place, dict[Person, Lane]]:
+    """Return the others by fair share."""
+    fewer = {request.person for requests in before.values() for request in requests}
+    found: dict[Place, dict[Person, Lane]] = {}
+    for person, lane in lanes.by_owner.items():
+        left = [row for row in lane if id(row[1]) not in taken] if person in fewer else lane
+        if left:
+            found.setdefault((_OTHERS, given.ranks[person]), {})[person] = left
+    return found
+
+
+def _by_time(requests: Iterable[Waiting]) -> list[tuple[Rest, Waiting]]:
+    return [((request.requested_seconds, request.id), request) for request in requests]
+
+
+def _before_others(given: PlannerInput, board: Board, lanes: Lanes) -> dict[Place, list[Waiting]]:
+    """Return those who come before fair share says anything, by their places."""
+    after, whole_after = given.policy.overdue_after_seconds, given.policy.whole_node_first_after_seconds
+    sizes = set() if whole_after is None else {node.gpus for node in given.nodes}
+    has_overdue = after is not None and given.now_seconds - lanes.oldest_seconds >= after
+    found: dict[Place, list[Waiting]] = {}
+    for request in given.waiting if has_overdue else lanes.special(sizes):
         group = _group(request, given, board)
-        if group == _OTHERS:
-            others.setdefault(-request.expected_seconds if is_short else owner.rank, []).append((owner, request))
-        else:
-            places.setdefault(_place(request, group), []).append((owner, request))
-    return places | {(_OTHERS, second): rows for second, rows in others.items()}
+        if group != _OTHERS:
+            found.setdefault(_place(request, group), []).append(request)
+    return found
 
 
-def _unfolded(places: dict[Place, list[tuple[_Owner, Waiting]]], rest: Callable[[Waiting, int], Rest]) -> Iterator[Waiting]:
+def _unfolded(places: dict[Place, list[Row]]) -> Iterator[Waiting]:
     """Yield the requests place by place; those of one place in turns of their owners."""
     for place in sorted(places):
-        rows = places[place]
-        if len(rows) == 1:
-            owner, request = rows[0]
-            owner.held += 0 if request.blocked_by else request.gpus
-            yield request
-        else:
-            yield from _in_turns(rows, rest, int(place[0]))
+        yield from _in_turns(places[place])
 
 
-def _in_turns(rows: list[tuple[_Owner, Waiting]], rest: Callable[[Waiting, int], Rest], group: int) -> Iterator[Waiting]:
+def _in_turns(rows: list[Row]) -> Iterator[Waiting]:
     """Yield requests of one place, each time that of the owner who would have the fewest GPUs by then."""
-    own: dict[_Owner, list[tuple[Rest, Waiting]]] = {}
-    for owner, request in rows:
-        own.setdefault(owner, []).append((rest(request, group), request))
-    for mine in own.values():
-        mine.sort(key=_first, reverse=True)
-    heap = [(owner.held, mine[-1][0], owner, mine) for owner, mine in own.items()]
+    heap = [(owner.held, lane[0][0], 0, owner, lane) for owner, lane in rows]
     heapify(heap)
     while heap:
-        _, _, owner, mine = heap[0]
-        request = mine.pop()[1]
+        _, _, number, owner, lane = heap[0]
+        request, number = lane[number][1], number + 1
         owner.held += 0 if request.blocked_by else request.gpus
-        if mine:
-            heapreplace(heap, (owner.held, mine[-1][0], owner, mine))
+        if number < len(lane):
+            heapreplace(heap, (owner.held, lane[number][0], number, owner, lane))
         else:
             heappop(heap)
         yield request
 
 
-def _first(row: tuple[Rest, Waiting]) -> Rest:
-    return row[0]
-
-
-def _rest(given: PlannerInput, *, is_short: bool) -> Callable[[Waiting, int], Rest]:
-    is_by_use = given.policy.is_shortest_first and not is_short
-
-    def rest(request: Waiting, group: int) -> Rest:
-        if group != _OTHERS:
-            return (request.requested_seconds, request.id)
-        return (request.gpus * request.expected_seconds if is_by_use else 0.0, request.requested_seconds, request.id)
-
-    return rest
-
-
-def _is_short(given: PlannerInput) -> bool:
+def _is_short(given: PlannerInput, lanes: Lanes) -> bool:
     """Whether so few wait that the longest come first."""
-    asked = sum([request.gpus for request in given.waiting if not request.blocked_by])
+    asked = lanes.asked_gpus + given.left_out.gpus
     return asked <= given.policy.short_queue_fraction * sum(node.gpus for node in given.nodes)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+from aiplatform_hub.domain.queue_lanes import lanes_for
 from aiplatform_hub.domain.queue_values import PlannerInput, ReasonCode
 from aiplatform_hub.domain.queueing import Standing
 from aiplatform_hub.domain.quota_reasons import quantity
@@ -21,7 +22,10 @@ def behind(request: LaunchRequest, line: PlannerInput, code: ReasonCode | None, 
 
 
 def _waited_for(request: LaunchRequest, line: PlannerInput, request_id: str) -> str:
-    others = sum(w.id != request_id and not w.blocked_by and w.gpu_type in {None, request.gpu_type} for w in line.waiting)
+    lanes = lanes_for(line)
+    mine = next((waiting for waiting in reversed(line.waiting) if waiting.id == request_id), None)
+    others = sum(lanes.by_type.get(gpu_type, 0) for gpu_type in {None, request.gpu_type}) + line.left_out.like_it
+    others -= int(mine is not None and not mine.blocked_by)
     who = "1 request waits" if others == 1 else f"{others} requests wait"
     asked = quantity("gpus", Decimal(request.gpus), request.gpu_type)
     return f"{who} for {request.gpu_type} GPUs, and those that are free are not yours to take yet; you ask for {asked}."

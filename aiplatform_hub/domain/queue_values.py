@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from aiplatform_hub.domain.fairshare import Person
 from aiplatform_hub.domain.policy import Policy
+
+if TYPE_CHECKING:
+    from aiplatform_hub.domain.queue_lanes import Lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,16 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Those who wait, too, and on whom nothing depends that is asked of a line but how many they are."""
+
+    like_it: int = 0
+    """How many might have had GPUs of the type that is asked for."""
+    gpus: int = 0
+    """GPUs that all of them ask for who do not wait for something of their own."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannerInput:
     """Everything that a plan depends on."""
 
@@ -78,6 +92,10 @@ class PlannerInput:
     ranks: Mapping[Person, int]
     """Places of the Fair Tree of everybody who runs or waits; all equal orders by submit time."""
     policy: Policy
+    left_out: LeftOut = LeftOut()
+    """Whom :attr:`waiting` does not name, where only the verdict on one request is of interest."""
+    lanes: Lanes | None = field(default=None, compare=False, repr=False)
+    """:attr:`waiting` sorted by owner already, by somebody who looks often; it decides nothing."""
 
 
 class ReasonCode(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from operator import is_
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person, ranks_of
 from aiplatform_hub.domain.limits import Capacity
 from aiplatform_hub.domain.policy import Policy
+from aiplatform_hub.domain.queue_lanes import Lanes, lanes_of
 from aiplatform_hub.domain.queue_moves import MoveNote
 from aiplatform_hub.domain.queue_values import Node, Plan, PlannerInput, Running, Waiting
 from aiplatform_hub.domain.session_lengths import DEFAULT_SECONDS
@@ -22,6 +24,8 @@ DEFAULT_MAX_QUEUED = 10
 """How many requests one person may have in the queue unless configured otherwise."""
 BLOCKED = "own"
 """What the planner is told of a request that waits for something of its own."""
+MOST_NEW = 10
+"""So many who came behind all others are added to what is known of these; of more everything is made anew."""
 FRONT_SECONDS = 0.0
 """Submit time of a request that a failed start put back to the front: the planner serves who waits longest first of all."""
 
@@ -212,19 +216,34 @@ class RequestMemory:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Allocation, Waiting]] = {}
+        self._queued: Sequence[Allocation] = ()
+        self._outlook = Outlook()
+        self._lanes = lanes_of(())
         self._used: tuple[_Used, Mapping[Person, float]] | None = None
         self._places: tuple[Mapping[Person, float], tuple[Person, ...], Mapping[Person, int]] | None = None
 
-    def told(self, queued: Iterable[Allocation], outlook: Outlook) -> tuple[Waiting, ...]:
-        """Return those for GPUs."""
+    def told(self, queued: Sequence[Allocation], outlook: Outlook) -> Lanes:
+        """Return those for GPUs, by owner."""
+        count = len(self._queued)
+        is_longer = len(queued) - count in range(MOST_NEW) and all(map(is_, self._queued, queued))
+        if not is_longer or not _tells_the_same(self._outlook, outlook):
+            count = max(0, len(queued) - 1)  # the last one is often whoever asks just now
+            self._remember(queued[:count], outlook)
+        lanes = self._lanes
+        for allocation in queued[count:]:
+            if allocation.request.gpus:
+                lanes = lanes.with_last(_waiting(allocation, outlook, None))
+        return lanes
+
+    def _remember(self, queued: Sequence[Allocation], outlook: Outlook) -> None:
         known, found = self._known, dict[int, tuple[Allocation, Waiting]]()
         for allocation in queued:
             if allocation.request.gpus:
                 before = known.get(id(allocation))
                 before = None if before is None or before[0] is not allocation else before
                 found[id(allocation)] = (allocation, _waiting(allocation, outlook, None if before is None else before[1]))
-        self._known = found
-        return tuple([waiting for _, waiting in found.values()])
+        self._known, self._queued, self._outlook = found, queued, outlook
+        self._lanes = lanes_of(tuple([waiting for _, waiting in found.values()]))
 
     def ranks(self, view: View, outlook: Outlook, policy: Policy, people: Iterable[Person]) -> Mapping[Person, int]:
         """Return the place of the Fair Tree of everybody who used GPUs, or runs or waits now: found once for all that is asked of one instant."""
@@ -257,6 +276,12 @@ class _Used(NamedTuple):
         return is_then and self.outlook is other.outlook and self.policy is other.policy and self.open is other.open
 
 
+def _tells_the_same(one: Outlook, other: Outlook) -> bool:
+    """Whether two outlooks say the same of those who wait."""
+    is_same = one.blocked == other.blocked and one.promised.keys() == other.promised.keys()
+    return one is other or (is_same and one.lengths == other.lengths)
+
+
 def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory | None = None) -> PlannerInput:
     """Return what the planner is told: nodes, sessions, and the requests for GPUs, those that wait for something of their own as blocked.
 
@@ -276,15 +301,16 @@ def line_of(view: View, outlook: Outlook, policy: Policy, memory: RequestMemory 
     holding = [a for a in view.open if a.devices and a.devices[0] in node_of_device]
     running = tuple(_running(a, node_of_device[a.devices[0]], view, outlook, drained) for a in holding)
     memory = memory or RequestMemory()
-    waiting = memory.told(view.queued, outlook)
-    people = {id(person): person for person in (*[each.person for each in running], *[each.person for each in waiting])}
+    lanes = memory.told(view.queued, outlook)
+    people = (*[each.person for each in running], *lanes.by_owner)
     return PlannerInput(
         now_seconds=view.now_seconds,
         nodes=nodes,
         running=running,
-        waiting=waiting,
-        ranks=memory.ranks(view, outlook, policy, people.values()),
+        waiting=lanes.waiting,
+        ranks=memory.ranks(view, outlook, policy, people),
         policy=policy,
+        lanes=lanes,
     )
 
 

@@ -10,7 +10,7 @@ from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.fairshare import DecayedUsage, Person
 from aiplatform_hub.domain.policy import SHIPPED, Policy
 from aiplatform_hub.domain.queue_facts import EXPECTED_QUANTILE
-from aiplatform_hub.domain.queueing import ExpectedLength, Outlook
+from aiplatform_hub.domain.queueing import ExpectedLength, LengthKey, Outlook
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
 from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.usage import ClosedUse, UsageStore
@@ -37,6 +37,8 @@ class DemandHistory:
         self._sequence: int | None = None
         self._usage: dict[Person, DecayedUsage] = {}
         self._lengths = SessionLengths()
+        self._expected: dict[LengthKey, ExpectedLength] = {}
+        self._expected_of: tuple[SessionLengths, Policy] = (self._lengths, self._policy)
 
     @property
     def sequence(self) -> int:
@@ -87,11 +89,12 @@ class DemandHistory:
     def outlook(self, now: datetime, opened: Iterable[Allocation], queued: Iterable[Allocation], blocked: frozenset[UUID]) -> Outlook:
         """Return what is known at an instant."""
         seconds = now.timestamp()
-        lengths = {("", "", gpus): self._expected(SessionKind("", gpus)) for gpus in self._gpu_counts()}
+        lengths = {("", "", gpus): self._expect("", "", gpus) for gpus in self._gpu_counts()}
         for allocation in queued:
-            key = (allocation.user_name, allocation.request.environment_template, allocation.request.gpus)
+            request = allocation.request
+            key = (allocation.user_name, request.environment_template, request.gpus)
             if key not in lengths:
-                lengths[key] = self._expected(kind_of(allocation))
+                lengths[key] = self._expect(*key)
         return Outlook(
             at_seconds=seconds,
             usage={person: used.at(seconds, self._policy.half_life_seconds) for person, used in self._usage.items()},
@@ -103,9 +106,16 @@ class DemandHistory:
     def _gpu_counts(self) -> list[int]:
         return sorted({int(name) for kind, name in self._lengths.samples if kind == "gpus"})
 
-    def _expected(self, kind: SessionKind) -> ExpectedLength:
-        quantiles = (EXPECTED_QUANTILE, self._policy.backfill_quantile)
-        return ExpectedLength(*(self._lengths.remaining_seconds(kind, 0.0, quantile) for quantile in quantiles))
+    def _expect(self, user: str, environment_template: str, gpus: int) -> ExpectedLength:
+        """Return how long such a session may last; found once for as long as no other has ended."""
+        lengths, policy = self._lengths, self._policy
+        if self._expected_of[0] is not lengths or self._expected_of[1] is not policy:
+            self._expected, self._expected_of = {}, (lengths, policy)
+        key, kind = (user, environment_template, gpus), SessionKind(user, gpus, environment_template)
+        if key not in self._expected:
+            quantiles = (EXPECTED_QUANTILE, policy.backfill_quantile)
+            self._expected[key] = ExpectedLength(*(lengths.remaining_seconds(kind, 0.0, quantile) for quantile in quantiles))
+        return self._expected[key]
 
     def _end(self, allocation: Allocation, now_seconds: float) -> float:
         age = max(0.0, now_seconds - since_seconds(allocation))

@@ -8,17 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.fairshare import Person
+from aiplatform_hub.domain.planner import part_for
 from aiplatform_hub.domain.policy import ClassReservation, Policy
-from aiplatform_hub.domain.queue_values import Decision, Node, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Waiting
+from aiplatform_hub.domain.queue_values import Decision, LeftOut, Node, Plan, PlannerInput, ReasonCode, Reservation, Running, Start, Waiting
 from aiplatform_hub.domain.queueing import ExpectedLength, Outlook, QueueEntry, Standing, Takeable, WaitCode, WaitReason, line_id
 
 Json = Mapping[str, Any]
 
 
 def standing_to_json(standing: Standing) -> dict[str, Any]:
-    """Return how a request stood to the queue; the plan follows from the line."""
+    """Return how a request stood to the queue; the plan follows from the line. Who waits without a say in the decision is only counted."""
     values = {name: getattr(standing, name) for name in Standing.__slots__ if name not in {"line", "plan"}}
-    return values if standing.line is None else {**values, "line": line_to_json(standing.line)}
+    return values if standing.line is None else {**values, "line": line_to_json(part_for(standing.line, standing.request_id, standing.plan))}
 
 
 def standing_from_json(content: Json) -> Standing:
@@ -31,7 +32,9 @@ def line_to_json(line: PlannerInput) -> dict[str, Any]:
     """Return what the planner was told; each person who runs or waits for something stands there once. A plan asks for no other's rank."""
     people = sorted({*(session.person for session in line.running), *(request.person for request in line.waiting)})
     index = {person: number for number, person in enumerate(people)}
+    left_out = {} if line.left_out == LeftOut() else {"left_out": {name: getattr(line.left_out, name) for name in LeftOut.__slots__}}
     return {
+        **left_out,
         "now_seconds": line.now_seconds,
         "people": [[person.project, person.user, line.ranks[person]] for person in people],
         "nodes": _table(line.nodes, Node.__slots__, index),
@@ -51,6 +54,7 @@ def line_from_json(content: Json) -> PlannerInput:
         waiting=tuple(Waiting(**row) for row in _rows(content["waiting"], Waiting, people)),
         ranks={Person(project, user): rank for project, user, rank in content["people"]},
         policy=policy_from_json(content["policy"]),
+        left_out=LeftOut(**content.get("left_out", {})),  # lines of earlier versions name everybody
     )
 
 
@@ -139,7 +143,11 @@ class OutlookMemory:
 def entries_to_json(entries: Sequence[QueueEntry]) -> dict[str, Any]:
     """Return who waits, in order of the positions; each reason stands there once."""
     index: dict[WaitReason, int] = {}
-    waiting = [[line_id(entry.id), index.setdefault(entry.reason, len(index))] for entry in entries]
+    numbers: dict[int, int] = {}  # by identity: most reasons are the same object, and hashing one takes long
+    for entry in entries:
+        if id(entry.reason) not in numbers:
+            numbers[id(entry.reason)] = index.setdefault(entry.reason, len(index))
+    waiting = [[line_id(entry.id), numbers[id(entry.reason)]] for entry in entries]
     reasons = [{name: value for name in WaitReason.__slots__ if (value := getattr(reason, name)) not in {None, ()}} for reason in index]
     return {"waiting": waiting, "reasons": reasons}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -61,17 +62,23 @@ class Cursor:
     id: UUID
 
 
+@lru_cache(maxsize=2048)
+def _request(*values: Any) -> LaunchRequest:
+    """Return the same object for the same request: of a thousand that wait most ask for the same few things."""
+    return LaunchRequest(*values)
+
+
 def allocation_of(row: Mapping[str, Any] | RowMapping) -> Allocation:
     """Return the allocation of a row."""
-    request = LaunchRequest(
-        environment_template=row["environment_template"],
-        gpus=row["gpus"],
-        gpu_type=row["gpu_type"],
-        memory_bytes=row["memory_bytes"],
-        cpu_cores=row["cpu_cores"],
-        project=row["project"],
-        cost_centre=row["cost_centre"],
-        max_hours=row["max_hours"],
+    request = _request(
+        row["environment_template"],
+        row["gpus"],
+        row["gpu_type"],
+        row["memory_bytes"],
+        row["cpu_cores"],
+        row["project"],
+        row["cost_centre"],
+        row["max_hours"],
     )
     return Allocation(
         id=row["id"],

@@ -8,6 +8,8 @@ import pytest
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.policy import SHIPPED
+from aiplatform_hub.errors import CapacityError
+from aiplatform_hub.storage.allocations import AllocationFilter
 from tests.support.chain import NOON, Chain, person, want
 
 STAFF = (person(3, "staff"), person(4, "staff"))
@@ -78,3 +80,32 @@ def test_order_by_submit_time_alone_knows_no_turns(full: Chain) -> None:
     for holder in list(fifo.open())[:2]:
         fifo.end(holder)
     assert next_ones(fifo) == [3, 3]
+
+
+def test_a_decision_stores_only_who_had_a_say_in_it_and_replays(full: Chain) -> None:
+    """Beside a thousand who wait each start would else write them all down, while everybody waits for its lock."""
+    asked = ask(full, *([3, 4] * 8))
+    newcomer = asked[-1]
+    for holder in list(full.open())[:2]:
+        full.end(holder)
+    started = full.dispatch(*STAFF).held
+    assert len(started) == 2
+    stored = {a.id: full.enforcer.why(a.id) for a in (*started, newcomer)}
+    assert all(record.is_reproduced for record in stored.values())
+    lines = [record.decision.inputs["standing"]["line"] for record in stored.values()]
+    assert [len(line["waiting"]["rows"]) for line in lines] == [1, 2, 1]
+    assert lines[0]["left_out"] == {"like_it": 15, "gpus": 15}
+
+
+def test_a_newcomer_is_told_of_all_who_wait_though_few_are_stored(full: Chain) -> None:
+    asked = ask(full, *([3, 4] * 8))
+    full.dispatch(*STAFF)
+    full.end(full.open()[0])
+    with pytest.raises(CapacityError, match="16 requests wait"):
+        full.hold(person(7, "staff"), "n", want(1))
+    with full.database.read() as connection:
+        denied = full.allocations.page(connection, AllocationFilter(user_id=7), limit=1)[0]
+    record = full.enforcer.why(denied.id)
+    assert record.is_reproduced
+    assert "16 requests wait" in record.replayed.reasons[0].message
+    assert len(record.decision.inputs["standing"]["line"]["waiting"]["rows"]) == 2 < len(asked)

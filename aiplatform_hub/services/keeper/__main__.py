@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -79,6 +80,8 @@ async def _keep(factory: Factory, lock: KeeperLock, stop: asyncio.Event) -> int:
     duties: Duties = ClusterDuties(factory=factory, hub=hub) if settings.place is Place.CLUSTER else MachineDuties(factory=factory)
     keeper = Keeper(factory=factory, hub=hub, duties=duties)
     server = serve(settings.service_host, settings.keeper_port, lambda: "" if keeper.is_at_work else "The keeper begins.", lambda: keeper.remark)
+    gc.collect()
+    gc.freeze()  # what is here by now stays: to look through it for garbage again and again took up to a third of a pass over a long queue
     _LOG.info("Keeping %s", settings.namespace if settings.place is Place.CLUSTER else settings.data_dir)
     try:
         return await _first(keeper.run(stop), lost(lock), stop.wait(), duties.misplaced())
