@@ -15,7 +15,7 @@ from aiplatform_hub.domain.policy import SHIPPED
 from aiplatform_hub.domain.queue_values import Node, PlannerInput, Running, Waiting
 from aiplatform_hub.domain.queueing import Outlook, RequestMemory, View
 from aiplatform_hub.domain.session_lengths import SessionKind, SessionLengths
-from aiplatform_hub.domain.wait_estimates import PLAYED, Forecast, OneEstimate, PastRequest, estimates
+from aiplatform_hub.domain.wait_estimates import PLAYED, Forecast, OneEstimate, PastRequest, _Coming, estimates
 
 USES = st.one_of(st.sampled_from([0.0, 5e-324, 1e-300, 1.0]), st.floats(0, 1e9))
 PEOPLE = st.builds(Person, st.sampled_from(["lab", "course", "thesis"]), st.sampled_from(["ana", "ben", "eva", "ida", "leo"]))
@@ -80,6 +80,22 @@ def test_what_is_told_once_for_one_instant_counts_for_no_other(waiting):
     scenes += [replace(given_, past=given_.past[50:]), replace(given_, line=replace(given_.line, ranks=ranks))]
     for scene in (*scenes, *reversed(scenes)):
         assert memory.of(scene, "mine") == estimates(scene).get("mine")
+
+
+def test_requests_of_earlier_days_are_read_anew_for_anything_that_they_depend_on():
+    given_, _ = forecast(3, 1)
+    coming, line = _Coming(given_), given_.line
+    assert coming.is_of(asked_for(given_, 4))
+    others = {
+        "instant": asked_for(given_, 1, now=1.0),
+        "place": asked_for(given_, 1, size=10),
+        "past": replace(given_, past=given_.past[1:]),
+        "lengths": replace(given_, lengths=given_.lengths.with_finished(SessionKind("user1", 2, "pytorch"), 50_000.0)),
+        "ranks": replace(given_, line=replace(line, ranks={person: -rank for person, rank in line.ranks.items()})),
+        "policy": replace(given_, line=replace(line, policy=replace(SHIPPED, backfill_quantile=0.5))),
+        "running": replace(given_, line=replace(line, running=line.running[1:])),
+    }
+    assert [name for name, scene in others.items() if coming.is_of(scene)] == []
 
 
 def test_places_are_found_once_for_one_instant_and_anew_for_another(monkeypatch):
