@@ -52,6 +52,19 @@ def test_who_is_still_being_asked_is_not_asked_twice_and_holds_up_nobody() -> No
     asyncio.run(run())
 
 
+def test_who_is_stopped_between_look_and_question_is_not_asked() -> None:
+    async def run() -> None:
+        rounds, ended, other = PodRounds(60), Server(runs=False), Server(runs=False)
+        watching = rounds.watch(ended)
+        rounds.watch(other)
+        rounds.look()
+        watching.stop()
+        await until(lambda: other.asked == 1)
+        assert ended.asked == 0
+
+    asyncio.run(run())
+
+
 def test_looks_go_on_by_themselves_until_nobody_is_watched() -> None:
     async def run() -> None:
         rounds, server, other = PodRounds(0.01), Server(runs=False), Server()
