@@ -60,6 +60,7 @@ class AIPlatformSpawner(Spawner):
     _is_refused = False
     _stage = (5, "Checking your limits")
     _projects: frozenset[str] = frozenset()
+    _telling: asyncio.Future[None] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -270,7 +271,7 @@ class AIPlatformSpawner(Spawner):
     def add_poll_callback(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         # The hub calls this once the server answers and its route exists: it is ready.
         super().add_poll_callback(callback, *args, **kwargs)
-        asyncio.ensure_future(self._tell_ready(is_found=self._check_pending))  # noqa: RUF006 - nothing waits for it, and it logs its own failure
+        self._telling = asyncio.ensure_future(self._tell_ready(is_found=self._check_pending))
 
     async def _tell_ready(self, *, is_found: bool) -> None:
         try:
@@ -284,6 +285,8 @@ class AIPlatformSpawner(Spawner):
                 await process.record(partial(process.factory.meter.ready, allocation_id, process.factory.clock()), RECORD_SECONDS)
         except Exception:
             self.log.warning("That %s is ready could not be recorded", self._log_name, exc_info=True)
+        finally:
+            self._telling = None
 
     async def current_allocation_id(self) -> UUID | None:
         """Return the allocation of the latest start of this server, if one is known."""
@@ -311,6 +314,9 @@ class AIPlatformSpawner(Spawner):
         if allocation_id is None:
             return
         process = self.platform
+        telling = self._telling
+        if telling is not None:  # else the end of who was ready a moment ago would read as a start that failed
+            await asyncio.wait({telling}, timeout=STOP_SECONDS)
         try:
             await process.record(partial(process.factory.meter.request_stop, allocation_id, ACTOR, EndCause.STOPPED), STOP_SECONDS)
         except ServiceUnavailableError:
