@@ -24,5 +24,6 @@ limit_grants = Table(
     CheckConstraint("scope IN ('user', 'group')", name="known_scope"),
     CheckConstraint("expires_at > granted_at", name="not_empty"),
     Index("ix_limit_grants_name", "scope", "name", "expires_at"),
+    Index("ix_limit_grants_expires", "expires_at"),
 )
 """One limit of a person or of a group's members, raised until an instant (exclusive). The amount is a decimal number in the dimension's unit."""

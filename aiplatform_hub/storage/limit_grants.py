@@ -83,8 +83,10 @@ class LimitGrantStore:
 
     def in_force(self, connection: Connection, at: datetime) -> tuple[LimitGrant, ...]:
         """Return all grants in force at an instant, by whom they are for and then the newest first."""
-        statement = select(limit_grants).where(*_IN_FORCE).order_by(_COLUMNS.scope, _COLUMNS.name, _COLUMNS.granted_at.desc())
-        return tuple(map(_of_row, connection.execute(statement, {"now": at}).mappings()))
+        # sorted here: asked for an order, a database walks through all that were ever granted
+        found = map(_of_row, connection.execute(select(limit_grants).where(*_IN_FORCE), {"now": at}).mappings())
+        newest_first = sorted(found, key=lambda grant: grant.granted_at, reverse=True)
+        return tuple(sorted(newest_first, key=lambda grant: (grant.scope.value, grant.name)))
 
     def of(self, connection: Connection, user_name: str, groups: Collection[str], *, limit: int) -> tuple[LimitGrant, ...]:
         """Return the latest grants of a person and their groups, in force or not, the newest first."""

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.CheckConstraint("expires_at > granted_at", name=op.f("ck_limit_grants_not_empty")),
     )
     op.create_index("ix_limit_grants_name", "limit_grants", ["scope", "name", "expires_at"])
+    op.create_index("ix_limit_grants_expires", "limit_grants", ["expires_at"])
 
 
 def downgrade() -> None:
