@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from jupyterhub.app import JupyterHub
 
-from aiplatform_hub.hub.process import HubProcess, process_for
-from aiplatform_hub.hub.traits import AIPlatform
+from aiplatform_hub.hub.process import shared_by
 from aiplatform_hub.web.view_models.announcements import Banner, banners
 
 
@@ -18,12 +16,7 @@ def hub_announcements(_reader: Any) -> tuple[Banner, ...]:
     For ``c.JupyterHub.template_vars``: the hub calls it on its event loop for each page, also for readers who are not logged in. What it
     returns is at most as old as the hub's last sign of life; while the database is away it is the last that was known.
     """
-    process = _process()
+    app = JupyterHub.instance()
+    process = shared_by(app.config, str(app.base_url)).process
     process.start_heartbeat()
     return banners(process.announcements(), frozenset(), process.factory.clock())
-
-
-@cache
-def _process() -> HubProcess:
-    app = JupyterHub.instance()
-    return process_for(AIPlatform(config=app.config).settings(str(app.base_url)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from uuid import UUID
@@ -134,9 +134,7 @@ class _Amounts:
     credit: Fraction = Fraction(0)
 
     def plus(self, kind: str, amount: Fraction) -> _Amounts:
-        more = {kind: amount}
-        zero = Fraction(0)
-        return _Amounts(self.moved + more.get("moved", zero), self.storage + more.get("storage", zero), self.credit + more.get("credit", zero))
+        return replace(self, **{kind: getattr(self, kind) + amount})
 
     def rounded(self) -> Adjustment:
         return Adjustment(*(round(each * MICROS) for each in (self.moved, self.storage, self.credit)))

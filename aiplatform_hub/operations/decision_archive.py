@@ -39,9 +39,10 @@ class DecisionArchive:
         """Return the inputs of a stored decision."""
         return from_json(decision.inputs, self._decisions.parts(connection, parts_of(decision.inputs)))
 
-    def whole(self, connection: Connection, decision: StoredDecision) -> StoredDecision:
-        """Return a decision with everything that it saw in it, for people."""
-        return replace(decision, inputs=to_json(self.read(connection, decision))) if parts_of(decision.inputs) else decision
+    @staticmethod
+    def whole(decision: StoredDecision, inputs: DecisionInputs) -> StoredDecision:
+        """Return a decision with all of the inputs that were read of it in it, for people."""
+        return replace(decision, inputs=to_json(inputs)) if parts_of(decision.inputs) else decision
 
     def _name_allocations(self, connection: Connection, allocations: Sequence[Allocation]) -> list[int]:
         """Return an id for each, and store those that are not as they were. What is kept here is alive, so that no other has its ``id()``."""

@@ -221,7 +221,8 @@ class QuotaEnforcer:
             stored = self._decisions.of_allocation(connection, allocation_id)
             if stored is None:
                 raise NotFoundError("There is no such allocation.")
-            inputs, whole = self._archive.read(connection, stored), self._archive.whole(connection, stored)
+            inputs = self._archive.read(connection, stored)
+        whole = self._archive.whole(stored, inputs)
         return DecisionRecord(decision=whole, outcome=Outcome(stored.outcome), reasons=stored.reasons, replayed=inputs.decide())
 
     def replay(self, decision_id: UUID) -> Decision:
