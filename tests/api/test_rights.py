@@ -326,6 +326,10 @@ def test_the_api_never_redirects_to_a_login(place):
         "admin/budgets/end",
         "admin/credits",
         "admin/credits/00000000-0000-0000-0000-000000000001/end",
+        "admin/efficiency/forecast",
+        "admin/people/user2/grants",
+        "admin/people/user2/limits",
+        "admin/projects/members",
     ],
 )
 def test_a_token_of_an_admin_that_reads_does_nothing_on_their_pages(place, path):

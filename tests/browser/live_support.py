@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Request
 
 from aiplatform_hub.config import Settings
-from aiplatform_hub.domain.allocations import GpuDevice, ServerKey
-from aiplatform_hub.domain.requests import Caller, LaunchRequest
+from aiplatform_hub.domain.allocations import GpuDevice
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.storage.migrate import upgrade
-from tests.support.page_server import ADMIN, PREFIX, PageServer, id_of, page_server
-
-
-def run(factory: Factory, who: str, name: str) -> None:
-    """Let somebody's session run on one GPU."""
-    caller = Caller(id_of(who) or 999_999, who)
-    request = LaunchRequest("jupyterlab", 1, "h100", GIB, 1, "personal", "university")
-    held = factory.enforcer.hold(caller, request, ServerKey(caller.user_id, name), door="page", actor=who, is_starting=True)
-    factory.meter.started(held.id, datetime.now(UTC))
-    factory.meter.ready(held.id, datetime.now(UTC))
+from tests.support.page_server import ADMIN, PREFIX, PageServer, page_server, run_session
 
 
 @contextmanager
@@ -35,7 +24,7 @@ def live_place(folder: Path) -> Iterator[PageServer]:
     settings = Settings(data_dir=folder, database_url=url)
     factory = Factory(settings)
     factory.enforcer.register_devices([GpuDevice(f"GPU-{number}", "h100", 80 * GIB, index=number) for number in range(4)], 512 * GIB, 64)
-    run(factory, ADMIN, "one")
+    run_session(factory, ADMIN, "one", gpus=1)
     with page_server(settings, factory) as server:
         yield server
     factory.close()

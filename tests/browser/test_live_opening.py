@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.live_support import is_refresh, live_place, reader, run
-from tests.support.page_server import ADMIN, PageServer
+from tests.browser.live_support import is_refresh, live_place, reader
+from tests.support.page_server import ADMIN, PageServer, run_session
 
 ENOUGH = 1500
 """Milliseconds in which what a stream begins with has had its effect."""
@@ -36,7 +36,7 @@ def test_page_is_not_read_again_when_nothing_has_happened_since(server: PageServ
     page.wait_for_timeout(ENOUGH)
     assert refreshes == []
     with page.expect_response(lambda response: is_refresh(response.request)):
-        run(server.factory, ADMIN, "another")
+        run_session(server.factory, ADMIN, "another", gpus=1)
 
 
 def test_what_happens_between_a_page_and_its_stream_is_shown(server: PageServer, page: Page) -> None:
@@ -46,6 +46,6 @@ def test_what_happens_between_a_page_and_its_stream_is_shown(server: PageServer,
     expect(page.locator("[data-state=running]")).to_have_count(1)
     while not held:
         page.wait_for_timeout(50)
-    run(server.factory, ADMIN, "meanwhile")
+    run_session(server.factory, ADMIN, "meanwhile", gpus=1)
     held.pop().continue_()
     expect(page.locator("[data-state=running]", has_text="meanwhile")).to_be_visible()

@@ -74,14 +74,6 @@ class Principal:
         """Whether it may dispute lines of invoices."""
         return self.is_user and self.holds(DISPUTE)
 
-    def readable_servers(self) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-        """Return the people, and the single (user, server) pairs, whose things the token may read."""
-        filters = parse_scopes(self.scopes).get(READ, {})
-        if not isinstance(filters, Mapping):
-            return frozenset({self.name}), frozenset()
-        servers = (tuple(entry.split("/", 1)) for entry in filters.get("server", ()))
-        return frozenset(filters.get("user", ())), frozenset((user, server) for user, server in servers)
-
 
 def principal_of(model: Mapping[str, Any], token: str, *, is_cookie: bool) -> Principal:
     """Return the principal of the hub's answer to ``GET /hub/api/user``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from aiplatform_hub.domain.announcements import Draft, Level
 from aiplatform_hub.errors import AIPlatformError, InvalidOptionError
@@ -22,9 +21,7 @@ class BannersHandler(Page):
 
     async def get(self) -> None:
         await self.caller()
-        page = urlsplit(self.request.headers.get("HX-Current-URL", ""))
-        if page.path.startswith(self.paths.platform):
-            self.here = f"{page.path}?{page.query}" if page.query else page.path
+        self.here = self.own_address(self.request.headers.get("HX-Current-URL", ""))
         self.show("_announcements.html")
 
 
@@ -41,8 +38,7 @@ class HideBannerHandler(Page):
         hidden = self.dismissed() | {int(announcement_id)}
         secure = self.request.protocol == "https"
         self.set_cookie(DISMISSED_COOKIE, cookie_of(hidden, shown), path=self.paths.platform, httponly=True, samesite="Lax", secure=secure)
-        back = self.fields().get("back", "")
-        self.here = back if back.startswith(self.paths.platform) else self.paths.home
+        self.here = self.own_address(self.fields().get("back", ""))
         if "HX-Request" not in self.request.headers:
             self.redirect(self.here, status=303)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from jupyterhub import __version__ as hub_version
@@ -119,6 +120,15 @@ class Page(PageHandler):
         """Return the last value of each argument of the query, or of a submitted form."""
         arguments = self.request.body_arguments if self.request.method == "POST" else self.request.query_arguments
         return {name: values[-1].decode("utf-8", "replace") for name, values in arguments.items() if name != "_xsrf" and values}
+
+    def own_address(self, text: str) -> str:
+        """Return path and query of a page of ours that a form or a script names; Home for anything else."""
+        try:
+            page = urlsplit(text)
+        except ValueError:
+            return self.paths.home
+        address = f"{page.path}?{page.query}" if page.query else page.path
+        return address if address.startswith(self.paths.platform) and address.isprintable() else self.paths.home
 
     def frame(self) -> Frame:
         """Return what is around the content."""

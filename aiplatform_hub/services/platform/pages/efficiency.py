@@ -33,7 +33,7 @@ class AdminForecastHandler(AdminPage):
         self.redirect(f"{self.paths.platform}admin/efficiency#forecast", status=303)
 
     async def post(self) -> None:
-        await self.admin()
+        await self.acting_admin()
         self.platform.forecaster.start()
         self.redirect(f"{self.paths.platform}admin/efficiency#forecast", status=303)
 

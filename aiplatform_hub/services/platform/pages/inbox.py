@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
@@ -14,9 +12,7 @@ class InboxHandler(Page):
 
     async def get(self) -> None:
         await self.caller()
-        page = urlsplit(self.request.headers.get("HX-Current-URL", ""))
-        if page.path.startswith(self.paths.platform):
-            self.here = f"{page.path}?{page.query}" if page.query else page.path
+        self.here = self.own_address(self.request.headers.get("HX-Current-URL", ""))
         self.show("inbox.html")
 
 
@@ -31,8 +27,7 @@ class DismissHandler(Page):
         caller = await self.caller()
         if not self.principal.may(START, caller.user_name):
             raise InsufficientScopeError(f"This needs the scope {START}!user={caller.user_name}.")
-        back = self.fields().get("back", "")
-        self.here = back if back.startswith(self.paths.platform) else self.paths.home
+        self.here = self.own_address(self.fields().get("back", ""))
         try:
             await self.platform.run(self.factory.notices.dismiss, int(notice_id), by=caller.user_name)
         except AIPlatformError as error:

@@ -130,6 +130,19 @@ class NowAction(AdminPage):
         found = await self.platform.run(_find, self.factory, ids)
         return [allocation for allocation in found if allocation.is_open or allocation.is_queued]
 
+    async def first(self) -> Allocation:
+        """Return the one request that was chosen.
+
+        Raises
+        ------
+        NotFoundError
+            If it waits no longer.
+        """
+        queued = next(iter(await self.chosen()), None)
+        if queued is None or not queued.is_queued:
+            raise NotFoundError("This request does not wait any more.")
+        return queued
+
     def back(self, done: str, number: int = 1) -> None:
         """Lead to the page, which says what was done."""
         self.redirect(f"{self.paths.platform}admin?done={done}&n={number}", status=303)
@@ -162,6 +175,7 @@ class NowAction(AdminPage):
             await self.do()
         except AIPlatformError as error:
             self.set_status(error.status)
+            self.set_error_headers(error)
             await self.ask(error)
 
 
@@ -237,9 +251,7 @@ class MoveUpHandler(NowAction):
 
     async def ask(self, error: AIPlatformError | None = None) -> None:
         """Say who is overtaken."""
-        queued = next(iter(await self.chosen()), None)
-        if queued is None or not queued.is_queued:
-            raise NotFoundError("This request does not wait any more.")
+        queued = await self.first()
         row, overtaken = await self.platform.run(_overtaken, self.factory, queued, self.paths)
         self.title = "Move to the front"
         problem = problem_of(error) if error else None
@@ -248,8 +260,8 @@ class MoveUpHandler(NowAction):
     async def do(self) -> None:
         """Move it."""
         reason = plain_line(self.get_argument("reason", ""), field="reason", needs=WHY_MOVE)
-        for queued in (await self.chosen())[:1]:
-            await self.platform.run(self.factory.queue_moves.move_up, queued.id, by=self.principal.name, reason=reason)
+        queued = await self.first()
+        await self.platform.run(self.factory.queue_moves.move_up, queued.id, by=self.principal.name, reason=reason)
         self.back("move")
 
 
@@ -258,8 +270,8 @@ class UndoMoveHandler(ExtendManyHandler):
 
     async def do(self) -> None:
         """Undo it."""
-        for queued in (await self.chosen())[:1]:
-            await self.platform.run(self.factory.queue_moves.undo, queued.id, by=self.principal.name)
+        queued = await self.first()
+        await self.platform.run(self.factory.queue_moves.undo, queued.id, by=self.principal.name)
         self.back("unmove")
 
 

@@ -55,7 +55,8 @@ class OneAllocationPage(Page):
             If there is none, or it is not theirs to see.
         """
         found = await self.platform.run(_find, self.factory, UUID(text))
-        if found is None or not self.principal.may(READ, found.user_name, server_name=found.server_name):
+        self.is_foreign = found is not None and not self.principal.may(READ, found.user_name, server_name=found.server_name)
+        if found is None or self.is_foreign:
             raise NotFoundError("There is no such session, or it is not yours.")
         self.title = template_label(self.factory.catalog, found.request.environment_template)
         return found
@@ -65,6 +66,8 @@ class OneAllocationPage(Page):
         is_own = self.principal.name == allocation.user_name
         line = await self._line(allocation, is_own=is_own) if allocation.is_queued else None
         page = await self.platform.run(session_page, self.factory, allocation, self.paths, may_read_log=is_own or self.principal.is_admin, line=line)
+        if not is_own:  # it would be started for the reader, as theirs
+            page = replace(page, card=replace(page.card, again={}, again_url=""), smaller_url="")
         if self.principal.is_admin and self.principal.sees_everybody and page.costs and allocation.ended_at is not None:
             page = replace(page, move_url=self.paths.move_session(allocation.id))
         self.show("session.html", page=page, problem=problem_of(error) if error else None)
@@ -178,6 +181,7 @@ class StopHandler(OneAllocationPage):
             await self.platform.sessions.stop(allocation, self.principal)
         except AIPlatformError as error:
             self.set_status(error.status)
+            self.set_error_headers(error)
             await self._ask(allocation, error)
             return
         self.redirect(f"{self.paths.platform}{self._back(allocation)}", status=303)
