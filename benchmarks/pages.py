@@ -61,6 +61,11 @@ def at(path: str) -> Ask:
     return lambda server, who: server.get(path, who)
 
 
+def again(path: str) -> Ask:
+    """Ask as an open page does for what moves on it."""
+    return lambda server, who: server.get(path, who, is_refresh=True)
+
+
 def last_session(server: PageServer, who: str) -> Answer:
     return server.get(f"sessions/{_last_of(server, who)}", who)
 
@@ -82,7 +87,7 @@ def decide(server: PageServer, who: str) -> Answer:
 PAGES = (
     Page("Home", at("home")),
     Page("Launch", at("launch")),
-    Page("Launch, live call", at(f"launch?environment_template={TEMPLATE}&gpus=2")),
+    Page("Launch, live call", again(f"launch?environment_template={TEMPLATE}&gpus=2")),
     Page("decisions (REST)", decide),
     Page("Session", last_session),
     Page("Usage, this month by day", at("usage")),

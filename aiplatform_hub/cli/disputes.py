@@ -25,14 +25,7 @@ def disputes() -> None:
 @rest_command
 def list_(client: RestClient, *, state: str | None, as_json: bool) -> None:
     """List disputes, the one that was spoken in last first."""
-    items: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page = client.get("disputes", {"state": state, "limit": 200, "cursor": cursor})
-        items += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    items = client.whole("disputes", {"state": state})["items"]
     if as_json:
         print_json(items)
         return
@@ -65,21 +58,14 @@ def open_(client: RestClient, invoice: str, line: int, *, text: str, as_json: bo
 @rest_command
 def sessions(client: RestClient, invoice: str, line: int, *, as_json: bool) -> None:
     """List the sessions behind a LINE of an INVOICE, the dearest first."""
-    address, cursor = f"invoices/{_id_of(client, invoice)}/lines/{line}/sessions", None
-    items: list[dict[str, Any]] = []
-    while True:
-        page = client.get(address, {"limit": 200, "cursor": cursor})
-        items += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = client.whole(f"invoices/{_id_of(client, invoice)}/lines/{line}/sessions")
     if as_json:
-        print_json({**page, "items": items})
+        print_json(found)
         return
-    rows = [{**one, "from": local(one["start"]), "until": local(one["end"])} for one in items]
+    rows = [{**one, "from": local(one["start"]), "until": local(one["end"])} for one in found["items"]]
     columns = {"allocation_id": "session", "user": "person", "environment_template": "environment", "from": "from", "until": "until"}
-    print_table(rows, {**columns, "quantity": "quantity", "amount": page["currency"]}, empty="No session is behind this line any more.")
-    click.echo(f"All: {page['total']} {page['currency']}; on the line: {page['line_amount']} {page['currency']}")
+    print_table(rows, {**columns, "quantity": "quantity", "amount": found["currency"]}, empty="No session is behind this line any more.")
+    click.echo(f"All: {found['total']} {found['currency']}; on the line: {found['line_amount']} {found['currency']}")
 
 
 @disputes.command()

@@ -27,7 +27,7 @@ def memberships() -> None:
 def list_(client: RestClient, *, user: str | None, project: str | None, as_json: bool) -> None:
     """List memberships beside those of groups."""
     asked = {name: value for name, value in (("user", user), ("project", project)) if value is not None}
-    items = client.get("memberships", asked)["items"]
+    items = client.whole("memberships", asked)["items"]
     if as_json:
         print_json(items)
         return

@@ -13,14 +13,12 @@ from aiplatform_hub.cli.user import gpus_of, local, rest_command
 from aiplatform_hub.cli.waits import in_short, place_and_wait
 from aiplatform_hub.domain.queue_sentences import span
 
-PAGE = 500
-
 
 @click.command()
 @rest_command
 def queue(client: RestClient, *, as_json: bool) -> None:
     """Show who waits, in order; your own requests with the reason."""
-    found = _whole(client)
+    found = client.whole("queue")
     if as_json:
         print_json(found)
         return
@@ -30,17 +28,6 @@ def queue(client: RestClient, *, as_json: bool) -> None:
     me = client.my_name() if known else ""
     for mine in (entry for entry in known if entry["user"] == me and entry["queue"]):
         click.echo(f"\n{mine['server_name']}: {place_and_wait(mine['queue'])}")
-
-
-def _whole(client: RestClient) -> dict[str, Any]:
-    """Return the queue with every page in one."""
-    found: dict[str, Any] = client.get("queue", {"limit": PAGE})
-    cursor = found.pop("next_cursor")
-    while cursor is not None:
-        page = client.get("queue", {"limit": PAGE, "cursor": cursor})
-        found["items"] += page["items"]
-        cursor = page["next_cursor"]
-    return found
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from aiplatform_hub.errors import AIPlatformError, ConfigurationError, NotFoundE
 
 API_PATH = "services/platform/api/v1/"
 TIMEOUT_SECONDS = 60
+PAGE = 200
+"""So many items of a list are asked for at once."""
 MIN_PREFIX = 4
 """Fewest characters of an id's abbreviation."""
 LIVE_STATES = ("queued", "held", "active")
@@ -60,6 +62,20 @@ class RestClient:
         """
         return self._call("GET", self._hub_url + API_PATH + path, params={k: v for k, v in (params or {}).items() if v not in (None, ())})
 
+    def whole(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return a paged list with every page in one.
+
+        Raises
+        ------
+        AIPlatformError
+            The refusal.
+        """
+        found: dict[str, Any] = {}
+        for page in self._pages(path, params or {}):
+            found = {**page, "items": [*found.get("items", ()), *page["items"]]}
+        del found["next_cursor"]
+        return found
+
     def text(self, path: str, params: Mapping[str, Any]) -> str:
         """Return a file.
 
@@ -99,17 +115,17 @@ class RestClient:
     def allocations(self, *, most: int, **filters: Any) -> list[dict[str, Any]]:
         """Return allocations, newest first."""
         found: list[dict[str, Any]] = []
-        for page in self._pages(**filters):
-            found.extend(page)
+        for page in self._pages("allocations", filters):
+            found.extend(page["items"])
             if len(found) >= most:
                 break
         return found[:most]
 
-    def _pages(self, **filters: Any) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
         while True:
-            page = self.get("allocations", {**filters, "cursor": cursor, "limit": 200})
-            yield page["items"]
+            page = self.get(path, {**params, "cursor": cursor, "limit": PAGE})
+            yield page
             cursor = page["next_cursor"]
             if cursor is None:
                 return

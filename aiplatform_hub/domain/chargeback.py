@@ -11,7 +11,8 @@ from fractions import Fraction
 
 from aiplatform_hub.domain.catalog import ANY_GPU_TYPE, RateCard, Share
 from aiplatform_hub.domain.charge_report import PLACES
-from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Charge, Sku, period_microseconds
+from aiplatform_hub.domain.charge_sums import Charged
+from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Sku
 from aiplatform_hub.domain.credits import Payment
 from aiplatform_hub.domain.rounding import apportion
 from aiplatform_hub.domain.unallocated import parts, price_of
@@ -92,9 +93,8 @@ class _Row:
     credits: Fraction = Fraction(0)
     cards: set[str] = field(default_factory=set)
 
-    def add(self, charge: Charge) -> None:
-        period = period_microseconds(charge.sku, charge.start)
-        self.time[_GPU_SKUS.get(charge.sku, "other"), charge.list_price, charge.price, period] += charge.unit_microseconds
+    def add(self, charge: Charged) -> None:
+        self.time[_GPU_SKUS.get(charge.sku, "other"), charge.list_price, charge.price, charge.period_microseconds] += charge.unit_microseconds
         self.cards.add(charge.rate_card)
 
     def numbers(self) -> dict[str, Fraction]:
@@ -119,7 +119,7 @@ class _Ledger:
         self.held: dict[str, dict[str, dict[Decimal, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
         """GPU-microseconds by currency, cost centre and list price."""
 
-    def add(self, charge: Charge) -> None:
+    def add(self, charge: Charged) -> None:
         self.rows[charge.cost_centre, charge.currency].add(charge)
         held = self.held[charge.currency][charge.cost_centre]
         if charge.sku in _GPU_SKUS:
@@ -143,7 +143,7 @@ class _Ledger:
 
 
 def chargeback(  # noqa: PLR0913  what it is of, by name
-    charges: Iterable[Charge],
+    charges: Iterable[Charged],
     spare: Iterable[Spare],
     cards: Sequence[RateCard],
     payments: Iterable[Payment] = (),
@@ -158,7 +158,7 @@ def chargeback(  # noqa: PLR0913  what it is of, by name
     Parameters
     ----------
     charges
-        Priced by :func:`with_idle_prices`, in any order.
+        Priced by :func:`with_idle_prices`, in any order, or sums of them.
     spare
         What nobody held, by GPU type and card; read after the charges.
     cards

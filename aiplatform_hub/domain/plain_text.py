@@ -8,7 +8,7 @@ MOST_CHARACTERS = 300
 """Longest reason or message."""
 
 
-def plain_line(text: str, *, field: str, needs: str = "") -> str:
+def plain_line(text: str, *, field: str, needs: str = "", most: int = MOST_CHARACTERS) -> str:
     """Return a text as one line: what is around it, and every run of white space in it, counts as one blank.
 
     Parameters
@@ -17,6 +17,8 @@ def plain_line(text: str, *, field: str, needs: str = "") -> str:
         What a refusal calls it.
     needs
         What a refusal of an empty text says is missing; empty where there may be none.
+    most
+        Most characters.
 
     Raises
     ------
@@ -26,8 +28,8 @@ def plain_line(text: str, *, field: str, needs: str = "") -> str:
     line = " ".join(text.split())
     if not line and needs:
         raise _invalid(field, needs)
-    if len(line) > MOST_CHARACTERS:
-        raise _invalid(field, f"The {field} has {len(line)} characters; at most {MOST_CHARACTERS} are possible.")
+    if len(line) > most:
+        raise _invalid(field, f"The {field} has {len(line)} characters; at most {most} are possible.")
     if not line.isprintable():
         raise _invalid(field, f"The {field} has characters that cannot be shown; use letters, digits and punctuation.")
     return line

@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from aiplatform_hub.domain.catalog import Project
-from aiplatform_hub.domain.charges import MICROSECONDS_PER_HOUR, Charge, Sku
+from aiplatform_hub.domain.charge_sums import Charged
+from aiplatform_hub.domain.charges import GPU_SKUS, MICROSECONDS_PER_HOUR, Sku
 from aiplatform_hub.domain.notices import Sentence, Words
 from aiplatform_hub.domain.rounding import rounded
 
@@ -62,35 +63,37 @@ class _Sum:
         self.costs: dict[str, Fraction] = defaultdict(Fraction)
         self.held = 0
         self.idle = 0
-        self.sessions: dict[tuple[UUID, str], int] = defaultdict(int)
 
-    def add(self, charge: Charge) -> None:
-        self.costs[charge.currency] += charge.amount
-        if charge.sku in {Sku.GPU_HOUR, Sku.IDLE_GPU_HOUR}:
+    def add(self, charge: Charged) -> None:
+        self.costs[charge.currency] += Fraction(charge.unit_microseconds, charge.period_microseconds) * Fraction(charge.price)
+        if charge.sku in GPU_SKUS:
             self.held += charge.unit_microseconds
         if charge.sku is Sku.IDLE_GPU_HOUR:
             self.idle += charge.unit_microseconds
-            self.sessions[charge.allocation_id, charge.user_name] += charge.unit_microseconds
 
 
-def project_uses(charges: Iterable[Charge], used: Mapping[str, int], projects: Mapping[str, Project]) -> dict[str, ProjectUse]:
+def project_uses(
+    charges: Iterable[Charged], used: Mapping[str, int], idle: Mapping[str, Sequence[IdleSession]], projects: Mapping[str, Project]
+) -> dict[str, ProjectUse]:
     """Return what each project used that was charged something.
 
     Parameters
     ----------
     charges
-        With used and idle time apart, as :func:`aiplatform_hub.domain.chargeback.with_idle_prices` gives them.
+        With used and idle time apart, as :func:`aiplatform_hub.domain.chargeback.with_idle_prices` gives them, or sums of them.
     used
         GPU-microseconds that are known to have been used, by project.
+    idle
+        Sessions whose GPUs were idle, by project, in any order.
     """
     sums: dict[str, _Sum] = defaultdict(_Sum)
     for charge in charges:
         sums[charge.project].add(charge)
-    return {name: _use(one, used.get(name, 0), projects[name].display_name if name in projects else name) for name, one in sums.items()}
+    return {name: _use(one, used.get(name, 0), idle.get(name, ()), projects[name].display_name if name in projects else name) for name, one in sums.items()}
 
 
-def _use(one: _Sum, used: int, title: str) -> ProjectUse:
-    found = [IdleSession(id_, user_name, idle) for (id_, user_name), idle in one.sessions.items() if idle > 0]
+def _use(one: _Sum, used: int, idle: Sequence[IdleSession], title: str) -> ProjectUse:
+    found = [each for each in idle if each.idle_gpu_microseconds > 0]
     worst = sorted(found, key=lambda each: (-each.idle_gpu_microseconds, str(each.allocation_id)))[:MOST_SESSIONS]
     return ProjectUse(title, tuple(sorted(one.costs.items())), one.held, min(used, one.held - one.idle), one.idle, tuple(worst))
 

@@ -59,7 +59,7 @@ class ChargebackReader:
         in_force = [card_at(cards, start) for start, _ in pieces]
         with self._database.snapshot() as connection:
             return chargeback(
-                self._charges.charges(connection, span.start, until),
+                self._charges.sums(connection, span.start, until, columns=("cost_centre",), by_day=False, filters={}),
                 self._spare(connection, pieces, in_force),
                 in_force,
                 self._credits.payments(connection, span.start, until),

@@ -8,12 +8,14 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from aiplatform_hub.domain.catalog import Catalog
+from aiplatform_hub.domain.plain_text import plain_line
 from aiplatform_hub.domain.units import isoformat
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.storage.database import Connection, Database
 from aiplatform_hub.storage.grants import Grant, GrantStore
 
+LONGEST_NAME = 255
 MOST_REASON = 500
 """Longest reason, in characters."""
 
@@ -34,15 +36,13 @@ class Grants:
         Raises
         ------
         InvalidOptionError
-            If there is no such tier, no reason, or the instant is past.
+            If there is no such tier, name or reason cannot be, or the instant is past.
         """
         now = self._clock()
         if tier not in self._catalog.tiers:
             raise _invalid("tier", f"There is no tier “{tier}”.", tuple(sorted(self._catalog.tiers)))
-        if not reason.strip():
-            raise _invalid("reason", "Say why; it stands in the audit trail.", ())
-        if len(reason) > MOST_REASON:
-            raise _invalid("reason", f"The reason is longer than {MOST_REASON} characters.", ())
+        user_name = plain_line(user_name, field="user", needs="Say who: user is missing.", most=LONGEST_NAME)
+        reason = plain_line(reason, field="reason", needs="Say why; it stands in the audit trail.", most=MOST_REASON)
         if expires_at <= now:
             raise _invalid("expires_at", "The end of the grant is in the past.", ())
         grant = Grant(id=uuid4(), user_name=user_name, tier=tier, expires_at=expires_at, reason=reason, granted_by=granted_by, granted_at=now)

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.dimensions import DIMENSIONS
 from aiplatform_hub.domain.limit_grants import GrantScope, LimitGrant, grantable, limit_name
+from aiplatform_hub.domain.plain_text import plain_line
 from aiplatform_hub.domain.units import isoformat, parse_bytes
 from aiplatform_hub.errors import ConflictError, InvalidOptionError, NotFoundError, Reason
 from aiplatform_hub.operations.audit_trail import AuditTrail
@@ -124,26 +125,26 @@ class LimitGrants:
         now, key = self._clock(), (draft.dimension, draft.gpu_type or None, draft.window_days or None)
         if draft.scope not in set(GrantScope):
             raise _invalid("scope", "A grant is for a user or a group.", tuple(GrantScope))
-        if not draft.name or len(draft.name) > LONGEST_NAME:
-            raise _invalid("name", f"Name the user or group in 1 to {LONGEST_NAME} characters.")
+        name = plain_line(draft.name, field="name", needs=f"Name the user or group in 1 to {LONGEST_NAME} characters.", most=LONGEST_NAME)
         known = grantable(self._catalog)
         if key not in known:
             allowed = tuple(sorted(map(limit_name, known)))
             raise _invalid("dimension", f"No tier has the limit “{limit_name(key)}”, so there is nothing to raise.", allowed)
-        if not draft.reason.strip() or len(draft.reason) > MOST_REASON:
-            raise _invalid("reason", f"Say why, in at most {MOST_REASON} characters; it stands in the audit trail.")
+        reason = plain_line(
+            draft.reason, field="reason", needs=f"Say why, in at most {MOST_REASON} characters; it stands in the audit trail.", most=MOST_REASON
+        )
         if draft.expires_at <= now:
             raise _invalid("expires_at", "The end of the grant is in the past.")
         return LimitGrant(
             id=uuid4(),
             scope=GrantScope(draft.scope),
-            name=draft.name,
+            name=name,
             dimension=key[0],
             gpu_type=key[1],
             window_days=key[2],
             amount=_amount(draft.amount.strip(), DIMENSIONS[key[0]].unit),
             expires_at=draft.expires_at,
-            reason=draft.reason.strip(),
+            reason=reason,
             granted_by=by,
             granted_at=now,
         )

@@ -71,10 +71,16 @@ class Memberships:
         with self._database.read() as connection:
             return projects_by_user(self._memberships.counting(connection, now), now)
 
-    def all(self, *, user_name: str | None = None, project: str | None = None) -> tuple[Membership, ...]:
-        """Return every membership, also those that are over or to come, by project, person and begin."""
+    def all(self, *, user_name: str | None = None, project: str | None = None, limit: int | None = None, offset: int = 0) -> tuple[Membership, ...]:
+        """Return every membership, also those that are over or to come, by project, person and begin.
+
+        Parameters
+        ----------
+        limit, offset
+            Only so many, behind so many.
+        """
         with self._database.read() as connection:
-            return self._memberships.all(connection, user_name=user_name, project=project)
+            return self._memberships.all(connection, user_name=user_name, project=project, limit=limit, offset=offset)
 
     def add(self, draft: MembershipDraft, by: str) -> Membership:
         """Let a person belong to a project for a span.

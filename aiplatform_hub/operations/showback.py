@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.notices import NoticeKind
-from aiplatform_hub.domain.showback import LAST_DAY, PATIENCE, ProjectUse, leads_of, project_uses, showback_detail, showback_key
+from aiplatform_hub.domain.showback import LAST_DAY, PATIENCE, IdleSession, ProjectUse, leads_of, project_uses, showback_detail, showback_key
 from aiplatform_hub.operations.audit_trail import AuditTrail
 from aiplatform_hub.operations.charge_reader import ChargeReader
 from aiplatform_hub.operations.notices import Notices
@@ -75,7 +76,7 @@ class Showback:
         if now.day > LAST_DAY or self._done == end or not self._leads:
             return 0
         start = (end - timedelta(days=1)).replace(day=1)
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             is_complete = self._sums.complete_until(connection, now) >= end
             if not is_complete and now < end + PATIENCE:
                 return 0
@@ -92,9 +93,15 @@ class Showback:
 
     def _uses(self, connection: Connection, start: datetime, end: datetime, leads: Mapping[str, tuple[str, ...]]) -> dict[str, ProjectUse]:
         only = {"project": frozenset(name for names in leads.values() for name in names)}
-        found = self._activity.sums(connection, SumQuery(start, end, ("project",), only))
-        used = {each.keys["project"]: each.gpu_microseconds for each in found if each.keys[ACTIVITY] == Activity.USED.value}
-        return project_uses(self._charges.charges(connection, start, end, filters=only), used, self._projects)
+        used: dict[str, int] = defaultdict(int)
+        idle: dict[str, list[IdleSession]] = defaultdict(list)
+        for one in self._activity.sums(connection, SumQuery(start, end, ("project", "allocation", "user"), only)):
+            if one.keys[ACTIVITY] == Activity.USED.value:
+                used[one.keys["project"]] += one.gpu_microseconds
+            else:
+                idle[one.keys["project"]].append(IdleSession(one.keys["allocation"], one.keys["user"], one.gpu_microseconds))
+        charged = self._charges.sums(connection, start, end, columns=("project",), by_day=False, filters=only)
+        return project_uses(charged, used, idle, self._projects)
 
     def _tell(self, lead: str, uses: list[ProjectUse], start: datetime, *, is_complete: bool) -> bool:
         if not uses:

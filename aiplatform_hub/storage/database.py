@@ -24,11 +24,24 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from aiplatform_hub.errors import ServiceUnavailableError
+from aiplatform_hub.errors import LedgerError, ServiceUnavailableError
 
-__all__ = ["UNAVAILABLE", "AdvisoryLock", "Connection", "Database", "DatabaseAwayError", "DatabaseBusyError", "TakenError", "after_commit", "has_table"]
+__all__ = [
+    "TOO_MUCH",
+    "UNAVAILABLE",
+    "AdvisoryLock",
+    "Connection",
+    "Database",
+    "DatabaseAwayError",
+    "DatabaseBusyError",
+    "TakenError",
+    "after_commit",
+    "has_table",
+]
 
 UNAVAILABLE = "The platform's database does not answer. Running servers go on; try again in a minute."
+
+TOO_MUCH = "The ledger holds more than can be added up exactly in one group. Ask for a shorter span."
 
 _OUR_FAULT = (ProgrammingError, DataError, NotSupportedError)
 """Errors that a working database reports, as it reports a broken constraint; every other one means that it does not work: locked, gone, read-only, full, damaged."""
@@ -40,6 +53,11 @@ _AFTER_COMMIT = "after_commit"
 
 _LOCK_NOT_AVAILABLE = "55P03"
 """PostgreSQL's code for a lock that did not come within ``lock_timeout``."""
+
+_OUT_OF_RANGE = "22003"
+"""PostgreSQL's code for a number that its type does not hold."""
+_SQLITE_OVERFLOW = "integer overflow"
+"""What SQLite says of a sum that 63 bits do not hold; it has no code of its own."""
 
 
 class DatabaseAwayError(ServiceUnavailableError):
@@ -125,6 +143,8 @@ class Database:
 
         Raises
         ------
+        LedgerError
+            If something adds up to more than the database's integers hold.
         ServiceUnavailableError
             If the database does not answer.
         """
@@ -190,9 +210,13 @@ class Database:
                     call()
         except IntegrityError as error:
             raise TakenError(error.statement, error.params, error.orig or error) from error
-        except _OUR_FAULT:
+        except _OUR_FAULT as error:
+            if engine is self.engine and _is_overflow(error):
+                raise LedgerError(TOO_MUCH) from error
             raise
         except (DBAPIError, PoolTimeoutError, DisconnectionError) as error:
+            if engine is self.engine and _is_overflow(error):
+                raise LedgerError(TOO_MUCH) from error
             self._on_unavailable()
             kind = DatabaseBusyError if _is_busy(error) else DatabaseAwayError
             raise kind(UNAVAILABLE, retry_after_seconds=5) from error
@@ -325,6 +349,12 @@ def _is_busy(error: DBAPIError | PoolTimeoutError | DisconnectionError) -> bool:
     """Whether a lock was not to be had in time."""
     orig = getattr(error, "orig", None)
     return getattr(orig, "sqlite_errorname", "") in _BUSY or getattr(orig, "sqlstate", "") == _LOCK_NOT_AVAILABLE
+
+
+def _is_overflow(error: DBAPIError | PoolTimeoutError | DisconnectionError) -> bool:
+    """Whether a sum or a product was too large for the database's integers."""
+    orig = getattr(error, "orig", None)
+    return str(orig) == _SQLITE_OVERFLOW or getattr(orig, "sqlstate", "") == _OUT_OF_RANGE
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -46,11 +46,19 @@ class MembershipStore:
         """Return every membership that counts at an instant."""
         return tuple(Membership(**row) for row in connection.execute(_COUNTING, {"now": now}).mappings())
 
-    def all(self, connection: Connection, *, user_name: str | None = None, project: str | None = None) -> tuple[Membership, ...]:
-        """Return every membership that ever was, of one person or project if one is named, by project, person and begin."""
+    def all(
+        self, connection: Connection, *, user_name: str | None = None, project: str | None = None, limit: int | None = None, offset: int = 0
+    ) -> tuple[Membership, ...]:
+        """Return every membership that ever was, of one person or project if one is named, by project, person and begin.
+
+        Parameters
+        ----------
+        limit, offset
+            Only so many, behind so many.
+        """
         statement = select(memberships).order_by(_COLUMNS.project, _COLUMNS.user_name, _COLUMNS.starts_at, _COLUMNS.id)
         if user_name is not None:
             statement = statement.where(_COLUMNS.user_name == user_name)
         if project is not None:
             statement = statement.where(_COLUMNS.project == project)
-        return tuple(Membership(**row) for row in connection.execute(statement).mappings())
+        return tuple(Membership(**row) for row in connection.execute(statement.limit(limit).offset(offset)).mappings())

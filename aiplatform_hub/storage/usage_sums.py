@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
 from aiplatform_hub.errors import LedgerError
 from aiplatform_hub.storage.closed_sums import ClosedSums
+from aiplatform_hub.storage.database import TOO_MUCH
 from aiplatform_hub.storage.moved_sums import corrected
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
@@ -86,7 +87,7 @@ def whole(amount: Any) -> int:
         If it is not exact: SQLite makes a float of what does not fit into 63 bits.
     """
     if isinstance(amount, float):
-        raise LedgerError(f"The ledger holds more than can be added up exactly: about {amount:.3g} microseconds in one group. Ask for a shorter span.")
+        raise LedgerError(TOO_MUCH)
     return int(amount or 0)
 
 
@@ -189,9 +190,9 @@ def _days_of(query: SumQuery, row: RowMapping) -> list[Sum]:
     pieces = []
     for day in range(first, last + 1):
         if day == first:
-            gpu, session = int(row["gpu_first"]), int(row["session_first"])
+            gpu, session = whole(row["gpu_first"]), whole(row["session_first"])
         elif day == last:
-            gpu, session = int(row["gpu_last"]), int(row["session_last"])
+            gpu, session = whole(row["gpu_last"]), whole(row["session_last"])
         else:
             gpu, session = int(row["gpu_whole"]) * DAY_MICROSECONDS, int(row["intervals"]) * DAY_MICROSECONDS
         pieces.append(_sum(query, row, (gpu, session, session if row["is_estimated"] else 0), day))
@@ -205,8 +206,8 @@ def _sum(query: SumQuery, row: RowMapping, amounts: tuple[Any, Any, Any], day: i
     gpu, session, estimated = amounts
     return Sum(
         keys=keys,
-        gpu_microseconds=int(gpu or 0),
-        session_microseconds=int(session or 0),
-        estimated_microseconds=int(estimated or 0),
+        gpu_microseconds=whole(gpu),
+        session_microseconds=whole(session),
+        estimated_microseconds=whole(estimated),
         intervals=int(row["intervals"]),
     )

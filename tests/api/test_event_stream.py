@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from uuid import UUID
 
+import pytest
+
 from aiplatform_hub.domain.allocations import AllocationEvent, AllocationState
 from aiplatform_hub.services.platform.auth import Principal
 from aiplatform_hub.services.platform.events import MAX_WAITING, EventStream, Look, OwnPlace, QueueNews
@@ -34,6 +36,8 @@ class Table:
         self.mark = 0
         self.position = 1
         self.notice = 0
+        self.deadline = 0
+        self.announced = 0
         self.message = "Next in line."
 
     async def look(self, after_id: int | None) -> Look:
@@ -64,7 +68,11 @@ class Table:
         return []
 
     async def releases(self, people):
-        return {}
+        await asyncio.sleep(0.002)
+        return {name: (OwnPlace("a", {"deadline": self.deadline}),) for name in people & {"alice"}} if self.deadline else {}
+
+    async def announcements(self):
+        return (self.announced,) if self.announced else ()
 
 
 def stream_of(table: Table) -> EventStream:
@@ -76,6 +84,7 @@ def stream_of(table: Table) -> EventStream:
         places=table.places,
         releases=table.releases,
         notices=table.notices,
+        announcements=table.announcements,
         poll_seconds=0.005,
     )
 
@@ -321,6 +330,66 @@ def test_a_stream_is_told_of_its_owners_newest_notification_and_of_no_other():
         assert told == [3, 5]
         assert [message.data["newest_id"] for message in drained(bob) if message.kind == "notification"] == [0]
         for subscriber in (alice, bob):
+            stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_stream_tells_nothing_of_a_state_that_its_page_shows():
+    async def play():
+        table = Table()
+        table.last, table.notice = 3, 2
+        stream = stream_of(table)
+        state = await stream.state_of(ALICE)
+        assert state != await stream.state_of(BOB)
+        for _ in range(2):  # the first begins the looking, the second finds it
+            subscriber = await stream.subscribe(ALICE, after_id=None, state=state)
+            await looked_again(table)
+            assert not drained(subscriber)
+        table.last = 4
+        assert (await next_of(subscriber, "allocation")).id == 4
+        stream.close()
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("what", ["last", "mark", "notice", "deadline", "announced"])
+def test_whatever_happened_between_a_page_and_its_stream_is_told(what: str):
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        state = await stream.state_of(ALICE)
+        setattr(table, what, 1)
+        subscriber = await stream.subscribe(ALICE, after_id=None, state=state)
+        assert {"capacity", "quota", "queue", "notification", "announcement"} <= {message.kind for message in drained(subscriber)}
+        stream.unsubscribe(subscriber)
+
+    asyncio.run(play())
+
+
+def test_a_place_that_is_passed_on_while_a_stream_opens_is_told_to_it_too():
+    async def play():
+        table = Table()
+        stream = stream_of(table)
+        first = await stream.subscribe(ALICE, after_id=None)
+        await looked_again(table)
+        state, places = await stream.state_of(ALICE), stream.places
+
+        async def late(people: frozenset[str]) -> QueueNews:
+            """Answer what was true before the others were told something else."""
+            found, stream.places = await places(people), places
+            table.position, table.mark = 2, 1
+            await next_places(first)
+            return found
+
+        drained(first)
+        stream.places = late
+        second = await stream.subscribe(ALICE, after_id=None, state=state)
+        async with asyncio.timeout(5):
+            while await next_places(second) != (2, [2]):
+                pass
+        for subscriber in (first, second):
             stream.unsubscribe(subscriber)
 
     asyncio.run(play())

@@ -32,6 +32,8 @@ MOST = 40
 """No page asks more often, however it is built."""
 FEWER = {"home": 30, "launch": 16, "launch?environment_template=pytorch&gpus=2": 16, "policy": 16, "notifications": 8, "admin": 24}
 """What pages of every day were brought down to."""
+MOST_FOR_THE_STATE = 10
+"""By so many statements an opened page knows how things stand."""
 OF_ONE_DAY = "anon_1.states"
 """In what is asked once for each day of a report whose sums nobody has kept yet: the keeper keeps those of days that are over."""
 
@@ -124,19 +126,19 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     place.factory.close()
 
 
-def asked(server: PageServer, path: str, who: str) -> list[str]:
+def asked(server: PageServer, path: str, who: str, *, is_refresh: bool = True) -> list[str]:
     """Return what a page asks for the second time; who is asked for the policy and the rate cards every few seconds does not count."""
-    server.get(path, who)
+    server.get(path, who, is_refresh=is_refresh)
     server.statements.clear()
-    answer = server.get(path, who)
+    answer = server.get(path, who, is_refresh=is_refresh)
     assert answer.status == 200, answer.body[:2000]
     uncounted = ("FROM policies", "FROM rate_cards", OF_ONE_DAY)
     return [statement for statement in server.statements if not any(words in statement for words in uncounted)]
 
 
-def _fewest(server: PageServer, path: str, who: str) -> list[str]:
+def _fewest(server: PageServer, path: str, who: str, *, is_refresh: bool = True) -> list[str]:
     """Return what a page asks for when nothing that is kept for seconds grows old meanwhile."""
-    return min((asked(server, path, who) for _ in range(3)), key=len)
+    return min((asked(server, path, who, is_refresh=is_refresh) for _ in range(3)), key=len)
 
 
 @pytest.mark.parametrize(("path", "who"), [*((path, WHO) for path in PAGES), *((path, ADMIN) for path in ADMINS)])
@@ -144,6 +146,14 @@ def test_a_page_asks_as_often_in_a_large_place_as_in_a_small_one(small: PageServ
     few, many = _fewest(small, path, who), _fewest(large, path, who)
     assert len(many) <= len(few), "\n".join(sorted(set(many), key=many.count))
     assert len(many) <= FEWER.get(path, MOST)
+
+
+@pytest.mark.parametrize(("path", "who"), [("home", WHO), ("launch", WHO), ("policy", WHO), ("usage", WHO), ("admin", ADMIN)])
+def test_a_page_that_is_opened_asks_a_little_more_so_that_its_stream_does_not_ask_for_all_again(
+    small: PageServer, large: PageServer, path: str, who: str
+) -> None:
+    more = [len(_fewest(server, path, who, is_refresh=False)) - len(_fewest(server, path, who)) for server in (small, large)]
+    assert 0 < more[1] <= more[0] <= MOST_FOR_THE_STATE
 
 
 @pytest.mark.parametrize("kind", ["ended", "active", "queued"])

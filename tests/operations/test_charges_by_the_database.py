@@ -14,8 +14,12 @@ from sqlalchemy import insert, update
 from test_cost_reporter import store
 
 from aiplatform_hub.domain.allocations import EndCause
-from aiplatform_hub.domain.catalog import RateCard
+from aiplatform_hub.domain.budgets import Scope
+from aiplatform_hub.domain.catalog import Catalog, Project, RateCard, Share, Unallocated
 from aiplatform_hub.domain.charge_sums import daily_sums, without_people
+from aiplatform_hub.domain.chargeback import NUMBERS, ChargebackRow
+from aiplatform_hub.domain.charges import Sku
+from aiplatform_hub.domain.credits import Credit
 from aiplatform_hub.domain.off_peak import OffPeak, Window
 from aiplatform_hub.domain.session_moves import Account, SessionMove
 from aiplatform_hub.domain.storage_samples import StorageSample
@@ -23,11 +27,18 @@ from aiplatform_hub.domain.usage import UsageInterval
 from aiplatform_hub.errors import LedgerError
 from aiplatform_hub.operations.charge_reporter import ReportQuery
 from aiplatform_hub.operations.cost_reporter import UsageQuery
+from aiplatform_hub.operations.showback import Showback
+from aiplatform_hub.reports.chargeback_csv import chargeback_csv
+from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.charge_rollup import COLUMNS
+from aiplatform_hub.storage.chargeback_tables import capacity_changes
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.schema import activity_intervals, allocations, usage_intervals
 from aiplatform_hub.storage.session_moves import SessionMoveStore
+from aiplatform_hub.storage.showback import ShowbackStore
 from aiplatform_hub.storage.storage_samples import StorageSampleStore
+from aiplatform_hub.storage.usage_sums import UsageSums
 from tests.support.charging import Charging
 
 GIB = 1024**3
@@ -149,17 +160,102 @@ def test_reports_have_the_same_bytes_and_costs_are_the_same(database: Database) 
 
 
 def test_what_cannot_be_added_up_exactly_is_refused(database: Database) -> None:
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL refuses such a product itself")
     made = Made(database, MIDDLES[0], seed=9, count=1)
-    with database.write() as connection:
-        longest = {"started_at": made.start, "ended_at": made.end, "memory_bytes": 2**62, "sequence": 1, "hash": "1", "end_cause": "stopped"}
-        connection.execute(update(usage_intervals).values(**longest))
+    lengthen(made, memory_bytes=2**62)
     with pytest.raises(LedgerError, match="more than can be added up exactly"):
         made.charging.costs().costs(UsageQuery(made.start, made.end))
+
+
+def test_a_sum_that_no_number_holds_is_refused_where_no_part_of_it_is_too_large(database: Database) -> None:
+    """PostgreSQL adds such numbers up exactly; SQLite says that its integers overflow, and that is not a database that does not answer."""
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL adds them up")
+    made = Made(database, MIDDLES[0], seed=9, count=4)
+    lengthen(made, memory_bytes=4 * 10**7 * GIB, gpus=1, gpu_type="h100", project="p1")
+    with pytest.raises(LedgerError, match="more than can be added up exactly"):
+        made.charging.costs().costs(UsageQuery(made.start, made.end))
+
+
+def test_time_of_gpus_that_is_not_exact_is_refused(database: Database) -> None:
+    made = Made(database, MIDDLES[0], seed=9, count=1)
+    lengthen(made, gpus=2**31 - 1)
+    for by in ((), ("day",)):
+        with pytest.raises(LedgerError, match="more than can be added up exactly"):
+            made.charging.costs().usage(UsageQuery(made.start, made.end, by))
+
+
+def lengthen(made: Made, **values: object) -> None:
+    """Have every session run from the begin to the end of what is looked at."""
+    with made.database.write() as connection:
+        for number, each in enumerate(made.sessions):
+            longest = {"started_at": made.start, "ended_at": made.end, "sequence": number + 1, "hash": str(number), "end_cause": "stopped"}
+            connection.execute(update(usage_intervals).where(usage_intervals.c.id == each.id).values(**longest, **values))
 
 
 def test_a_report_reads_no_session_by_itself(database: Database) -> None:
     made = Made(database, MIDDLES[0], seed=9)
     made.charging.charges._uses.stream = None  # whoever calls it fails
     made.report(made.charging, ("project",), {})
+
+
+SHARES = (Share.EVENLY, Share.PROPORTIONALLY, Share.NONE)
+
+
+def with_shares(found: tuple[RateCard, ...]) -> tuple[RateCard, ...]:
+    """Return cards of which each shares out otherwise what nobody held."""
+    return tuple(replace(card, unallocated=Unallocated(SHARES[number % 3])) for number, card in enumerate(found))
+
+
+@pytest.mark.parametrize("middle", MIDDLES[:2], ids=lambda at: f"{at:%Y-%m}")
+def test_chargeback_has_the_same_bytes_from_sums_and_from_every_charge(database: Database, middle: datetime) -> None:
+    made = Made(database, middle, seed=middle.month)
+    with database.write() as connection:
+        capacity = [{"at": made.start + timedelta(days=2 * number), "gpu_type": name, "gpus": 900 + number} for number in range(3) for name in ("h100", "l4")]
+        connection.execute(insert(capacity_changes), capacity)
+        for number, (scope, name) in enumerate(((Scope.PROJECT, "p1"), (Scope.PERSON, "user2"), (Scope.COST_CENTRE, "c9"))):
+            CreditStore().insert(connection, credit(number, scope, name, made.start, made.end - timedelta(days=3)))
+    charging = Charging(database, with_shares(cards(middle)), made.charging.clock)
+    rows: list[ChargebackRow] = []
+    for month in sorted({f"{at:%Y-%m}" for at in (made.start, made.end)}):
+        ours, plain = (each.chargeback().of_month(month) for each in (charging, charging.one_by_one()))
+        assert ours == plain
+        assert chargeback_csv(ours) == chargeback_csv(plain)
+        rows += ours.rows
+    assert all(any(row.numbers[name] for row in rows) for name in NUMBERS), "the months have some of everything"
+    assert "c9" in {row.cost_centre for row in rows}, "sessions were moved there"
+
+
+def credit(number: int, scope: Scope, name: str, starts_at: datetime, expires_at: datetime) -> Credit:
+    given = {"scope": scope, "name": name, "amount_micros": 25_123_457, "currency": "EUR", "priority": number, "reason": "a try"}
+    return Credit(id=UUID(int=number + 1), **given, created_by="root", created_at=starts_at, starts_at=starts_at, expires_at=expires_at)
+
+
+def test_chargeback_reads_no_session_by_itself(database: Database) -> None:
+    made = Made(database, MIDDLES[0], seed=9)
+    made.charging.split._uses.stream = None  # whoever calls it fails
+    assert made.charging.chargeback().of_month("2026-03").rows
+
+
+def test_leads_are_told_the_same_from_sums_and_from_every_charge(database: Database) -> None:
+    made = Made(database, MIDDLES[0], seed=9)
+    projects = {name: Project(name, name, "c0", leads=("lea",)) for name in ("p0", "p1", "p2")}
+    with database.snapshot() as connection:
+        ours, plain = (showback(each, projects)._uses(connection, made.start, made.end, {"lea": tuple(projects)}) for each in (made.charging, made.plain))
+        idle: dict[str, dict[tuple[UUID, str], int]] = {}
+        for each in made.charging.split.charges(connection, made.start, made.end):
+            if each.sku is Sku.IDLE_GPU_HOUR:
+                sessions, whose = idle.setdefault(each.project, {}), (each.allocation_id, each.user_name)
+                sessions[whose] = sessions.get(whose, 0) + each.unit_microseconds
+    assert ours == plain
+    assert set(ours) == set(projects)
+    for name, use in ours.items():
+        worst = sorted(((*whose, time) for whose, time in idle[name].items() if time > 0), key=lambda each: (-each[2], str(each[0])))[:3]
+        assert [(each.allocation_id, each.user_name, each.idle_gpu_microseconds) for each in use.sessions] == worst
+
+
+def showback(charging: Charging, projects: dict[str, Project]) -> Showback:
+    catalog = Catalog({}, {}, {}, projects, {}, charging.cards())
+    return Showback(
+        database=charging.database, catalog=catalog, showback=ShowbackStore(), charges=charging.split, sums=UsageSums(), activity=ActivitySums(),
+        notices=None, audit_trail=None, clock=charging.clock,
+    )  # fmt: skip

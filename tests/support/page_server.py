@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote
@@ -60,19 +61,19 @@ class PageServer:
     statements: list[str] = field(default_factory=list)
     """What was sent to the database, without BEGIN; the heartbeat's own are not among them."""
 
-    def get(self, path: str, who: str) -> Answer:
-        """Ask for a page, below the service's own address."""
-        return self._ask("GET", path, who)
+    def get(self, path: str, who: str, *, is_refresh: bool = False) -> Answer:
+        """Ask for a page, below the service's own address; or for what moves on it, as an open one does."""
+        return self._ask("GET", path, who, headers={"HX-Request": "true"} if is_refresh else {})
 
     def post(self, path: str, who: str, body: dict[str, Any]) -> Answer:
         """Send JSON."""
         return self._ask("POST", path, who, json.dumps(body))
 
-    def _ask(self, method: str, path: str, who: str, body: str | None = None) -> Answer:
+    def _ask(self, method: str, path: str, who: str, body: str | None = None, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
-            headers = {"Authorization": f"Bearer {who}", **({"Content-Type": "application/json"} if body else {})}
-            connection.request(method, PREFIX + path, body, headers)
+            sent = {"Authorization": f"Bearer {who}", **({"Content-Type": "application/json"} if body else {}), **headers}
+            connection.request(method, PREFIX + path, body, sent)
             response = connection.getresponse()
             text = response.read().decode()
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -25,8 +26,13 @@ MAX_AGAIN = 300
 MAX_WAITING = 500
 """A stream that falls further behind ends; the browser comes back with the last id it saw."""
 
+STATE_LENGTH = 16
+"""So many hexadecimal digits tell one state from another."""
+
 _UNKNOWN = object()
 """A mark unlike any other: the queue has to be read."""
+_UNTOLD = -1
+"""An id that no notice has: the newest ones have to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,15 @@ class QueueNews:
     by_owner: Mapping[str, tuple[OwnPlace, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What one caller is told beside transitions and places."""
+
+    releases: Mapping[str, tuple[OwnPlace, ...]]
+    notices: Mapping[str, int]
+    announced: tuple[int, ...]
+
+
 @dataclass(eq=False, slots=True)
 class Subscriber:
     """One open stream."""
@@ -95,10 +110,14 @@ class Subscriber:
     def put(self, message: Message | None) -> None:
         """Add a message; None ends the stream, as does a queue that is full."""
         if self.queue.full():
-            while not self.queue.empty():
-                self.queue.get_nowait()
+            self.forget()
             message = None
         self.queue.put_nowait(message)
+
+    def forget(self) -> None:
+        """Drop what waits to be sent."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
 
 
 def is_visible(principal: Principal, allocation: Allocation) -> bool:
@@ -156,39 +175,80 @@ class EventStream:
     _made: tuple[Look | None, tuple[tuple[Message, Allocation], ...]] = (None, ())
     """The look whose events were passed on last, and those."""
 
-    async def subscribe(self, principal: Principal, *, after_id: int | None) -> Subscriber:
-        """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity, quota and queue.
+    async def state_of(self, principal: Principal) -> str:
+        """Return what is another whenever a stream would have told this caller something meanwhile.
+
+        A page asks before it reads what it shows; its stream then begins with nothing where nothing has happened since.
 
         Raises
         ------
         ServiceUnavailableError
             If the database does not answer.
         """
-        look = await self.look(after_id)
-        messages = [*self._messages(look, principal), Message("capacity", await self.capacity(), look.latest_id)]
-        if look.is_cut:
-            messages.insert(0, Message("reset", {"reason": "Too much happened since; read the lists again."}, look.latest_id))
-        if principal.is_user:
-            messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
+        return self._state(principal, await self.look(None), await self._own_of(principal))
+
+    async def _own_of(self, principal: Principal) -> _Own:
         people = _people((principal,))
-        news, releases, notices = await self.places(people), await self.releases(people), await self.notices(people)
-        announced = await self.announcements()
+        return _Own(await self.releases(people), await self.notices(people), await self.announcements())
+
+    @staticmethod
+    def _state(principal: Principal, look: Look, own: _Own) -> str:
+        items = [session.data for session in own.releases.get(principal.name, ())]
+        whole = look.latest_id, look.queue_mark, items, own.notices.get(principal.name, 0), own.announced
+        return hashlib.sha256(repr(whole).encode()).hexdigest()[:STATE_LENGTH]
+
+    async def subscribe(self, principal: Principal, *, after_id: int | None, state: str = "") -> Subscriber:
+        """Open a stream: what happened since ``after_id`` first, then a snapshot of capacity, quota and queue.
+
+        Parameters
+        ----------
+        state
+            What :meth:`state_of` said when the caller read everything: while it is the same, there is no snapshot.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If the database does not answer.
+        """
+        before = self._queue_mark, self._latest_notice
+        news, own = await self.places(_people((principal,))), await self._own_of(principal)
+        look = await self.look(after_id)  # behind the others: in a state that is known they are as they were
+        is_known = bool(state) and state == self._state(principal, look, own)
+        messages = [] if is_known else await self._snapshot(principal, look, own, is_late=bool(state))
         while self._is_looking and look.latest_id < self._latest_id:
             look = await self.look(look.latest_id)
             messages.extend(self._messages(look, principal))
         # No await from here on: what the next look finds reaches this stream too.
         subscriber = Subscriber(principal, look.latest_id)
+        if is_known:
+            self._tell_standing(subscriber, news, own)
+            subscriber.forget()
         for message in messages:
             subscriber.put(message)
-        self._tell_places(subscriber, news, look.latest_id)
-        self._tell_releases(subscriber, releases, look.latest_id)
-        self._tell_notice(subscriber, notices, look.latest_id)
+        self._tell_standing(subscriber, news, own)
         if not self._is_looking:
-            self._latest_id = look.latest_id
-            self._announced = announced
+            self._latest_id, self._announced, self._queue_mark = look.latest_id, own.announced, _UNKNOWN
             self._task = asyncio.create_task(self._run())
+        elif before != (self._queue_mark, self._latest_notice):  # passed on while this stream was not among those who are told
+            self._queue_mark, self._latest_notice = _UNKNOWN, _UNTOLD
         self._subscribers.add(subscriber)
         return subscriber
+
+    async def _snapshot(self, principal: Principal, look: Look, own: _Own, *, is_late: bool) -> list[Message]:
+        """Return what a look found, and how things stand; announcements too for a page whose own are older."""
+        messages = [*self._messages(look, principal), Message("capacity", await self.capacity(), look.latest_id)]
+        if look.is_cut:
+            messages.insert(0, Message("reset", {"reason": "Too much happened since; read the lists again."}, look.latest_id))
+        if principal.is_user:
+            messages.append(Message("quota", await self.quota(principal.name), look.latest_id))
+        if is_late:
+            messages.append(Message("announcement", {"ids": list(own.announced)}, look.latest_id))
+        return messages
+
+    def _tell_standing(self, subscriber: Subscriber, news: QueueNews, own: _Own) -> None:
+        self._tell_places(subscriber, news, subscriber.told_id)
+        self._tell_releases(subscriber, own.releases, subscriber.told_id)
+        self._tell_notice(subscriber, own.notices, subscriber.told_id)
 
     @property
     def _is_looking(self) -> bool:

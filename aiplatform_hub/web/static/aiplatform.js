@@ -319,9 +319,11 @@
   const KINDS = ["allocation", "capacity", "quota", "cost", "queue", "release"];
   const say = (what) => document.dispatchEvent(new Event(`stream:${what}`)); // connection.js shows it
   let wasLost = false;
+  let state = meta("state"); // what the first stream need not tell: the page shows it
   const listen = () => {
     if (stream || document.hidden || !document.querySelector(LIVE)) return;
-    stream = new EventSource(`${platform}api/v1/events?_xsrf=${encodeURIComponent(meta("xsrf"))}`);
+    stream = new EventSource(`${platform}api/v1/events?_xsrf=${encodeURIComponent(meta("xsrf"))}&state=${state}`);
+    state = "";
     for (const kind of KINDS) {
       if (kind !== "cost" || document.getElementById("live")) stream.addEventListener(kind, refresh); // costs change no choice
     }

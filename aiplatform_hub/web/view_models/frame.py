@@ -27,6 +27,8 @@ class Frame:
     """Changes with each release, so that browsers fetch new assets."""
     hub_version: str
     """The same of the hub, whose stylesheet pages use."""
+    state: str = ""
+    """How things stood before anything on the page was read; its stream begins with nothing while they do."""
     inbox: Inbox = EMPTY
     """What the reader is told."""
     announcements: tuple[Banner, ...] = ()

@@ -11,7 +11,7 @@ from tornado.iostream import StreamClosedError
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import ApiHandler
 from aiplatform_hub.services.platform.bodies import invalid
-from aiplatform_hub.services.platform.events import Subscriber
+from aiplatform_hub.services.platform.events import STATE_LENGTH, Subscriber
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
 
 HEARTBEAT_SECONDS = 15.0
@@ -27,7 +27,7 @@ class EventsHandler(ApiHandler):
 
     async def get(self) -> None:
         """Send events until the browser leaves or five minutes have passed."""
-        subscriber = self.subscriber = await self.platform.events.subscribe(self.principal, after_id=self._last_id())
+        subscriber = self.subscriber = await self.platform.events.subscribe(self.principal, after_id=self._last_id(), state=self._state())
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("X-Accel-Buffering", "no")
         try:
@@ -47,6 +47,13 @@ class EventsHandler(ApiHandler):
         if not re.fullmatch(r"[0-9]{1,18}", text):
             raise invalid("Last-Event-ID", "Last-Event-ID must be the id of an earlier event.")
         return int(text)
+
+    def _state(self) -> str:
+        """Return the state in which the caller read everything; empty if they do not say."""
+        text = self.get_query_argument("state", "")
+        if not re.fullmatch(rf"([0-9a-f]{{{STATE_LENGTH}}})?", text):
+            raise invalid("state", "state must be what a page said of its own.")
+        return text
 
     async def _send(self, subscriber: Subscriber) -> None:
         ends_at = time.monotonic() + STREAM_SECONDS
@@ -79,12 +86,17 @@ RESOURCES = (
                     "Kinds: `allocation` (a transition), `capacity`, `quota`, `queue` (how many wait, and the places of the caller's own requests, whenever that changes), "
                     "`release` (what becomes of the caller's own running sessions, whenever that changes), "
                     "`cost`, `notification` (the id of the caller's newest one, whenever that changes), `announcement` (the ids of what admins tell everybody, whenever that changes), and `reset` when too much was missed to be sent again. "
-                    "Ends after five minutes; come back with `Last-Event-ID`."
+                    "Begins with how things stand. Ends after five minutes; come back with `Last-Event-ID`."
                 ),
                 scope=READ,
                 parameters=(
                     Parameter("Last-Event-ID", "Send what happened after this event", {"type": "integer", "minimum": 0}, "header"),
                     Parameter("last_event_id", "The same, for clients that cannot set headers", {"type": "integer", "minimum": 0}),
+                    Parameter(
+                        "state",
+                        "What a page said of its own: while nothing has happened since, the stream does not begin with how things stand",
+                        {"type": "string"},
+                    ),
                 ),
                 replies={200: Reply("The stream", media_type="text/event-stream")},
                 errors=(400,),

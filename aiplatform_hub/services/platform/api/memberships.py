@@ -10,7 +10,7 @@ from pydantic import Field
 from aiplatform_hub.domain.memberships import Membership
 from aiplatform_hub.errors import NotFoundError
 from aiplatform_hub.operations.memberships import MembershipDraft
-from aiplatform_hub.services.platform.api.admin import ACT, AdminApiHandler
+from aiplatform_hub.services.platform.api.admin import ACT, DEFAULT_LIMIT, MAX_LIMIT, AdminApiHandler, page_parameters
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.bodies import instant, read_change
 from aiplatform_hub.services.platform.routes import Parameter, Reply, Resource, Route
@@ -42,10 +42,11 @@ class MembershipOut(Output):
     ended_by: str | None
 
 
-class MembershipList(Output):
-    """Memberships, by project, person and begin."""
+class MembershipPage(Output):
+    """Some memberships, by project, person and begin."""
 
     items: tuple[MembershipOut, ...]
+    next_cursor: str | None
 
 
 class _MembershipApiHandler(AdminApiHandler):
@@ -71,12 +72,14 @@ class MembershipsHandler(_MembershipApiHandler):
     """``GET`` and ``POST memberships``."""
 
     async def get(self) -> None:
-        """Answer with the caller's memberships; who sees everybody sees all."""
+        """Answer with a page of the caller's memberships; who sees everybody sees all."""
         user, project = (self.get_query_argument(name, None) for name in ("user", "project"))
         if not self.principal.sees_everybody:
             user = self.principal.name
-        found = await self.platform.run(self.platform.factory.memberships.all, user_name=user, project=project)
-        self.reply(MembershipList(items=tuple(map(self.body_of, found))))
+        offset, limit = self.number("cursor", 0), self.number("limit", DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
+        found = await self.platform.run(self.platform.factory.memberships.all, user_name=user, project=project, limit=limit + 1, offset=offset)
+        cursor = str(offset + limit) if len(found) > limit else None
+        self.reply(MembershipPage(items=tuple(map(self.body_of, found[:limit])), next_cursor=cursor))
 
     async def post(self) -> None:
         """Let a person belong to a project."""
@@ -118,8 +121,10 @@ RESOURCES = (
                 parameters=(
                     Parameter("user", "Only of this person; others than oneself need the right to read everybody's", {"type": "string"}),
                     Parameter("project", "Only of this project", {"type": "string"}),
+                    *page_parameters(cursor="`next_cursor` of the page before"),
                 ),
-                replies={200: Reply("Memberships", MembershipList)},
+                replies={200: Reply("Memberships", MembershipPage)},
+                errors=(400,),
             ),
             Route(
                 method="POST",

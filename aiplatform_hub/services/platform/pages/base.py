@@ -40,6 +40,10 @@ class Page(PageHandler):
     """What the reader is told; set by ``prepare``."""
     announcements: tuple[Banner, ...] = ()
     """What everybody is told and this browser has not hidden; set by ``prepare``."""
+    is_live = False
+    """Whether the page reads a part of itself again whenever its stream tells of something."""
+    state = ""
+    """How things stood before anything on a live page was read; set by ``prepare``."""
     here = ""
     """Path and query that what moves on the page is refreshed from; empty means the request's own."""
 
@@ -52,8 +56,19 @@ class Page(PageHandler):
         """Authenticate, and read what the person is told."""
         await super().prepare()
         if not self._finished:
+            self.state = await self.read_state()
             self.inbox = await self.read_inbox()
             self.announcements = await self.read_announcements()
+
+    async def read_state(self) -> str:
+        """Return how things stand, so that the page's stream need not tell it again; empty where no stream is opened for this answer."""
+        is_opening = self.is_live and self.request.method == "GET" and "HX-Request" not in self.request.headers
+        if not is_opening or not self.principal.may(READ, self.principal.name):
+            return ""
+        try:
+            return await self.platform.events.state_of(self.principal)
+        except ServiceUnavailableError:
+            return ""
 
     async def read_announcements(self) -> tuple[Banner, ...]:
         """Return what everybody is told, without what this browser has hidden."""
@@ -121,6 +136,7 @@ class Page(PageHandler):
             notices=notices(is_demo=settings.is_demo, has_simulated_gpus=settings.simulated_gpus > 0, is_isolated=settings.isolates_users),
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
             here=here,
+            state=self.state,
             version=__version__,
             hub_version=hub_version,
             inbox=beside(self.inbox, here.partition("?")[0], self.paths),

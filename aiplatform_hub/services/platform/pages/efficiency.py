@@ -14,6 +14,7 @@ class AdminEfficiencyHandler(AdminPage):
 
     tab = "efficiency"
     title = "Efficiency"
+    is_live = True
 
     async def get(self) -> None:
         await self.admin()

@@ -12,6 +12,7 @@ class AdminHealthHandler(AdminPage):
 
     tab = "health"
     title = "Health"
+    is_live = True
 
     async def get(self) -> None:
         await self.admin()

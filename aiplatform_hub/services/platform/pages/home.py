@@ -40,6 +40,7 @@ class HomeHandler(Page):
 
     active = "home"
     title = "Home"
+    is_live = True
 
     async def get(self) -> None:
         caller = await self.caller()

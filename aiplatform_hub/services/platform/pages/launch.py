@@ -56,6 +56,8 @@ class LaunchPage(Page):
 class LaunchHandler(LaunchPage):
     """``GET launch`` shows the form for the choices in the query; ``POST launch`` starts."""
 
+    is_live = True
+
     async def get(self) -> None:
         caller = await self.caller()
         fields = self.fields()

@@ -86,6 +86,7 @@ class NowHandler(AdminPage):
     """``GET admin``."""
 
     tab = "now"
+    is_live = True
 
     async def get(self) -> None:
         await self.admin()

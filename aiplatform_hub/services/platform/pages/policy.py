@@ -17,6 +17,7 @@ class PolicyHandler(Page):
 
     active = "policy"
     title = "Policy"
+    is_live = True
 
     async def get(self) -> None:
         caller = await self.caller()

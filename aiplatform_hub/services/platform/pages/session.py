@@ -80,6 +80,8 @@ class OneAllocationPage(Page):
 class SessionHandler(OneAllocationPage):
     """``GET sessions/ID``."""
 
+    is_live = True
+
     async def get(self, allocation_id: str) -> None:
         await self.show_session(await self.allocation(allocation_id))
 

@@ -104,6 +104,8 @@ class _Asking(Page):
 class UsageHandler(_Asking):
     """``GET usage``."""
 
+    is_live = True
+
     async def get(self) -> None:
         question = await self.question()
         page = await self.platform.run(usage_page, self.factory, question, self.paths)
