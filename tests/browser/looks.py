@@ -14,14 +14,19 @@ from uuid import UUID
 
 from playwright.sync_api import Page, expect
 
+from aiplatform_hub.config import Settings
+from aiplatform_hub.domain.announcements import Draft, Level
+from aiplatform_hub.factory import Factory
 from tests.browser.billed_support import bill_last_month
 from tests.browser.conftest import Trial, Visitor, stop_everything
 from tests.browser.release_support import RUNNING, age, see_warning
 from tests.browser.test_queue_pages import join
+from tests.support.hub import wait_for
 
 PLATFORM = "/services/platform/"
 HOME = f"{PLATFORM}home"
 LAUNCH = f"{PLATFORM}launch?environment_template=jupyterlab"
+DAY = timedelta(days=1)
 OVER_CAP = timedelta(hours=7)
 """So old a session goes to who waits, after a warning."""
 NOBODY = None
@@ -99,6 +104,23 @@ def over(visitor: Visitor) -> None:
 def billed(visitor: Visitor) -> None:
     """Last month is billed, and there are budgets and credits."""
     bill_last_month(visitor.trial.folder)
+
+
+def announced(visitor: Visitor) -> None:
+    """Admins tell everybody of a disk that is full and of a maintenance window, also those who have not logged in."""
+    factory = Factory(Settings(data_dir=visitor.trial.folder / "data"))
+    try:
+        now = factory.clock()
+        full = Draft(text="The disk of the home folders is full: remove what you do not need.", level=Level.CRITICAL, starts_at=now, ends_at=now + DAY)
+        window = Draft(text="The cooling is repaired.", level=Level.INFO, starts_at=now + DAY, ends_at=now + 2 * DAY, is_maintenance=True)
+        for draft in (full, window):
+            factory.announcements.announce(draft, by="admin")
+    finally:
+        factory.close()
+    page = visitor.open(NOBODY)
+    page.goto("/hub/login")
+    wait_for(lambda: page.reload() and page.locator(".ap-announcement").count() == 2, "the hub tells it", interval=1)
+    page.context.close()
 
 
 def ask_to_stop(page: Page) -> None:
@@ -212,4 +234,5 @@ STAGES = (
             Look("admin-prices", "admin", f"{PLATFORM}admin/prices"),
         ),
     ),
+    Stage(announced, (Look("login-announced", NOBODY, "/hub/login"), Look("home-announced", "student", HOME))),
 )

@@ -74,6 +74,14 @@ def test_no_page_of_hub_or_platform_breaks_its_policy(visitor: Visitor) -> None:
     assert seen == []
 
 
+def test_admin_page_of_the_hub_moves_in_its_frame_on_a_phone(visitor: Visitor) -> None:
+    page = visitor.open("admin", width=360)
+    page.goto("/hub/admin")
+    expect(page.locator("table").first).to_be_visible()
+    assert overflow(page) <= 0
+    assert page.evaluate("(box => box.scrollWidth > box.clientWidth)(document.querySelector('#react-admin-hook'))")
+
+
 def test_scripts_that_a_value_brings_into_a_hub_page_do_not_run(visitor: Visitor) -> None:
     page = visitor.open("student")
     page.goto("/hub/token")
