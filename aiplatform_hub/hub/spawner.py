@@ -175,7 +175,7 @@ class AIPlatformSpawner(Spawner):
         return None
 
     async def _run_apply_user_options(self, user_options: object) -> None:
-        # The hub stores whatever PUT and PATCH send: options are checked here, before anything reads them.
+        # The hub stores whatever PUT and PATCH send: options are checked here, before anything reads them. It calls this in each start.
         with self._refusing():
             await self.platform.know_gpus()
             await self.know_projects()
@@ -197,8 +197,6 @@ class AIPlatformSpawner(Spawner):
 
     async def _take_up(self) -> Allocation:
         self.enter_stage(5, "Checking your limits")
-        await self.platform.know_gpus()
-        await self.know_projects()
         request = self.validated_request(self.user_options)
         await self.check_place(request)
         process = self.platform

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, String, Text, Uuid, case, cast, literal_column, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, String, Text, Uuid, case, cast, literal_column, select, text, type_coerce
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.units import from_microseconds
@@ -31,7 +31,7 @@ class Live:
 
 
 class LiveAllocations:
-    """Reads them. A row that is as it was the last time is not converted again.
+    """Reads them. A row that is as it was the last time is not converted again, and on PostgreSQL not even sent again.
 
     Parameters
     ----------
@@ -45,12 +45,26 @@ class LiveAllocations:
 
     def read(self, connection: Connection) -> Live:
         """Return open and queued allocations."""
-        known = self._known
-        found: dict[tuple[Any, ...], Allocation] = {}
-        for key in _rows(connection):
-            found[key] = known.get(key) or self._make(_converted(key))
+        found = self._by_version(connection) if connection.dialect.name == "postgresql" else self._by_content(connection)
         self._known = found
         return Live(tuple(a for a in found.values() if a.is_open), tuple(a for a in found.values() if a.is_queued))
+
+    def _by_content(self, connection: Connection) -> dict[tuple[Any, ...], Allocation]:
+        known = self._known
+        return {row: known.get(row) or self._make(_converted(row)) for row in _rows(connection, _RAW)}
+
+    def _by_version(self, connection: Connection) -> dict[tuple[Any, ...], Allocation]:
+        """Return them by the version that PostgreSQL gives each row: who wrote it (xmin) and where it lies (ctid).
+
+        No two versions of a row have both in common, whoever writes them and also if their transaction is undone. What was written between the
+        two statements is returned as it is after it.
+        """
+        known = self._known
+        versions = _rows(connection, _VERSIONS)
+        missing = [version[0] for version in versions if version not in known]
+        rows = _rows(connection, _THESE, {"ids": missing}) if missing else ()
+        new = {str(row[_ID]): self._make(_converted(row)) for row in rows}
+        return {version: known.get(version) or new[version[0]] for version in versions}
 
 
 def _raw(column: Any) -> ColumnElement[Any]:
@@ -65,12 +79,17 @@ def _raw(column: Any) -> ColumnElement[Any]:
 _COLUMNS = tuple(allocations.c)
 _NAMES = tuple(column.name for column in _COLUMNS)
 _SINCE = case((IS_QUEUED, allocations.c.queued_at), else_=allocations.c.held_at)
-_RAW = select(*map(_raw, _COLUMNS)).where(IS_LIVE).order_by(_SINCE, allocations.c.id)
+_READ = select(*map(_raw, _COLUMNS))
+_RAW = _READ.where(IS_LIVE).order_by(_SINCE, allocations.c.id)
+_VERSION: ColumnElement[Any] = literal_column("allocations.id::text, allocations.xmin, allocations.ctid")
+_VERSIONS: Select[Any] = select(_VERSION).select_from(allocations).where(IS_LIVE).order_by(_SINCE, allocations.c.id)
+_THESE = _READ.where(text("allocations.id = ANY(CAST(:ids AS uuid[]))"))
+_ID = _NAMES.index("id")
 
 
-def _rows(connection: Connection) -> Sequence[tuple[Any, ...]]:
+def _rows(connection: Connection, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[tuple[Any, ...]]:
     """Return rows as the driver gives them: nothing is converted here, and SQLAlchemy's own rows take as long as reading them."""
-    with connection.execute(_RAW) as result:
+    with connection.execute(statement, values) as result:
         rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
         return rows
 
