@@ -229,6 +229,7 @@ def patient(browser: Browser) -> Iterator[None]:
 def _counts_down(countdown: Locator, seen: set[str]) -> bool:
     """Whether two times were seen; it is empty for a moment whenever its card is refreshed."""
     text = countdown.inner_text()
-    if re.fullmatch(r"in \d min \d\d s|in \d+ s", text):
+    if text:
+        assert re.fullmatch(r"in \d min \d\d s|in \d+ s", text), text
         seen.add(text)
     return len(seen) > 1
