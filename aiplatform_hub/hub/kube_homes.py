@@ -16,6 +16,7 @@ from aiplatform_hub.errors import ConflictError
 from aiplatform_hub.hub import namespaces
 from aiplatform_hub.hub.api_refusals import api_refusal, message_of
 from aiplatform_hub.hub.cluster_api import apply_all, claim_events, grow_claim
+from aiplatform_hub.hub.lean_watches import LEAN_WATCHES
 from aiplatform_hub.hub.pod_progress import is_about_volumes, unplaced_because
 from aiplatform_hub.hub.reflected_pods import ReflectedPods, is_loaded
 
@@ -70,7 +71,7 @@ class KubeHomes(KubeSpawner):
         failed = self._failures.get(key)
         if failed is not None and time.monotonic() - failed[0] < RETRY_SECONDS:
             raise failed[1]
-        watch = reflector_class(parent=self, namespace=self.namespace, on_failure=None, **options)
+        watch = LEAN_WATCHES.get(kind, reflector_class)(parent=self, namespace=self.namespace, on_failure=None, **options)
         watch.first_load_future.add_done_callback(lambda future: future.cancelled() or future.exception())  # nobody else asks for it
         try:
             await asyncio.wait_for(watch.start(), LIST_SECONDS)
