@@ -109,7 +109,8 @@ class Side:
 
     name: str
     hub: ClusterStack
-    options: dict[str, object] | None
+    options: dict[str, object]
+    """Sent with each start; KubeSpawner without profiles stores and ignores them."""
     token: str = ""
     _sessions: local = field(default_factory=local)
 
@@ -146,7 +147,7 @@ class Side:
     def call(self, method: str, user: str) -> requests.Response:
         if not hasattr(self._sessions, "value"):
             self._sessions.value = requests.Session()
-        body = {"user_options": self.options} if self.options and method == "POST" else None
+        body = {"user_options": self.options} if method == "POST" else None
         headers = {"Authorization": f"token {self.token}"}
         answer: requests.Response = self._sessions.value.request(method, f"{self.hub.url}/hub/api/users/{user}/server", headers=headers, json=body, timeout=150)
         return answer
@@ -284,7 +285,7 @@ def _side(stack: ExitStack, kind: type[ClusterStack], cluster: Path, url: str, p
     options = {"environment_template": "trivial", "gpus": gpus, **({"gpu_type": FAKE_TYPE} if is_fake and gpus else {})}
     if name == "ours":
         wait_for(lambda: _is_all_free(hub), "the nodes offer their GPUs to our hub", 120, 0.5)
-    side = Side(name, hub, options if name == "ours" else None)
+    side = Side(name, hub, options)
     side.log_in()
     return side
 

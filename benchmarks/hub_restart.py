@@ -226,7 +226,7 @@ def main() -> None:
                 _register(hubs[0], 2 * len(people))
                 for hub in hubs:
                     hub.start()
-                ours, stock = (Side(side, hub, None) for side, hub in zip(("ours", "stock"), hubs, strict=True))
+                ours, stock = (Side(side, hub, {}) for side, hub in zip(("ours", "stock"), hubs, strict=True))
                 print(f"no server, {len(people)} people known:", flush=True)
                 empty = measure((ours, stock), arguments.restarts, arguments.idle_seconds)
                 for hub in hubs:

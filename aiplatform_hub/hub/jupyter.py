@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from jupyterhub import orm
 
@@ -21,6 +22,9 @@ SERVICE_URL_VARIABLE = "AIPLATFORM_SERVICE_URL"
 OWN_SERVER_SCOPES = ("read:servers!server", "delete:servers!server")
 """What a server's token may do beside what the hub's ``server`` role says: look at this one server, keep it longer, end it."""
 
+_role_scopes: WeakKeyDictionary[Any, tuple[str, ...]] = WeakKeyDictionary()
+"""Of the role ``server``, by the engine of the hub's database."""
+
 
 def service_address(settings: Settings) -> str:
     """Return where a server reaches the platform service, with a slash at its end."""
@@ -33,8 +37,14 @@ def service_address(settings: Settings) -> str:
 
 
 def server_scopes(spawner: Any) -> list[str]:
-    """Return what a server's own token may do; the hub narrows it to what its owner may."""
-    return [*orm.Role.find(spawner.db, "server").scopes, *OWN_SERVER_SCOPES]
+    """Return what a server's own token may do; the hub narrows it to what its owner may.
+
+    Roles come from the hub's configuration alone, so this one is read once in a hub's life.
+    """
+    engine = spawner.db.get_bind()
+    if engine not in _role_scopes:
+        _role_scopes[engine] = tuple(orm.Role.find(spawner.db, "server").scopes)
+    return [*_role_scopes[engine], *OWN_SERVER_SCOPES]
 
 
 def with_our_jupyter(environment: Mapping[str, str]) -> dict[str, str]:

@@ -216,24 +216,30 @@ class AIPlatformKubeSpawner(AIPlatformSpawner, KubeHomes, KubeSpawner):
     async def _watch_start(self, plan: PodPlan, begun: float) -> dict[str, Any]:
         """Follow the pod until it runs; give up as soon as that is hopeless."""
         events: list[dict[str, Any]] = []
-        looked_at, was_there = 0.0, False
+        looked_at, known = 0.0, None
         while True:
             pod, seconds = self._pod(), time.monotonic() - begun
             if pod is not None and is_running(pod):
                 return pod
-            if seconds - looked_at >= EVENT_SECONDS:
-                events, looked_at = [*self._own_events(), *await self._claim_events(pod)], seconds
-            if pod is None and was_there:
+            if pod is None and known is not None:
                 raise StartFailedError("Somebody deleted the session's pod while it started. Start it again.")
-            was_there = pod is not None
-            failure = failure_of(pod, events, seconds)
-            is_late = seconds > self.start_timeout - GIVE_UP_SECONDS
-            if failure is not None and (failure.is_hopeless or is_late):
-                raise self._start_failed(failure)
-            if is_late:
-                raise StartFailedError(f"The session did not start within {int(seconds)} seconds. Try again; a first start may take longer than later ones.")
-            self._tell(plan, pod, events, seconds)
+            is_time = seconds - looked_at >= EVENT_SECONDS
+            if is_time:
+                events, looked_at = [*self._own_events(), *await self._claim_events(pod)], seconds
+            if is_time or pod is not known:
+                self._judge(plan, pod, events, seconds)
+            known = pod
             await asyncio.sleep(min(1.0, 0.1 + seconds / 10))
+
+    def _judge(self, plan: PodPlan, pod: dict[str, Any] | None, events: list[dict[str, Any]], seconds: float) -> None:
+        """Say what the start does now, or that it is of no use to wait longer."""
+        failure = failure_of(pod, events, seconds)
+        is_late = seconds > self.start_timeout - GIVE_UP_SECONDS
+        if failure is not None and (failure.is_hopeless or is_late):
+            raise self._start_failed(failure)
+        if is_late:
+            raise StartFailedError(f"The session did not start within {int(seconds)} seconds. Try again; a first start may take longer than later ones.")
+        self._tell(plan, pod, events, seconds)
 
     def _tell(self, plan: PodPlan, pod: dict[str, Any] | None, events: list[dict[str, Any]], seconds: float) -> None:
         size = image_bytes_of(events)

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from kubespawner.spawner import EventReflector, PodReflector
 from traitlets import HasTraits, validate
 
-UNREAD_METADATA = frozenset({"managedFields"})
-UNREAD_SPEC = frozenset({"tolerations", "initContainers"})
-READ_OF_CONTAINER = frozenset({"name", "image", "ports"})
+UNREAD_OF_SPEC = ("tolerations", "initContainers")
+UNREAD_OF_CONTAINER = ("env", "envFrom", "volumeMounts", "resources", "securityContext", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 
 
-def lean(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a pod or an event of the API without what no code of a hub reads.
+def make_lean(resource: dict[str, Any]) -> dict[str, Any]:
+    """Take from a pod or an event of the API what no code of a hub reads, and return it.
 
-    Left out are who wrote which field, what a pod tolerates, and of a container all but its name, image and ports.
+    That is who wrote which field, what a pod tolerates, and of a container what is in it rather than where it answers.
     """
-    kept = {**resource, "metadata": _without(resource["metadata"], UNREAD_METADATA)}
-    if "spec" in resource:
-        containers = [{key: value for key, value in container.items() if key in READ_OF_CONTAINER} for container in resource["spec"].get("containers") or ()]
-        kept["spec"] = {**_without(resource["spec"], UNREAD_SPEC), "containers": containers}
-    return kept
+    resource["metadata"].pop("managedFields", None)
+    spec = resource.get("spec") or {}
+    _drop(spec, UNREAD_OF_SPEC)
+    for container in spec.get("containers") or ():
+        _drop(container, UNREAD_OF_CONTAINER)
+    return resource
 
 
-def _without(part: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any]:
-    return {key: value for key, value in part.items() if key not in keys}
+def _drop(part: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        part.pop(key, None)
 
 
 class LeanResources(dict[str, dict[str, Any]]):
     """What a watch knows, by namespace and name; a watch also sets single ones."""
 
     def __setitem__(self, key: str, resource: dict[str, Any]) -> None:
-        super().__setitem__(key, lean(resource))
+        super().__setitem__(key, make_lean(resource))
 
 
 class _Lean(HasTraits):
@@ -41,7 +41,7 @@ class _Lean(HasTraits):
 
     @validate("resources")
     def _make_lean(self, proposal: Any) -> LeanResources:
-        return LeanResources({key: lean(resource) for key, resource in proposal["value"].items()})
+        return LeanResources({key: make_lean(resource) for key, resource in proposal["value"].items()})
 
 
 class LeanPodReflector(_Lean, PodReflector):

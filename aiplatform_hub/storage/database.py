@@ -8,6 +8,7 @@ decision locks. Neither waits longer than ``lock_timeout``.
 from __future__ import annotations
 
 import random
+import select as sockets
 import sqlite3
 import threading
 import time
@@ -21,7 +22,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, bindparam, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, NotSupportedError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError, InvalidatePoolError, NotSupportedError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from aiplatform_hub.errors import LedgerError, ServiceUnavailableError
@@ -135,7 +136,15 @@ class Database:
         milliseconds = int(self._lock_seconds * 500)
         options = f"-c lock_timeout={milliseconds} -c statement_timeout=30000"
         connect_args = {"connect_timeout": 2, "options": options}
-        return create_engine(self.url, isolation_level="READ COMMITTED", pool_pre_ping=True, connect_args=connect_args, **pool)
+        engine = create_engine(self.url, isolation_level="READ COMMITTED", connect_args=connect_args, **pool)
+
+        @event.listens_for(engine, "checkout")
+        def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:
+            # a server that ends or restarts closes its connections: seen without the three messages of a ping before each transaction
+            if connection.closed or _has_unread(connection.fileno()):
+                raise InvalidatePoolError("the database closed a connection, or said something unasked")
+
+        return engine
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -355,6 +364,13 @@ def _is_overflow(error: DBAPIError | PoolTimeoutError | DisconnectionError) -> b
     """Whether a sum or a product was too large for the database's integers."""
     orig = getattr(error, "orig", None)
     return str(orig) == _SQLITE_OVERFLOW or getattr(orig, "sqlstate", "") == _OUT_OF_RANGE
+
+
+def _has_unread(descriptor: int) -> bool:
+    """Whether a socket was closed at its other end, or has something to read."""
+    looking = sockets.poll()
+    looking.register(descriptor, sockets.POLLIN)
+    return bool(looking.poll(0))
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

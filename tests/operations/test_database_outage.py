@@ -160,3 +160,18 @@ def test_faults_are_counted(database_url: str, tmp_path: Path) -> None:
     assert counted == [1]
     other.database.close()
     database.close()
+
+
+def test_connections_that_the_server_closed_are_replaced_unnoticed(chain: Chain, database_url: str) -> None:
+    if chain.database.is_sqlite:
+        return  # it has no server; above it loses its file
+    held = chain.hold(person(1), "a")
+    assert chain.enforcer.capacity()
+    other = Database(url=database_url)
+    with other.read() as connection:
+        mine = text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        assert all(connection.scalars(mine).all())
+    other.close()
+    assert chain.enforcer.capacity()
+    assert chain.hold(person(2), "b").is_open
+    assert chain.find(held).is_open
