@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+SOURCE = re.compile(r"\b((?:tests|benchmarks)/[\w./-]*\w/?)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FENCE = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
 SHELL = ("", "sh", "bash", "console")
@@ -62,6 +63,11 @@ def test_every_relative_link_resolves(page: Path) -> None:
         assert found.exists(), target
         if anchor and found.suffix == ".md":
             assert anchor in {_anchor(heading) for heading in HEADING.findall(found.read_text())}, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_named_test_and_benchmark_exists(page: Path) -> None:
+    assert not [name for name in SOURCE.findall(page.read_text()) if not (ROOT / name).exists()]
 
 
 def _anchor(heading: str) -> str:
