@@ -114,7 +114,9 @@ def _percents(text: str) -> list[int]:
 
 
 def _until(one: dict[str, Any]) -> str:
-    return local(one["period_ends_at"]) if one["period_ends_at"] else "for ever"
+    end = local(one["period_ends_at"]) if one["period_ends_at"] else "for ever"
+    is_to_come = datetime.fromisoformat(one["period_starts_at"]) > datetime.now(UTC)
+    return f"from {local(one['period_starts_at'])}, {end}" if is_to_come else end
 
 
 def _utc(instant: datetime | None) -> str | None:

@@ -86,6 +86,10 @@ class Budget:
     grace: timedelta = GRACE
     """From when it is spent until sessions are stopped."""
 
+    def is_to_come(self, instant: datetime) -> bool:
+        """Whether it begins later."""
+        return instant < self.starts_at
+
     def span_at(self, instant: datetime) -> tuple[datetime, datetime | None] | None:
         """Return the half-open period that an instant is in; None when the budget does not count then."""
         if instant < self.starts_at or (self.ends_at is not None and instant >= self.ends_at):

@@ -130,11 +130,13 @@ class Budgets:
         self._end(connection, before.id, actor)
 
     def _since_before(self, draft: BudgetDraft, replaces: UUID) -> BudgetDraft:
-        """Return a draft that begins when the budget began whose place it takes, so that what was spent since counts in it too."""
+        """Return a draft that begins when the budget began whose place it takes, so that what was spent since counts in it too; or when that was to begin."""
         with self._database.read() as connection:
             before = self._budgets.find(connection, replaces)
-        is_same = before is not None and draft.starts_at is None and draft.period == before.period.value
-        return replace(draft, starts_at=before.starts_at) if before is not None and is_same else draft
+        if before is None or draft.starts_at is not None:
+            return draft
+        is_kept = draft.period == before.period.value or before.is_to_come(self._clock())
+        return replace(draft, starts_at=before.starts_at) if is_kept else draft
 
     def end(self, budget_id: UUID, actor: str) -> Budget:
         """End a budget: nothing is refused or held by it any more. What it was and what was spent of it stays on record.
@@ -162,9 +164,9 @@ class Budgets:
         return budget
 
     def all(self) -> tuple[Standing, ...]:
-        """Return every budget that counts now, with how it stands."""
+        """Return every budget that counts now or is to come, with how it stands."""
         with self._database.read() as connection:
-            return self._with_days(connection, self._budgets.standing(connection, self._clock()))
+            return self._with_days(connection, self._budgets.to_show(connection, self._clock()))
 
     def of(self, caller: Caller, projects: tuple[str, ...]) -> tuple[Standing, ...]:
         """Return the budgets that a person's sessions in some projects are paid from, each once."""
@@ -197,8 +199,10 @@ class Budgets:
         """
         now = self._clock()
         span = standing.budget.span_at(now)
+        if span is None:
+            return None
         left = standing.limit_micros - standing.spending.committed_micros - less_micros
-        return runway(standing.daily_micros, left, now, span[1] if span else None)
+        return runway(standing.daily_micros, left, now, span[1])
 
     def _after(self, each: Standing, wanted: int, currency: str) -> AfterLaunch:
         rest = each.limit_micros - each.spending.taken_micros - wanted

@@ -95,9 +95,9 @@ def pays(user_name: object, project: object, cost_centre: object) -> ColumnEleme
 _NOW = bindparam("now", type_=budgets.c.starts_at.type)
 _IS_PRESENT = and_(_PERIOD.budget_id == budgets.c.id, _PERIOD.starts_at <= _NOW, or_(_PERIOD.ends_at.is_(None), _PERIOD.ends_at > _NOW))
 _STANDS = (_PERIOD.committed_micros, _PERIOD.held_micros, _PERIOD.overdraft_micros, _PERIOD.moved_micros, _PERIOD.storage_micros, _PERIOD.credit_micros)
-_STANDING = (
-    select(budgets, *_STANDS, _PERIOD.limit_micros).outerjoin(budget_periods, _IS_PRESENT).where(is_standing(_NOW)).order_by(budgets.c.scope, budgets.c.name)
-)
+_ALL = select(budgets, *_STANDS, _PERIOD.limit_micros).outerjoin(budget_periods, _IS_PRESENT).order_by(budgets.c.scope, budgets.c.name)
+_STANDING = _ALL.where(is_standing(_NOW))
+_TO_SHOW = _ALL.where(budgets.c.ended_at.is_(None), or_(budgets.c.ends_at.is_(None), budgets.c.ends_at > _NOW))
 _OF_PAYER = _STANDING.where(pays(bindparam("user_name"), bindparam("project"), bindparam("cost_centre")))
 
 
@@ -132,6 +132,10 @@ class BudgetStore:
     def standing(self, connection: Connection, now: datetime) -> tuple[Standing, ...]:
         """Return every budget that counts at an instant, with how it stands."""
         return tuple(_standing(row) for row in connection.execute(_STANDING, {"now": now}).mappings())
+
+    def to_show(self, connection: Connection, now: datetime) -> tuple[Standing, ...]:
+        """Return every budget that counts at an instant or is to come, with how it stands."""
+        return tuple(_standing(row) for row in connection.execute(_TO_SHOW, {"now": now}).mappings())
 
     def of(self, connection: Connection, payer: Payer, now: datetime) -> tuple[Standing, ...]:
         """Return the budgets that a session would be paid from, with how they stand."""

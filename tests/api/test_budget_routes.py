@@ -79,6 +79,15 @@ def test_admins_set_change_and_end_budgets_on_their_page(place):
     again = session.post(f"{address}/end", data={"_xsrf": xsrf, "budget": made["id"]}, timeout=30)
     assert (again.status_code, "has ended already" in again.text) == (409, True)
     assert session.post(f"{address}/end", data={"_xsrf": xsrf, "budget": "x"}, timeout=30).status_code == 400
+    assert "ends_at" in session.post(address, data={**fields, "starts_at": "2999-01-01T00:00", "ends_at": "2998-01-01T00:00"}, timeout=30).text
+    later = session.post(address, data={**fields, "starts_at": "2999-01-15T00:00"}, timeout=30).text
+    assert "begins 2999-01-15 00:00 (UTC)" in later
+    (made,) = (each for each in budgets_of(place, ADMIN) if each["name"] == "user2")
+    assert (made["period_starts_at"], made["period_ends_at"], made["runway"]) == ("2999-01-15T00:00:00.000000Z", "2999-02-01T00:00:00.000000Z", None)
+    command, environment = place.typed("budgets", "list", user=ADMIN)
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "from 2999-01-15" in listed
+    session.post(f"{address}/end", data={"_xsrf": xsrf, "budget": made["id"]}, timeout=30)
     stranger = place.hub.browser("user2").session
     assert stranger.get(address, timeout=30).status_code == 404
 

@@ -25,6 +25,7 @@ from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.budget_tables import budget_periods
 from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.database import Database, TakenError
+from aiplatform_hub.web.view_models.budgets import budget_bar
 from tests.support.budgets import settler
 from tests.support.chain import NOON, Chain, person, want
 from tests.support.hold_worker import PATIENCE
@@ -306,6 +307,21 @@ def test_one_budget_at_a_time_and_an_ended_one_stays_on_record(place: Place) -> 
     with place.database.read() as connection:
         actions = [event.action for event in AuditStore().latest(connection, limit=9)]
     assert actions == ["set_budget", "end_budget", "set_budget"]
+
+
+def test_a_budget_that_begins_later_is_shown_and_holds_nothing_yet(place: Place) -> None:
+    later = NOON + timedelta(days=40)
+    budget = place.budgets.set(replace(DRAFT, amount=Decimal(1), starts_at=later), "boss")
+    (standing,) = place.budgets.all()
+    assert (standing.budget, standing.limit_micros, standing.spending) == (budget, MICROS, Spending())
+    assert place.budgets.runway(standing) is None
+    assert budget_bar(standing, None, place.clock()).note == f"begins {later:%Y-%m-%d %H:%M} (UTC)"
+    assert place.start(1, 4, hours=5), "what it will refuse starts as long as it does not count"
+    term = replace(DRAFT, period="term", ends_at=later + timedelta(days=9))
+    changed = place.budgets.set(term, "boss", replaces=budget.id)
+    assert changed.starts_at == later, "a change does not make it begin"
+    place.clock.move(days=60)
+    assert place.budgets.all() == (), "it is over"
 
 
 @settings(max_examples=200)

@@ -33,7 +33,9 @@ def budget_bar(standing: Standing, runway: Runway | None, now: datetime, *, labe
     lasts = runway_words(runway, now)
     if lasts and left:
         parts.append(lasts)
-    if span and span[1]:
+    if budget.is_to_come(now):
+        parts = [f"begins {budget.starts_at:%Y-%m-%d %H:%M} (UTC)"]
+    elif span and span[1]:
         parts.append(f"{'begins anew' if budget.ends_at is None else 'until'} {span[1]:%Y-%m-%d} (UTC)")
     return Bar(
         label or _WHOSE[budget.scope].format(budget.name),
@@ -170,7 +172,11 @@ def budgets_page(  # noqa: PLR0913  keyword-only
         In which prices are now.
     """
     kept = tuple(rows)
-    usual = dict.fromkeys(("name", "amount", "ends_at", "reason", "replaces"), "") | {"currency": currency, "soft_percents": "80, 95", "grace_minutes": "30"}
+    usual = dict.fromkeys(("name", "amount", "starts_at", "ends_at", "reason", "replaces"), "") | {
+        "currency": currency,
+        "soft_percents": "80, 95",
+        "grace_minutes": "30",
+    }
     shown = {**usual, **fields}
     return BudgetsPage(
         rows=kept,

@@ -60,7 +60,7 @@ class BudgetsHandler(ApiHandler):
     def body_of(self, standing: Standing) -> BudgetOut:
         """Return a budget as the REST API shows it."""
         budget, spending = standing.budget, standing.spending
-        start, end = budget.span_at(self.platform.factory.clock()) or (budget.starts_at, budget.ends_at)
+        start, end = budget.span_at(max(self.platform.factory.clock(), budget.starts_at)) or (budget.starts_at, budget.ends_at)
         return BudgetOut(
             id=budget.id,
             scope=budget.scope.value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
@@ -74,7 +74,7 @@ class EndBudgetHandler(AdminBudgetsHandler):
 
 
 def read_page(factory: Factory, fields: Mapping[str, str], paths: Paths, problem: Problem | None) -> BudgetsPage:
-    """Read and word every budget that counts."""
+    """Read and word every budget that counts or is to come."""
     now, found = factory.clock(), factory.budgets.all()
     change = next((each for each in found if str(each.budget.id) == fields.get("change", "")), None)
     catalog = factory.catalog
@@ -111,11 +111,18 @@ def draft_of(fields: Mapping[str, str]) -> BudgetDraft:
         currency=fields.get("currency", "").strip(),
         period=fields.get("period", ""),
         reason=fields.get("reason", ""),
-        ends_at=instant(f"{fields['ends_at'].strip()}Z", "ends_at") if fields.get("ends_at", "").strip() else None,
+        starts_at=_instant(fields, "starts_at"),
+        ends_at=_instant(fields, "ends_at"),
         soft_percents=tuple(_whole("soft_percents", part) for part in fields.get("soft_percents", "").split(",") if part.strip()),
         at_limit=at_limit,
         grace=timedelta(minutes=_whole("grace_minutes", fields.get("grace_minutes", ""))),
     )
+
+
+def _instant(fields: Mapping[str, str], name: str) -> datetime | None:
+    """Return what a field for UTC says; None where it is empty."""
+    text = fields.get(name, "").strip()
+    return instant(f"{text}Z", name) if text else None
 
 
 def _whole(name: str, text: str) -> int:
