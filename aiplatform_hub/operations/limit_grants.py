@@ -28,6 +28,10 @@ _WHOLE = re.compile(r"[0-9]{1,16}")
 _HOURS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 
+Rightful = tuple[str, Collection[str]]
+"""A person's name and the names of their groups."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitGrantDraft:
     """What an admin wants to grant."""
@@ -68,37 +72,47 @@ class LimitGrants:
             self._audit.record(connection, actor=by, action="grant_limit", target=_target(grant), outcome="done", detail=_detail(grant))
         return grant
 
-    def end(self, grant_id: UUID, by: str) -> LimitGrant:
+    def end(self, grant_id: UUID, by: str, *, of: Rightful | None = None) -> LimitGrant:
         """End a grant now; running sessions are left alone.
+
+        Parameters
+        ----------
+        of
+            A person's name and groups, whose grant it has to be; None for anybody's.
 
         Raises
         ------
         NotFoundError
-            If there is none of this id.
+            If there is none of this id, or it is somebody else's.
         ConflictError
             If it is over already.
         """
         now = self._clock()
         with self._database.write() as connection:
-            grant = self._find(connection, grant_id)
+            grant = self._find(connection, grant_id, of)
             if not grant.is_in_force(now):
                 raise ConflictError("This grant is over already.")
             self._store.set_revoked(connection, grant_id, now)
             self._audit.record(connection, actor=by, action="end_limit_grant", target=_target(grant), outcome="done", detail=_detail(grant))
         return replace(grant, revoked_at=now)
 
-    def restore(self, grant_id: UUID, by: str) -> LimitGrant:
+    def restore(self, grant_id: UUID, by: str, *, of: Rightful | None = None) -> LimitGrant:
         """Take back that a grant was ended; it counts until its own end.
+
+        Parameters
+        ----------
+        of
+            A person's name and groups, whose grant it has to be; None for anybody's.
 
         Raises
         ------
         NotFoundError
-            If there is none of this id.
+            If there is none of this id, or it is somebody else's.
         ConflictError
             If nobody ended it, or its own end is past.
         """
         with self._database.write() as connection:
-            grant = self._find(connection, grant_id)
+            grant = self._find(connection, grant_id, of)
             if grant.revoked_at is None or grant.expires_at <= self._clock():
                 raise ConflictError("There is nothing to take back: this grant is in force, or its own end is past. Make a new one.")
             self._store.set_revoked(connection, grant_id, None)
@@ -115,9 +129,9 @@ class LimitGrants:
         with self._database.read() as connection:
             return self._store.of(connection, user_name, groups, limit=limit)
 
-    def _find(self, connection: Connection, grant_id: UUID) -> LimitGrant:
+    def _find(self, connection: Connection, grant_id: UUID, of: Rightful | None) -> LimitGrant:
         grant = self._store.find(connection, grant_id)
-        if grant is None:
+        if grant is None or (of is not None and not _is_of(grant, *of)):
             raise NotFoundError("There is no such grant.")
         return grant
 
@@ -177,3 +191,7 @@ def _detail(grant: LimitGrant) -> dict[str, str]:
 
 def _invalid(field: str, message: str, allowed: tuple[str, ...] = ()) -> InvalidOptionError:
     return InvalidOptionError(message, (Reason(code="invalid_option", message=message, field=field, allowed=allowed),))
+
+
+def _is_of(grant: LimitGrant, user_name: str, groups: Collection[str]) -> bool:
+    return grant.name == user_name if grant.scope is GrantScope.USER else grant.name in groups

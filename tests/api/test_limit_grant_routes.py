@@ -64,6 +64,9 @@ def test_admin_raises_a_limit_on_the_page_and_undoes_it(server: PageServer) -> N
     assert "has the limit Environments: 9" in shown
     assert "grant by" in shown
     (given,) = [one for one in listed(server) if one["dimension"] == "environments"]
+    for act in ("end", "restore"):
+        assert form(server, f"admin/people/{ADMIN}/limits/{given['id']}/{act}", ADMIN)[0] == 404, "it is not this person's"
+    assert given["id"] in [one["id"] for one in listed(server)]
     assert form(server, f"{page}/limits/{given['id']}/end", ADMIN)[0] == 303
     assert given["id"] not in [one["id"] for one in listed(server)]
     assert form(server, f"{page}/limits/{given['id']}/restore", ADMIN)[0] == 303

@@ -171,14 +171,14 @@ class EndLimitHandler(_LimitAct):
     """``POST admin/people/NAME/limits/ID/end``."""
 
     async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  nothing is asked
-        return (await self.platform.run(self.factory.limit_grants.end, grant_id, self.principal.name)).id
+        return (await self.platform.run(self.factory.limit_grants.end, grant_id, self.principal.name, of=(user.name, user.groups))).id
 
 
 class RestoreLimitHandler(_LimitAct):
     """``POST admin/people/NAME/limits/ID/restore``."""
 
     async def act(self, user: HubUser, fields: dict[str, str], grant_id: UUID | None = None) -> UUID:  # noqa: ARG002  nothing is asked
-        return (await self.platform.run(self.factory.limit_grants.restore, grant_id, self.principal.name)).id
+        return (await self.platform.run(self.factory.limit_grants.restore, grant_id, self.principal.name, of=(user.name, user.groups))).id
 
 
 def day_after(last_day: str) -> datetime:
