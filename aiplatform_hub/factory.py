@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property, partial
 
 from aiplatform_hub import metrics
 from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
-from aiplatform_hub.clients.kubernetes.runtime import PodRuntime, PodSource
 from aiplatform_hub.clients.notifiers.loading import SECRET_FILE, load_notifiers
 from aiplatform_hub.clients.notifiers.vapid import SECRET_NAME as VAPID_FILE
 from aiplatform_hub.clients.notifiers.vapid import VapidKey, kept_key
@@ -21,14 +20,12 @@ from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.clients.notifiers.webpush import WebPushNotifier
 from aiplatform_hub.clients.notifiers.webpush import options_of as web_push_options
 from aiplatform_hub.clients.session_use import SessionProcesses
-from aiplatform_hub.clients.spool_runtime import SpoolRuntime
-from aiplatform_hub.config import Place, Settings, notifier_secret, notifier_secret_name
+from aiplatform_hub.config import Place, notifier_secret, notifier_secret_name
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.money import Money
 from aiplatform_hub.operations.activity_meter import ActivityMeter
-from aiplatform_hub.operations.announcements import Announcements
 from aiplatform_hub.operations.catalog_files import CatalogFiles
 from aiplatform_hub.operations.cluster_capacity import ClusterCapacityRegister
 from aiplatform_hub.operations.cluster_home import ClusterHome
@@ -47,11 +44,9 @@ from aiplatform_hub.operations.interest import InterestClock
 from aiplatform_hub.operations.kueue_dispatcher import Kueue, KueueDispatcher, KueueTerms
 from aiplatform_hub.operations.ledger_watch import LedgerWatch
 from aiplatform_hub.operations.limit_grants import LimitGrants
-from aiplatform_hub.operations.memberships import Memberships
 from aiplatform_hub.operations.notice_delivery import NoticeDelivery
 from aiplatform_hub.operations.notice_watch import NoticeWatch
 from aiplatform_hub.operations.people import PeopleDirectory
-from aiplatform_hub.operations.policies import Policies
 from aiplatform_hub.operations.presets import Presets
 from aiplatform_hub.operations.projects import ProjectDirectory
 from aiplatform_hub.operations.prospects import Prospects
@@ -60,62 +55,32 @@ from aiplatform_hub.operations.push_desk import PushDesk
 from aiplatform_hub.operations.queue_desk import QueueDesk
 from aiplatform_hub.operations.queue_memory import QueueMemory
 from aiplatform_hub.operations.queue_moves import QueueMoves
-from aiplatform_hub.operations.quota_enforcer import QuotaEnforcer
-from aiplatform_hub.operations.reconciler import Reconciler
 from aiplatform_hub.operations.releaser import Releaser
 from aiplatform_hub.operations.releases import Releases
 from aiplatform_hub.operations.series_recorder import SeriesRecorder
 from aiplatform_hub.operations.server_culler import ServerCuller
 from aiplatform_hub.operations.session_costs import SessionCosts
 from aiplatform_hub.operations.session_prices import SessionPrices
-from aiplatform_hub.operations.session_runtime import SessionRuntime
 from aiplatform_hub.operations.session_series import SessionSeriesReader
 from aiplatform_hub.operations.session_stops import SessionStops
 from aiplatform_hub.operations.standing_reader import StandingReader
 from aiplatform_hub.operations.trace_export import TraceExporter
 from aiplatform_hub.operations.unused_warnings import UnusedWarnings
-from aiplatform_hub.operations.usage_meter import UsageMeter
 from aiplatform_hub.operations.wait_forecaster import WaitForecaster
 from aiplatform_hub.storage.activity_sums import ActivitySums
-from aiplatform_hub.storage.announcements import AnnouncementStore
 from aiplatform_hub.storage.limit_grants import LimitGrantStore
 from aiplatform_hub.storage.memberships import MembershipStore
 from aiplatform_hub.storage.past_requests import PastRequestStore
-from aiplatform_hub.storage.policies import PolicyStore
 from aiplatform_hub.storage.presets import PresetStore
 from aiplatform_hub.storage.queue_snapshots import QueueSnapshotStore
 from aiplatform_hub.storage.retention import RetentionStore
 
 
-def utc_now() -> datetime:
-    """Return the present instant, aware, UTC."""
-    return datetime.now(UTC)
-
-
 class Factory(Money):
-    """Makes every object of one process.
+    """Makes every object of one process; its parameters are those of :class:`HubFactory`."""
 
-    Parameters
-    ----------
-    settings
-        Where and how this installation runs.
-    clock
-        Gives the present instant, aware UTC; tests fix it.
-    """
-
-    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
-        super().__init__(settings, clock)
-        self.pod_source: PodSource | None = None
-        """Where a cluster's pods are known from; whoever watches them sets it before it asks for :attr:`runtime`."""
-        self.kueue: Kueue | None = None
-        """Where Kueue is asked; whoever does sets it before it asks for :attr:`dispatcher`."""
-        self.is_cluster_confirmed = False
-        """Whether this process made sure that the database belongs to the cluster: only then is a session without a pod gone."""
-
-    @cached_property
-    def policies(self) -> Policies:
-        """Who is next, what may pass, and what is taken back when."""
-        return Policies(database=self.database, policies=PolicyStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
+    kueue: Kueue | None = None
+    """Where Kueue is asked; whoever does sets it before it asks for :attr:`dispatcher`."""
 
     @cached_property
     def session_prices(self) -> SessionPrices:
@@ -131,11 +96,6 @@ class Factory(Money):
     def standing_reader(self) -> StandingReader:
         """How a person stands against their limits, and what the place has."""
         return StandingReader(reader=self.decision_reader)
-
-    @cached_property
-    def announcements(self) -> Announcements:
-        """What admins tell everybody."""
-        return Announcements(database=self.database, announcements=AnnouncementStore(), audit_trail=self.audit_trail, clock=self.clock)
 
     @cached_property
     def home_list(self) -> HomeList:
@@ -277,25 +237,6 @@ class Factory(Money):
         )
 
     @cached_property
-    def enforcer(self) -> QuotaEnforcer:
-        """Decides and holds."""
-        return QuotaEnforcer(
-            database=self.database,
-            catalog=self.catalog,
-            allocations=self.allocations,
-            decisions=self.decisions,
-            devices=self.devices,
-            facts=self.facts,
-            audit=self.audit,
-            budgets=self.budget_store,
-            cards=self.rate_cards,
-            clock=self.clock,
-            policy=self.policies.current,
-            max_queued_per_user=self.settings.max_queued_per_user,
-            is_kueue=self.settings.is_kueue,
-        )
-
-    @cached_property
     def prospects(self) -> Prospects:
         """What would happen to what nobody has asked for yet."""
         return Prospects(database=self.database, allocations=self.allocations, reader=self.decision_reader, forecaster=self.wait_forecaster, clock=self.clock)
@@ -333,18 +274,6 @@ class Factory(Money):
             usage=self.usage_store,
             heartbeats=self.heartbeats,
             audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def meter(self) -> UsageMeter:
-        """Opens and closes usage intervals."""
-        return UsageMeter(
-            database=self.database,
-            allocations=self.allocations,
-            devices=self.devices,
-            usage=self.usage_store,
-            ledger_head=self.ledger_head,
             clock=self.clock,
         )
 
@@ -400,18 +329,6 @@ class Factory(Money):
         return CatalogFiles(self.settings.resolved_catalog_dirs)
 
     @cached_property
-    def memberships(self) -> Memberships:
-        """Tells who belongs to which project from when until when."""
-        return Memberships(
-            database=self.database,
-            catalog=self.catalog,
-            memberships=MembershipStore(),
-            devices=self.devices,
-            audit_trail=self.audit_trail,
-            clock=self.clock,
-        )
-
-    @cached_property
     def trace_exporter(self) -> TraceExporter:
         """Makes a demand trace of what ran."""
         return TraceExporter(database=self.database, allocations=self.allocations, devices=self.devices, activity=ActivitySums(), clock=self.clock)
@@ -453,39 +370,6 @@ class Factory(Money):
             activity=self.activity,
             devices=self.devices,
             reporter=self.reporter,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def runtime(self) -> SessionRuntime:
-        """What runs people's sessions here.
-
-        Raises
-        ------
-        ConfigurationError
-            In a cluster, before :attr:`pod_source` is set.
-        """
-        if self.settings.place is Place.MACHINE:
-            return SpoolRuntime(spool=self.spool)
-        if self.pod_source is None:
-            raise ConfigurationError("This process does not watch the cluster's pods.")
-        return PodRuntime(
-            source=self.pod_source,
-            clock=self.clock,
-            node_lost_after=timedelta(seconds=self.settings.node_lost_seconds),
-            can_tell_gone=self.is_cluster_confirmed,
-        )
-
-    @cached_property
-    def reconciler(self) -> Reconciler:
-        """Makes the ledger equal what runs."""
-        return Reconciler(
-            database=self.database,
-            allocations=self.allocations,
-            usage=self.usage_store,
-            heartbeats=self.heartbeats,
-            meter=self.meter,
-            runtime=self.runtime,
             clock=self.clock,
         )
 

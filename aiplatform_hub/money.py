@@ -13,6 +13,7 @@ from aiplatform_hub.config import accounting_secret
 from aiplatform_hub.domain.catalog import LegalEntity, RateCard
 from aiplatform_hub.domain.chargeback import with_idle_prices
 from aiplatform_hub.errors import ConfigurationError
+from aiplatform_hub.hub_factory import HubFactory
 from aiplatform_hub.operations.billing_reader import BillingReader
 from aiplatform_hub.operations.budget_days import BudgetDays
 from aiplatform_hub.operations.budget_follower import BudgetFollower
@@ -35,7 +36,6 @@ from aiplatform_hub.operations.invoice_drafts import InvoiceDrafter
 from aiplatform_hub.operations.invoice_hand_over import InvoiceHandOver
 from aiplatform_hub.operations.invoices import Invoices
 from aiplatform_hub.operations.ledger import LedgerVerifier
-from aiplatform_hub.operations.rate_cards import RateCards
 from aiplatform_hub.operations.session_moves import SessionMoves
 from aiplatform_hub.operations.showback import Showback
 from aiplatform_hub.operations.storage_meter import StorageMeter
@@ -48,23 +48,12 @@ from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
-from aiplatform_hub.storage.rate_cards import RateCardStore
 from aiplatform_hub.storage.session_moves import SessionMoveStore
 from aiplatform_hub.storage.showback import ShowbackStore
-from aiplatform_hub.stores import Stores
 
 
-class Money(Stores):
+class Money(HubFactory):
     """Makes what rate cards, charges, budgets, credits, reports and invoices need."""
-
-    @cached_property
-    def price_list(self) -> RateCards:
-        """Rate cards: recorded, changed, withdrawn."""
-        return RateCards(database=self.database, rate_cards=RateCardStore(), catalog=lambda: self.catalog, audit_trail=self.audit_trail, clock=self.clock)
-
-    def rate_cards(self) -> tuple[RateCard, ...]:
-        """Return every rate card that counts now or later, in order of ``effective_from``. May ask the database."""
-        return self.price_list.current()
 
     @cached_property
     def charge_reader(self) -> ChargeReader:

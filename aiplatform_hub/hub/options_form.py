@@ -24,8 +24,8 @@ from aiplatform_hub.web.view_models.launch_chips import Chip, Quote
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
-    from aiplatform_hub.factory import Factory
     from aiplatform_hub.hub.spawner import AIPlatformSpawner
+    from aiplatform_hub.hub_factory import HubFactory
 
 _OURS = frozenset({*TEXT_FIELDS, *INTEGER_FIELDS})
 _NOT_OPTIONS = frozenset({"_xsrf"})
@@ -62,7 +62,7 @@ def _page() -> jinja2.Template:
     return environment.get_template("options_form.html")
 
 
-def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> LaunchForm:
+def spawn_form(factory: HubFactory, caller: Caller, stored: Mapping[str, Any]) -> LaunchForm:
     """Return what the person may choose now. Blocks on the database; call it in a thread."""
     catalog = factory.catalog
     unavailable = unavailable_templates(catalog, factory.settings, factory.enforcer) | templates_for_others(catalog, caller.groups)
@@ -79,7 +79,7 @@ def spawn_form(factory: Factory, caller: Caller, stored: Mapping[str, Any]) -> L
     return replace(form, chips=tuple(_for_any(chip, offered, most) for chip in form.chips), numbers=tuple(_left_open(field, offered) for field in form.numbers))
 
 
-def _decisions(factory: Factory, caller: Caller, options: dict[str, object], catalog: Catalog, gpu_types: list[str]) -> dict[int, Decision]:
+def _decisions(factory: HubFactory, caller: Caller, options: dict[str, object], catalog: Catalog, gpu_types: list[str]) -> dict[int, Decision]:
     """Return the dry run of each GPU count of the chosen template, for its usual memory and cores."""
     template = catalog.environment_templates[str(options["environment_template"])]
     decisions: dict[int, Decision] = {}

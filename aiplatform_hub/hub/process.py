@@ -18,8 +18,8 @@ from aiplatform_hub.clients.gpus import discover
 from aiplatform_hub.config import Place
 from aiplatform_hub.domain.announcements import Announcement, shown
 from aiplatform_hub.errors import ServiceUnavailableError
-from aiplatform_hub.factory import Factory
 from aiplatform_hub.hub.traits import AIPlatform
+from aiplatform_hub.hub_factory import HubFactory
 from aiplatform_hub.storage.database import DatabaseBusyError
 from aiplatform_hub.storage.heartbeats import Heartbeat
 
@@ -64,7 +64,7 @@ class HubProcess:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.factory = Factory(settings)
+        self.factory = HubFactory(settings)
         self.instance = uuid4().hex
         """Names this life of the hub in our rows."""
         self.gpu_types: tuple[str, ...] | None = None

@@ -14,7 +14,8 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationState, EndCa
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import ServiceUnavailableError
-from aiplatform_hub.factory import Factory, utc_now
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.hub_factory import utc_now
 from aiplatform_hub.services.keeper.dispatch import DispatchDuty
 from aiplatform_hub.services.keeper.grace import GraceDuty
 from aiplatform_hub.services.platform.release_news import told_of

@@ -30,7 +30,8 @@ from aiplatform_hub.domain.allocations import Allocation, EndCause, ServerKey
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.domain.usage import UsageInterval
-from aiplatform_hub.factory import Factory, utc_now
+from aiplatform_hub.factory import Factory
+from aiplatform_hub.hub_factory import utc_now
 from aiplatform_hub.storage.allocations import allocation_of
 from aiplatform_hub.storage.heartbeats import Heartbeat
 from aiplatform_hub.storage.migrate import upgrade
