@@ -316,7 +316,7 @@ def test_a_budget_that_begins_later_is_shown_and_holds_nothing_yet(place: Place)
     assert (standing.budget, standing.limit_micros, standing.spending) == (budget, MICROS, Spending())
     assert place.budgets.runway(standing) is None
     assert budget_bar(standing, None, place.clock()).note == f"begins {later:%Y-%m-%d %H:%M} (UTC)"
-    assert place.start(1, 4, hours=5), "what it will refuse starts as long as it does not count"
+    assert place.start(1, 2, hours=5), "what it will refuse starts as long as it does not count"
     term = replace(DRAFT, period="term", ends_at=later + timedelta(days=9))
     changed = place.budgets.set(term, "boss", replaces=budget.id)
     assert changed.starts_at == later, "a change does not make it begin"
