@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from aiplatform_hub.domain.pods import CONTAINER
 from aiplatform_hub.errors import StartFailedError
 from aiplatform_hub.hub import kube
 from aiplatform_hub.hub.kube import AIPlatformKubeSpawner
+from tests.support.hub import wait_for
 
 KEY = "lab/jupyter-ana"
 STARTING: dict[str, Any] = {"metadata": {"name": "jupyter-ana", "namespace": "lab"}, "spec": {"nodeName": "node-1"}, "status": {"phase": "Pending"}}
@@ -41,10 +43,8 @@ class Spawner(AIPlatformKubeSpawner):
         self.judged.append(pod)
 
 
-async def until(is_so: Any) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():
-            await asyncio.sleep(0.01)
+async def until(is_so: Callable[[], Any]) -> None:
+    await asyncio.to_thread(wait_for, is_so, "what the looks bring about", 10, 0.005)
 
 
 @pytest.fixture
