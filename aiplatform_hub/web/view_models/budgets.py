@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from aiplatform_hub.domain.budgets import AtLimit, Period, Scope, adjustment_words, from_micros
+from aiplatform_hub.domain.budgets import AtLimit, Budget, Period, Scope, adjustment_words, from_micros
 from aiplatform_hub.domain.runway import Runway
 from aiplatform_hub.operations.budgets import AfterLaunch
 from aiplatform_hub.storage.budgets import Standing
@@ -132,7 +132,7 @@ def budget_row(standing: Standing, runway: Runway | None, now: datetime) -> Budg
     return BudgetRow(
         id=str(budget.id),
         whose=_FOR[budget.scope].format(budget.name),
-        bar=budget_bar(standing, runway, now, label="In this period" if budget.period is Period.MONTH else "So far"),
+        bar=budget_bar(standing, runway, now, label=_when(budget, now)),
         overdraft=money(from_micros(over), budget.currency) if over else "",
         beside=adjustment_words(standing.spending.adjustment, budget.currency),
         rules=f"{told}; {stops}.",
@@ -140,6 +140,12 @@ def budget_row(standing: Standing, runway: Runway | None, now: datetime) -> Budg
         by=budget.created_by,
         is_spent=standing.spending.committed_micros >= standing.limit_micros,
     )
+
+
+def _when(budget: Budget, now: datetime) -> str:
+    if budget.is_to_come(now):
+        return "Not begun yet"
+    return "In this period" if budget.period is Period.MONTH else "So far"
 
 
 def budget_fields(standing: Standing) -> dict[str, str]:
