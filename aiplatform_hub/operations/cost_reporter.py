@@ -158,21 +158,35 @@ class CostReporter:
         InvalidOptionError, ServiceUnavailableError
             As :meth:`usage`.
         """
-        _check(query)
-        groups: dict[_Key, _Group] = {}
-        cards: dict[str, RateCard] = {}
+        return self.costs_together((query,))[0]
+
+    def costs_together(self, queries: Sequence[UsageQuery]) -> tuple[Report, ...]:
+        """As :meth:`costs` for several, all of the same moment.
+
+        Raises
+        ------
+        InvalidOptionError, ServiceUnavailableError
+            As :meth:`usage`.
+        """
+        for query in queries:
+            _check(query)
         known = self._cards()
         with self._database.snapshot() as connection:
-            for charged in self._charge_sums.charged(connection, ChargedSpan(query.start, query.end, query.group_by, query.filters)):
-                groups.setdefault((_charged_keys(query, charged), charged.currency), _Group()).charge(charged)
-            for start, end in split(query.start, query.end, boundaries(known, query.start, query.end)):
-                card = card_at(known, start)
-                cards[card.version] = card
-                segment = replace(query, start=start, end=end)
-                for one in self._sums.sums(connection, _sum_query(segment)):
-                    groups.setdefault((_keys(query, one), card.currency), _Group()).intervals += one.intervals
-                self._add_activity(connection, segment, card.currency, groups)
-            complete_until = self._sums.complete_until(connection, self._clock())
+            return tuple(self._costs(connection, query, known) for query in queries)
+
+    def _costs(self, connection: Connection, query: UsageQuery, known: Sequence[RateCard]) -> Report:
+        groups: dict[_Key, _Group] = {}
+        cards: dict[str, RateCard] = {}
+        for charged in self._charge_sums.charged(connection, ChargedSpan(query.start, query.end, query.group_by, query.filters)):
+            groups.setdefault((_charged_keys(query, charged), charged.currency), _Group()).charge(charged)
+        for start, end in split(query.start, query.end, boundaries(known, query.start, query.end)):
+            card = card_at(known, start)
+            cards[card.version] = card
+            segment = replace(query, start=start, end=end)
+            for one in self._sums.sums(connection, _sum_query(segment)):
+                groups.setdefault((_keys(query, one), card.currency), _Group()).intervals += one.intervals
+            self._add_activity(connection, segment, card.currency, groups)
+        complete_until = self._sums.complete_until(connection, self._clock())
         left = {key: group for key, group in groups.items() if group.intervals or group.session or group.cost}  # not what was moved away
         return _report(query, left, complete_until, tuple(cards))
 

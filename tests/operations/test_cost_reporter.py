@@ -45,9 +45,9 @@ def random_interval(chance: random.Random, number: int) -> UsageInterval:
     )  # fmt: skip
 
 
-def store(database: Database, rows: list[UsageInterval]) -> None:
+def store(database: Database, rows: list[UsageInterval], first: int = 0) -> None:
     with database.write() as connection:
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows, first):
             shared = {name: getattr(row, name) for name in ("user_id", "user_name", "environment_template", "gpus", "gpu_type", "memory_bytes", "cpu_cores", "project", "cost_centre")}  # fmt: skip
             connection.execute(insert(allocations).values(id=row.allocation_id, server_name=str(number), state="ended", devices=[], door="rest", actor="x", requested_at=FROM, **shared))  # fmt: skip
             closed = {} if row.ended_at is None else {"sequence": number + 1, "previous_hash": "0", "hash": "1"}
@@ -139,3 +139,24 @@ def test_allocation_is_a_group(database: Database) -> None:
     row = reporter(database).costs(UsageQuery(FROM, TO, ("allocation",))).rows[0]
     assert UUID(str(row.keys["allocation"])) == one.allocation_id
     assert row.gpu_seconds == 7200
+
+
+def test_reports_that_are_asked_for_together_are_of_one_moment(database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(4)
+    store(database, [random_interval(chance, number) for number in range(20)])
+    costs, other, more = reporter(database), Database(url=database_url), [random_interval(chance, number) for number in range(20, 40)]
+    read = costs._costs
+
+    def read_and_write(*given: object) -> object:
+        found = read(*given)
+        if more:
+            store(other, more, 20)
+            more.clear()
+        return found
+
+    monkeypatch.setattr(costs, "_costs", read_and_write)
+    by_user, by_project = costs.costs_together([UsageQuery(FROM, TO, (group,)) for group in ("user", "project")])
+    monkeypatch.undo()
+    assert by_user.totals == by_project.totals
+    assert costs.costs(UsageQuery(FROM, TO, ("user",))).totals != by_user.totals, "something came in between"
+    other.close()

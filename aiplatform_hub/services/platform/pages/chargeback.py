@@ -104,7 +104,8 @@ def read_centre(factory: Factory, month: str, name: str, paths: Paths) -> Centre
     """
     span, catalog = span_of_month(month), factory.catalog
     filters = {"cost_centre": name}
-    reports = {group: factory.reporter.costs(UsageQuery(span.start, span.end, (group,), filters)) for group in _GROUPS}
+    found = factory.reporter.costs_together([UsageQuery(span.start, span.end, (group,), filters) for group in _GROUPS])
+    reports = dict(zip(_GROUPS, found, strict=True))
     documents = factory.invoices.latest({"cost_centre": name, "period_start": span.start}, limit=MOST_DOCUMENTS)
     if name not in catalog.cost_centres and not documents and not reports["project"].rows:
         raise NotFoundError("There is no such cost centre.")
