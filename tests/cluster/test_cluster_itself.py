@@ -59,10 +59,10 @@ def test_one_gpu_too_many_stays_pending_with_a_reason(cluster, namespace):
 def test_unhealthy_gpu_leaves_the_others(cluster):
     cluster.set_unhealthy_gpus(2)
     try:
-        wait_for(lambda: cluster.allocatable_gpus() == GPU_COUNT - 1, 20, "one GPU less")
+        wait_for(lambda: cluster.allocatable_gpus() == GPU_COUNT - 1, 60, "one GPU less")
     finally:
         cluster.set_unhealthy_gpus()
-    wait_for(lambda: cluster.allocatable_gpus() == GPU_COUNT, 20, "all GPUs again")
+    wait_for(lambda: cluster.allocatable_gpus() == GPU_COUNT, 60, "all GPUs again")
 
 
 @pytest.mark.faults
