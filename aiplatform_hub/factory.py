@@ -1,4 +1,4 @@
-"""The one place that constructs clients and operations; what has to do with money is in ``money``, what is stored in ``stores``.
+"""The one place that constructs clients and operations; what a hub needs is in ``hub_factory``, money in ``money``, what is stored in ``stores``.
 
 Each object is made once, when it is first asked for, so that a process only pays for what
 it uses.
@@ -77,7 +77,7 @@ from aiplatform_hub.storage.retention import RetentionStore
 
 
 class Factory(Money):
-    """Makes every object of one process; its parameters are those of :class:`HubFactory`."""
+    """Makes every object of one process; its parameters are those of :class:`~aiplatform_hub.stores.Stores`."""
 
     kueue: Kueue | None = None
     """Where Kueue is asked; whoever does sets it before it asks for :attr:`dispatcher`."""

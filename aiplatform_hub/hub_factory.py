@@ -35,15 +35,7 @@ def utc_now() -> datetime:
 
 
 class HubFactory(Stores):
-    """Makes every object of a hub.
-
-    Parameters
-    ----------
-    settings
-        Where and how this installation runs.
-    clock
-        Gives the present instant, aware UTC; tests fix it.
-    """
+    """Makes every object of a hub; its parameters are those of :class:`~aiplatform_hub.stores.Stores`."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         super().__init__(settings, clock)

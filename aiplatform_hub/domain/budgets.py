@@ -92,7 +92,7 @@ class Budget:
 
     def span_at(self, instant: datetime) -> tuple[datetime, datetime | None] | None:
         """Return the half-open period that an instant is in; None when the budget does not count then."""
-        if instant < self.starts_at or (self.ends_at is not None and instant >= self.ends_at):
+        if self.is_to_come(instant) or (self.ends_at is not None and instant >= self.ends_at):
             return None
         if self.period is not Period.MONTH:
             return self.starts_at, self.ends_at

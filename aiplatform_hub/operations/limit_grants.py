@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"[0-9]{1,16}")
 _HOURS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 
-Rightful = tuple[str, Collection[str]]
+Holder = tuple[str, Collection[str]]
 """A person's name and the names of their groups."""
 
 
@@ -72,7 +72,7 @@ class LimitGrants:
             self._audit.record(connection, actor=by, action="grant_limit", target=_target(grant), outcome="done", detail=_detail(grant))
         return grant
 
-    def end(self, grant_id: UUID, by: str, *, of: Rightful | None = None) -> LimitGrant:
+    def end(self, grant_id: UUID, by: str, *, of: Holder | None = None) -> LimitGrant:
         """End a grant now; running sessions are left alone.
 
         Parameters
@@ -96,7 +96,7 @@ class LimitGrants:
             self._audit.record(connection, actor=by, action="end_limit_grant", target=_target(grant), outcome="done", detail=_detail(grant))
         return replace(grant, revoked_at=now)
 
-    def restore(self, grant_id: UUID, by: str, *, of: Rightful | None = None) -> LimitGrant:
+    def restore(self, grant_id: UUID, by: str, *, of: Holder | None = None) -> LimitGrant:
         """Take back that a grant was ended; it counts until its own end.
 
         Parameters
@@ -129,7 +129,7 @@ class LimitGrants:
         with self._database.read() as connection:
             return self._store.of(connection, user_name, groups, limit=limit)
 
-    def _find(self, connection: Connection, grant_id: UUID, of: Rightful | None) -> LimitGrant:
+    def _find(self, connection: Connection, grant_id: UUID, of: Holder | None) -> LimitGrant:
         grant = self._store.find(connection, grant_id)
         if grant is None or (of is not None and not _is_of(grant, *of)):
             raise NotFoundError("There is no such grant.")

@@ -42,9 +42,14 @@ class Followed:
         return self.budget.id, self.starts_at
 
 
+def is_not_over(now: object) -> ColumnElement[bool]:
+    """Return the condition that a budget counts at an instant or is to come."""
+    return and_(budgets.c.ended_at.is_(None), or_(budgets.c.ends_at.is_(None), budgets.c.ends_at > now))
+
+
 def is_standing(now: object) -> ColumnElement[bool]:
     """Return the condition that a budget counts at an instant."""
-    return and_(budgets.c.ended_at.is_(None), budgets.c.starts_at <= now, or_(budgets.c.ends_at.is_(None), budgets.c.ends_at > now))
+    return and_(budgets.c.starts_at <= now, is_not_over(now))
 
 
 def followed(connection: Connection, now: datetime) -> tuple[Followed, ...]:

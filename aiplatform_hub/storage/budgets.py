@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, delete, exists, insert, or_, select, update
 
 from aiplatform_hub.domain.budgets import AtLimit, Budget, Claim, Scope, Spending
-from aiplatform_hub.storage.budget_periods import is_standing, restate
+from aiplatform_hub.storage.budget_periods import is_not_over, is_standing, restate
 from aiplatform_hub.storage.budget_rows import budget_of, budget_row, spending_of
 from aiplatform_hub.storage.budget_tables import budget_days, budget_holds, budget_periods, budgets
 from aiplatform_hub.storage.schema import allocations
@@ -97,7 +97,7 @@ _IS_PRESENT = and_(_PERIOD.budget_id == budgets.c.id, _PERIOD.starts_at <= _NOW,
 _STANDS = (_PERIOD.committed_micros, _PERIOD.held_micros, _PERIOD.overdraft_micros, _PERIOD.moved_micros, _PERIOD.storage_micros, _PERIOD.credit_micros)
 _ALL = select(budgets, *_STANDS, _PERIOD.limit_micros).outerjoin(budget_periods, _IS_PRESENT).order_by(budgets.c.scope, budgets.c.name)
 _STANDING = _ALL.where(is_standing(_NOW))
-_TO_SHOW = _ALL.where(budgets.c.ended_at.is_(None), or_(budgets.c.ends_at.is_(None), budgets.c.ends_at > _NOW))
+_TO_SHOW = _ALL.where(is_not_over(_NOW))
 _OF_PAYER = _STANDING.where(pays(bindparam("user_name"), bindparam("project"), bindparam("cost_centre")))
 
 

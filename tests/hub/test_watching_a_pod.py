@@ -80,6 +80,7 @@ def test_what_takes_long_is_judged_again_though_nothing_changed(monkeypatch: pyt
         following = follow(spawner)
         await until(lambda: len(spawner.judged) >= 3)
         following.cancel()
+        assert all(pod is STARTING for pod in spawner.judged)
 
     asyncio.run(run())
 
@@ -92,19 +93,16 @@ def test_a_pod_that_goes_ends_the_start_at_once(never_time: None, then: dict[str
         await until(lambda: spawner.judged)
         spawner.shown = then
         with pytest.raises(StartFailedError, match=said):
-            await following
+            await asyncio.wait_for(following, 10)
 
     asyncio.run(run())
 
 
-class Watch(SimpleNamespace):
-    """KubeSpawner's, with one pod."""
-
-
-def live(pod: dict[str, Any] | None) -> Watch:
+def live(pod: dict[str, Any] | None) -> SimpleNamespace:
+    """Return what stands for a watch of KubeSpawner's that goes on."""
     loaded, task = asyncio.get_running_loop().create_future(), asyncio.get_running_loop().create_future()
     loaded.set_result(None)
-    return Watch(pods={} if pod is None else {KEY: pod}, resources={}, first_load_future=loaded, watch_task=task)
+    return SimpleNamespace(pods={} if pod is None else {KEY: pod}, resources={}, first_load_future=loaded, watch_task=task)
 
 
 @pytest.mark.parametrize(

@@ -26,24 +26,25 @@ def budget_bar(standing: Standing, runway: Runway | None, now: datetime, *, labe
     """Return a budget as a bar: what is left of it, until when it lasts, and when it begins anew."""
     budget, spending, limit = standing.budget, standing.spending, standing.limit_micros
     left = max(0, limit - spending.taken_micros)
-    span = budget.span_at(now)
-    parts = [f"{money(from_micros(spending.committed_micros), budget.currency)} used"]
-    if spending.held_micros:
-        parts.append(f"{money(from_micros(spending.held_micros), budget.currency)} held by open sessions")
-    lasts = runway_words(runway, now)
-    if lasts and left:
-        parts.append(lasts)
-    if budget.is_to_come(now):
-        parts = [f"begins {budget.starts_at:%Y-%m-%d %H:%M} (UTC)"]
-    elif span and span[1]:
-        parts.append(f"{'begins anew' if budget.ends_at is None else 'until'} {span[1]:%Y-%m-%d} (UTC)")
     return Bar(
         label or _WHOSE[budget.scope].format(budget.name),
         f"{money(from_micros(left), budget.currency)} left of {money(from_micros(limit), budget.currency)}",
         percent(Decimal(spending.taken_micros), Decimal(limit)),
         is_full=not left,
-        note=", ".join(parts),
+        note=f"begins {budget.starts_at:%Y-%m-%d %H:%M} (UTC)" if budget.is_to_come(now) else _spent_words(standing, runway if left else None, now),
     )
+
+
+def _spent_words(standing: Standing, runway: Runway | None, now: datetime) -> str:
+    budget, spending, span = standing.budget, standing.spending, standing.budget.span_at(now)
+    parts = [f"{money(from_micros(spending.committed_micros), budget.currency)} used"]
+    if spending.held_micros:
+        parts.append(f"{money(from_micros(spending.held_micros), budget.currency)} held by open sessions")
+    if lasts := runway_words(runway, now):
+        parts.append(lasts)
+    if span and span[1]:
+        parts.append(f"{'begins anew' if budget.ends_at is None else 'until'} {span[1]:%Y-%m-%d} (UTC)")
+    return ", ".join(parts)
 
 
 def runway_words(runway: Runway | None, now: datetime) -> str:
