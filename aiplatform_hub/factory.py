@@ -16,13 +16,13 @@ from aiplatform_hub.clients.gpu_samples import SCRIPT_FILE, GpuSampler
 from aiplatform_hub.clients.notifiers.loading import SECRET_FILE, load_notifiers
 from aiplatform_hub.clients.notifiers.vapid import SECRET_NAME as VAPID_FILE
 from aiplatform_hub.clients.notifiers.vapid import VapidKey, kept_key
-from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.clients.notifiers.webpush import WebPushNotifier
 from aiplatform_hub.clients.notifiers.webpush import options_of as web_push_options
 from aiplatform_hub.clients.session_use import SessionProcesses
 from aiplatform_hub.config import Place, notifier_secret, notifier_secret_name
 from aiplatform_hub.domain.kueue import queue_name
 from aiplatform_hub.domain.notices import Notice, Notifier
+from aiplatform_hub.domain.push import WEB_PUSH
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.money import Money
 from aiplatform_hub.operations.activity_meter import ActivityMeter

@@ -17,7 +17,6 @@ from jupyterhub.utils import subdomain_hook_idna, subdomain_hook_legacy
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 
-from aiplatform_hub.clients.notifiers.webpush import NAME as WEB_PUSH
 from aiplatform_hub.config import (
     Place,
     Secrets,
@@ -28,6 +27,7 @@ from aiplatform_hub.config import (
     notifier_secrets_from_environment,
     secrets_from_environment,
 )
+from aiplatform_hub.domain.push import WEB_PUSH
 from aiplatform_hub.errors import ConfigurationError
 from aiplatform_hub.hub.announcements import hub_announcements
 from aiplatform_hub.hub.helm_values import traits_of_values

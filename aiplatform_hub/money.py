@@ -43,17 +43,41 @@ from aiplatform_hub.storage.activity_sums import ActivitySums
 from aiplatform_hub.storage.capacity_changes import CapacityHistory
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
 from aiplatform_hub.storage.charged_use import ChargedUseStore
+from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.disputes import DisputeStore
+from aiplatform_hub.storage.energy import EnergyStore
 from aiplatform_hub.storage.energy_sums import EnergySums
 from aiplatform_hub.storage.invoice_heads import InvoiceHeads
 from aiplatform_hub.storage.invoice_outbox import InvoiceOutbox
 from aiplatform_hub.storage.invoices import InvoiceStore
 from aiplatform_hub.storage.session_moves import SessionMoveStore
 from aiplatform_hub.storage.showback import ShowbackStore
+from aiplatform_hub.storage.storage_samples import StorageSampleStore
+from aiplatform_hub.storage.usage_sums import UsageSums
 
 
 class Money(HubFactory):
     """Makes what rate cards, charges, budgets, credits, reports and invoices need."""
+
+    @cached_property
+    def credit_store(self) -> CreditStore:
+        """Credits, and what each has paid."""
+        return CreditStore()
+
+    @cached_property
+    def usage_sums(self) -> UsageSums:
+        """Sums over the ledger."""
+        return UsageSums()
+
+    @cached_property
+    def storage_samples(self) -> StorageSampleStore:
+        """The same, once a day, for who pays for it."""
+        return StorageSampleStore()
+
+    @cached_property
+    def energies(self) -> EnergyStore:
+        """The energy that sessions' GPUs took."""
+        return EnergyStore()
 
     @cached_property
     def charge_reader(self) -> ChargeReader:

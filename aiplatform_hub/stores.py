@@ -21,12 +21,10 @@ from aiplatform_hub.storage.allocations import AllocationStore
 from aiplatform_hub.storage.audit import AuditStore
 from aiplatform_hub.storage.budgets import BudgetStore
 from aiplatform_hub.storage.clusters import ClusterStore
-from aiplatform_hub.storage.credits import CreditStore
 from aiplatform_hub.storage.database import Database
 from aiplatform_hub.storage.decisions import DecisionStore
 from aiplatform_hub.storage.devices import DeviceStore
 from aiplatform_hub.storage.drains import DrainStore
-from aiplatform_hub.storage.energy import EnergyStore
 from aiplatform_hub.storage.events import EventStore
 from aiplatform_hub.storage.facts import FactStore
 from aiplatform_hub.storage.grants import GrantStore
@@ -38,10 +36,8 @@ from aiplatform_hub.storage.push_subscriptions import PushSubscriptionStore
 from aiplatform_hub.storage.queue_moves import QueueMoveStore
 from aiplatform_hub.storage.queue_outlooks import QueueOutlookStore
 from aiplatform_hub.storage.series import SeriesStore
-from aiplatform_hub.storage.storage_samples import StorageSampleStore
 from aiplatform_hub.storage.storage_usage import StorageUsageStore
 from aiplatform_hub.storage.usage import UsageStore
-from aiplatform_hub.storage.usage_sums import UsageSums
 
 
 class Stores:
@@ -84,11 +80,6 @@ class Stores:
         return BudgetStore()
 
     @cached_property
-    def credit_store(self) -> CreditStore:
-        """Credits, and what each has paid."""
-        return CreditStore()
-
-    @cached_property
     def ledger_head(self) -> LedgerHead:
         """Hash and count of the ledger, kept outside the database."""
         return LedgerHead(self.settings.ledger_head_file)
@@ -129,11 +120,6 @@ class Stores:
         return UsageStore()
 
     @cached_property
-    def usage_sums(self) -> UsageSums:
-        """Sums over the ledger."""
-        return UsageSums()
-
-    @cached_property
     def devices(self) -> DeviceStore:
         """GPUs and the machine's pool."""
         return DeviceStore()
@@ -157,16 +143,6 @@ class Stores:
     def storage_usage(self) -> StorageUsageStore:
         """Measured sizes of home folders."""
         return StorageUsageStore()
-
-    @cached_property
-    def storage_samples(self) -> StorageSampleStore:
-        """The same, once a day, for who pays for it."""
-        return StorageSampleStore()
-
-    @cached_property
-    def energies(self) -> EnergyStore:
-        """The energy that sessions' GPUs took."""
-        return EnergyStore()
 
     @cached_property
     def clusters(self) -> ClusterStore:

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from aiplatform_hub.domain.notices import Message, NoticeKind
 
+WEB_PUSH = "webpush"
+"""Name of the notifier of browsers."""
 PUSH_SERVICES = (
     "https://fcm.googleapis.com",
     "https://updates.push.services.mozilla.com",

@@ -341,23 +341,10 @@ class AIPlatformKubeSpawner(AIPlatformSpawner, KubeHomes, KubeSpawner):
             return False
         return exit_status(watch.pods.get(f"{self.namespace}/{self.pod_name}"), datetime.now(UTC)) is None
 
-    async def get_url(self) -> str:
-        """Return where the server listens. A hub that starts waits here for as long as the pod runs.
-
-        Otherwise the hub's start-up check would end a server that is merely busy.
-        """
-        url = str(self.server.url)
-        with suppress(Exception):
-            await self.current_allocation_id()
-            pod = self._pod()
-            url = str(self._get_pod_url(pod)) if pod and is_running(pod) else url
-        base_path = self.server.base_url if self.server else "/"
-        while self._check_pending and not await answers(url.removesuffix(base_path).rstrip("/"), base_path):
-            if await self.poll() is not None:
-                self.http_timeout = 1  # it is dead: let the check fail at once
-                break
-            await asyncio.sleep(0.5)
-        return url
+    async def session_url(self) -> str | None:
+        await self.current_allocation_id()
+        pod = self._pod()
+        return str(self._get_pod_url(pod)) if pod and is_running(pod) else None
 
     async def _read_log(self) -> str:
         pod = self._pod()

@@ -199,25 +199,10 @@ class LocalSpawner(AIPlatformSpawner):
             return False
         return self.platform.factory.clock() - meta.created_at > timedelta(seconds=PLANNING_SECONDS)
 
-    async def get_url(self) -> str:
-        """Return where the server listens. A hub that starts waits here for as long as the process lives.
-
-        Otherwise the hub's start-up check would end a server that is merely stopped or busy.
-        """
+    async def session_url(self) -> str | None:
         allocation_id = await self.current_allocation_id()
         meta = await self.platform.in_thread(self.platform.factory.spool.meta, allocation_id) if allocation_id else None
-        url = self._url(meta.port) if meta else str(self.server.url)
-        if not self._check_pending:
-            return url
-        base = url if meta else self._url(self.server.port)
-        while not await self._answers(base):
-            if await self.poll() is not None:
-                self.http_timeout = 1  # it is dead: let the check fail at once
-                break
-            if not self._check_pending:
-                break
-            await asyncio.sleep(0.5)
-        return url
+        return self._url(meta.port) if meta else None
 
     # Its end
 

@@ -22,6 +22,7 @@ from aiplatform_hub.domain.allocations import EndCause, ServerKey
 from aiplatform_hub.domain.options import resolve
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import AIPlatformError, InvalidOptionError, Reason, ServiceUnavailableError, StartFailedError
+from aiplatform_hub.hub.first_check import check_while_it_runs
 from aiplatform_hub.hub.jupyter import SERVICE_URL_VARIABLE, server_scopes, service_address
 from aiplatform_hub.hub.options_form import options_from_strings, render_options_form
 from aiplatform_hub.hub.process import RECORD_SECONDS, HubProcess, shared_by
@@ -90,6 +91,10 @@ class AIPlatformSpawner(Spawner):
     @abstractmethod
     async def poll(self) -> int | None:
         """Return None while the session runs or that is not known, else its exit status. Never raises."""
+
+    @abstractmethod
+    async def session_url(self) -> str | None:
+        """Return where the running session listens, without the path of its server; None if that is not known. May raise."""
 
     # Shared parts
 
@@ -285,6 +290,20 @@ class AIPlatformSpawner(Spawner):
             self.log.warning("That %s is ready could not be recorded", self._log_name, exc_info=True)
         finally:
             self._telling = None
+
+    async def get_url(self) -> str:
+        """Return where the server listens, as the hub stores it. A hub that starts checks it for as long as the session runs."""
+        url = str(self.server.url)
+        with suppress(Exception):
+            known = await self.session_url()
+            url = f"{known.rstrip('/')}{self.server.base_url}" if known else url
+        if self._check_pending:
+            check_while_it_runs(self.server, self._has_ended)
+        return url
+
+    async def _has_ended(self) -> bool:
+        """Whether a hub that starts need not wait any longer for an answer."""
+        return not self._check_pending or await self.poll() is not None
 
     async def current_allocation_id(self) -> UUID | None:
         """Return the allocation of the latest start of this server, if one is known."""

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from aiplatform_hub.domain.activity import Activity
 from aiplatform_hub.storage.closed_sums import ClosedSums
 from aiplatform_hub.storage.moved_sums import corrected
+from aiplatform_hub.storage.numbers import greatest, least, number
 from aiplatform_hub.storage.schema import activity_intervals as activities
 from aiplatform_hub.storage.schema import usage_intervals as intervals
-from aiplatform_hub.storage.usage_sums import COLUMNS, Span, Sum, SumQuery, closed_span, greatest, least, number, open_span, sum_statement, sums_of
+from aiplatform_hub.storage.usage_sums import COLUMNS, Span, Sum, SumQuery, closed_span, open_span, sum_statement, sums_of
 
 ACTIVITY = "activity"
 """Key of a sum that says what the GPUs did: ``used`` or ``idle``. What is neither is not known."""

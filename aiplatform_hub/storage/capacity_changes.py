@@ -10,9 +10,9 @@ from sqlalchemy import Connection, and_, case, func, insert, or_, select, union_
 from aiplatform_hub.domain.unallocated import CapacityChange, HeldChange
 from aiplatform_hub.domain.units import from_microseconds, to_microseconds
 from aiplatform_hub.storage.chargeback_tables import capacity_changes
+from aiplatform_hub.storage.numbers import greatest, least, number
 from aiplatform_hub.storage.schema import gpu_devices
 from aiplatform_hub.storage.schema import usage_intervals as intervals
-from aiplatform_hub.storage.usage_sums import greatest, least, number
 
 BATCH = 1000
 """Rows that are in memory at once."""

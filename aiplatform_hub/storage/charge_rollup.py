@@ -16,10 +16,10 @@ from aiplatform_hub.domain.charge_sums import NOBODY, ActivitySum, ChargeSum, Ro
 from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.units import from_microseconds
 from aiplatform_hub.storage.charge_rollup_tables import charge_activity, charge_days, charge_rollup, charge_sums
+from aiplatform_hub.storage.numbers import DAY_MICROSECONDS
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
 _NAME = "ledger"
-_DAY_MICROSECONDS = 86_400_000_000
 _MILLION = 1_000_000
 """Sums of large numbers are made of two parts, so that none leaves 63 bits."""
 _AT_ONCE = 1_000
@@ -30,8 +30,8 @@ _PRICES = ("sku", "list_price", "price", "currency", "rate_card", "period_micros
 _CHARGED = ("unit_microseconds", "session_microseconds", "estimated_microseconds")
 _KNOWN = ("used_gpu_microseconds", "idle_gpu_microseconds")
 
-_first_day = (type_coerce(intervals.c.started_at, BigInteger) // _DAY_MICROSECONDS).label("first_day")
-_last_day = ((type_coerce(intervals.c.ended_at, BigInteger) - 1) // _DAY_MICROSECONDS).label("last_day")
+_first_day = (type_coerce(intervals.c.started_at, BigInteger) // DAY_MICROSECONDS).label("first_day")
+_last_day = ((type_coerce(intervals.c.ended_at, BigInteger) - 1) // DAY_MICROSECONDS).label("last_day")
 _CHANGED = select(_first_day, _last_day).where(intervals.c.sequence > bindparam("after"), intervals.c.sequence <= bindparam("upto")).distinct()
 _STATE = select(charge_rollup.c.sequence, charge_rollup.c.changes).where(charge_rollup.c.name == _NAME)
 _HEAD = select(func.max(intervals.c.sequence))

@@ -14,8 +14,8 @@ from aiplatform_hub.domain.efficiency import GpuUse
 from aiplatform_hub.domain.series import GpuMinute, SessionMinute, spark_points, spark_start
 from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.database import Connection
+from aiplatform_hub.storage.numbers import number
 from aiplatform_hub.storage.schema import gpu_minutes, session_minutes
-from aiplatform_hub.storage.usage_sums import number
 
 _GPU, _SESSION = gpu_minutes.c, session_minutes.c
 _WEIGHTED = func.sum(_GPU.mean_utilisation_percent * _GPU.samples) / cast(func.sum(_GPU.samples), Float)

@@ -15,10 +15,11 @@ from aiplatform_hub.domain.charges import Spans
 from aiplatform_hub.domain.session_time import NO_HOURS, HourlyTime, SessionTime, TimeGroup
 from aiplatform_hub.domain.units import GIB, from_microseconds, to_microseconds
 from aiplatform_hub.storage.charged_use import FILTERS
+from aiplatform_hub.storage.numbers import greatest, least, number, whole
 from aiplatform_hub.storage.schema import activity_intervals as activities
 from aiplatform_hub.storage.schema import allocations
 from aiplatform_hub.storage.schema import usage_intervals as intervals
-from aiplatform_hub.storage.usage_sums import Span, closed_span, greatest, least, number, open_span, whole
+from aiplatform_hub.storage.usage_sums import Span, closed_span, open_span
 
 _HAS_GPUS, _IS_FREE = 1, 2
 _STATES = case((intervals.c.gpus > 0, _HAS_GPUS), else_=0) + case((intervals.c.end_cause == EndCause.START_FAILED.value, _IS_FREE), else_=0)

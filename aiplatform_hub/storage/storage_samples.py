@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from aiplatform_hub.domain.storage_samples import StorageSample, StorageTime
 from aiplatform_hub.domain.units import GIB, to_microseconds
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
+from aiplatform_hub.storage.numbers import DAY_MICROSECONDS, greatest, least, whole
 from aiplatform_hub.storage.storage_sample_tables import storage_samples
-from aiplatform_hub.storage.usage_sums import DAY_MICROSECONDS, greatest, least, whole
 
 BATCH = 500
 """Rows that are in memory at once."""

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, RowMapping, Select, case, func, literal, literal_column, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func, literal_column, select
 
 from aiplatform_hub.domain.units import EPOCH, from_microseconds, to_microseconds
-from aiplatform_hub.errors import LedgerError
 from aiplatform_hub.storage.closed_sums import ClosedSums
-from aiplatform_hub.storage.database import TOO_MUCH
 from aiplatform_hub.storage.moved_sums import corrected
+from aiplatform_hub.storage.numbers import DAY_MICROSECONDS, greatest, least, number, whole
 from aiplatform_hub.storage.schema import usage_intervals as intervals
-
-DAY_MICROSECONDS = 86_400_000_000
 
 COLUMNS: dict[str, ColumnElement[Any]] = {
     "user": intervals.c.user_name,
@@ -56,39 +53,6 @@ class SumQuery:
     """Value by column; a frozen set means any of its values."""
     by_day: bool = False
     """Whether to group by UTC day too."""
-
-
-def number(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return an instant's column as the whole number it is stored as."""
-    return type_coerce(column, BigInteger)
-
-
-def least(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
-    """Return the smaller of two numbers; their own function has another name in each database."""
-    return case((value > bound, _large(bound)), else_=value)
-
-
-def greatest(value: ColumnElement[Any], bound: Any) -> ColumnElement[Any]:
-    """Return the larger of two numbers."""
-    return case((value < bound, _large(bound)), else_=value)
-
-
-def _large(bound: Any) -> Any:
-    """Return a bound as a large number, whatever it is: PostgreSQL counts on in the type of the small ones otherwise, as of the instant 0."""
-    return literal(bound, BigInteger) if isinstance(bound, int) else bound
-
-
-def whole(amount: Any) -> int:
-    """Return a sum as the database gives it.
-
-    Raises
-    ------
-    LedgerError
-        If it is not exact: SQLite makes a float of what does not fit into 63 bits.
-    """
-    if isinstance(amount, float):
-        raise LedgerError(TOO_MUCH)
-    return int(amount or 0)
 
 
 @dataclass(frozen=True, slots=True)

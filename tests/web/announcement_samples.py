@@ -9,7 +9,7 @@ from aiplatform_hub.domain.announcements import Announcement, Level
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.announcements import announcements_page, banners
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 from tests.web.samples import HOSTILE, NOW, PATHS, frame
 
 HOUR = timedelta(hours=1)

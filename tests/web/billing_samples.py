@@ -24,7 +24,7 @@ from aiplatform_hub.web.view_models.billing import invoice_page, months_page
 from aiplatform_hub.web.view_models.billing_credit import credit_page
 from aiplatform_hub.web.view_models.billing_lines import Reader, charges_page, line_page
 from aiplatform_hub.web.view_models.frame import Frame
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 from tests.support.billing import CENTRES, DECEMBER, NOVEMBER, UNIVERSITY
 from tests.web.samples import CATALOG, HOSTILE, PATHS, frame
 

@@ -12,7 +12,7 @@ from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.budgets import BudgetsPage, budget_fields, budget_row, budgets_page
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 from tests.web.samples import HOSTILE, NOW, PATHS, frame
 
 PROJECT = Budget(UUID(int=1), Scope.PROJECT, "vision", 2500 * MICROS, "EUR", Period.MONTH, NOW - timedelta(days=9), None, HOSTILE, "ada", NOW)

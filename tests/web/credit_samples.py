@@ -12,7 +12,7 @@ from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.storage.credits import Balance
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models.credits import credits_page
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 from tests.web.samples import HOSTILE, NOW, PATHS, frame
 
 COURSE = Credit(

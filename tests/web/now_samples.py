@@ -17,7 +17,7 @@ from aiplatform_hub.errors import InvalidOptionError
 from aiplatform_hub.web.rendering import render
 from aiplatform_hub.web.view_models import now as view
 from aiplatform_hub.web.view_models.environments import Money
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from tests.web.samples import CATALOG, HOSTILE, INTEREST, NOW, PATHS, QUEUED, RUNNING, frame
 

@@ -11,8 +11,8 @@ from aiplatform_hub.domain.rate_cards import RecordedCard, in_force
 from aiplatform_hub.domain.sample_prices import sample_prices
 from aiplatform_hub.errors import InvalidOptionError, Reason
 from aiplatform_hub.web.rendering import render
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.prices import PricesPage, preview_card, price_card, prices_page
+from aiplatform_hub.web.view_models.problem import problem_of
 from tests.web.samples import CATALOG, HOSTILE, NOW, PATHS, frame
 
 (OLD,) = CATALOG.rate_cards

@@ -11,9 +11,10 @@ from aiplatform_hub.domain.catalog import NodePool
 from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.errors import InvalidOptionError, QuotaInUseError, Reason
 from aiplatform_hub.web.launch_form import Choices, choices_of, options_of_choices, options_of_fields
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form
 from aiplatform_hub.web.view_models.launch_chips import Quote, chip_note
 from aiplatform_hub.web.view_models.launch_terms import price_sentence
+from aiplatform_hub.web.view_models.problem import problem_of
 from tests.web.samples import CATALOG
 
 PROJECTS = CATALOG.projects_of(frozenset({"vision"}), frozenset())

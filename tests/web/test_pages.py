@@ -38,10 +38,11 @@ from aiplatform_hub.web.view_models.energy import energy_line, energy_total
 from aiplatform_hub.web.view_models.environments import EnvironmentCard, HomePage, Money, environment_card, gpu_row, quota_bar
 from aiplatform_hub.web.view_models.formats import stamp
 from aiplatform_hub.web.view_models.inbox import inbox
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form
 from aiplatform_hub.web.view_models.launch_chips import Quote
 from aiplatform_hub.web.view_models.now import gpu_lines
 from aiplatform_hub.web.view_models.presets import Act, Keep, keep
+from aiplatform_hub.web.view_models.problem import problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, why
 from aiplatform_hub.web.view_models.session_series import efficiency_card, series_view

@@ -14,10 +14,9 @@ from pydantic import Field
 from aiplatform_hub.clients.notifiers.options import Options, checked
 from aiplatform_hub.clients.notifiers.vapid import VapidKey
 from aiplatform_hub.domain.notices import DeliveryError, Message
-from aiplatform_hub.domain.push import PUSH_SERVICES, PushSubscription, Subscriptions, kept_seconds, payload_of
+from aiplatform_hub.domain.push import PUSH_SERVICES, WEB_PUSH, PushSubscription, Subscriptions, kept_seconds, payload_of
 from aiplatform_hub.errors import ConfigurationError
 
-NAME = "webpush"
 _GONE = frozenset({404, 410})
 """What a push service answers for a browser that it does not know any more."""
 _PASSING = frozenset({408, 425, 429})
@@ -43,7 +42,7 @@ def options_of(options: Mapping[str, Any]) -> WebPushOptions:
     ConfigurationError
         If something of them is wrong.
     """
-    return checked(WebPushOptions, NAME, options)
+    return checked(WebPushOptions, WEB_PUSH, options)
 
 
 def make(options: Mapping[str, Any], secret: str) -> WebPushNotifier:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from aiplatform_hub.domain.announcements import Announcement, Level, is_shown
 from aiplatform_hub.web.view_models.formats import Stamp, stamp
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 
 LEVELS = {Level.INFO: "For your information", Level.WARNING: "Warning", Level.CRITICAL: "Critical"}
 """What a person calls them."""

@@ -9,8 +9,8 @@ from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.invoices import InvoiceLine
 from aiplatform_hub.operations.invoices import CreditPlan
 from aiplatform_hub.web.view_models.billing import amount_text, full_title, invoice_url, line_row
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 
 FIELD = "line-"
 """What the names of the fields of amounts begin with; the line's number follows."""

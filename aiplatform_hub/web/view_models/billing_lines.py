@@ -15,8 +15,8 @@ from aiplatform_hub.web.view_models.billing import DISPUTE_WORDS, Badge, centre_
 from aiplatform_hub.web.view_models.environments import Fact
 from aiplatform_hub.web.view_models.formats import Stamp, count, price, stamp
 from aiplatform_hub.web.view_models.labels import project_label, template_label
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 
 _ENTRY_WORDS: Mapping[EntryKind, str] = {
     EntryKind.OPENED: "disputes this line",

@@ -12,8 +12,9 @@ from aiplatform_hub.domain.runway import Runway
 from aiplatform_hub.operations.budgets import AfterLaunch
 from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.web.view_models.formats import Bar, money, percent
-from aiplatform_hub.web.view_models.launch import Option, Problem
+from aiplatform_hub.web.view_models.launch import Option
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 
 _WHOSE = {Scope.COST_CENTRE: "Budget of cost centre {}", Scope.PROJECT: "Budget of project {}", Scope.PERSON: "Your budget"}
 _FOR = {Scope.COST_CENTRE: "Cost centre {}", Scope.PROJECT: "Project {}", Scope.PERSON: "{}"}

@@ -12,8 +12,8 @@ from aiplatform_hub.domain.chargeback import Chargeback, ChargebackRow, TypeRow
 from aiplatform_hub.domain.rates import next_month
 from aiplatform_hub.web.view_models.formats import Stamp, money, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 from aiplatform_hub.web.view_models.usage import Link, UsageRow
 
 _SHARES = {

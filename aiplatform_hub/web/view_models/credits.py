@@ -10,8 +10,8 @@ from decimal import Decimal
 from aiplatform_hub.domain.budgets import Scope, from_micros
 from aiplatform_hub.storage.credits import Balance
 from aiplatform_hub.web.view_models.formats import Bar, Stamp, money, percent, stamp
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 
 _WHOSE = {Scope.COST_CENTRE: "Credit of cost centre {}", Scope.PROJECT: "Credit of project {}", Scope.PERSON: "Your credit"}
 SCOPES = {Scope.PERSON: "Person", Scope.PROJECT: "Project", Scope.COST_CENTRE: "Cost centre"}

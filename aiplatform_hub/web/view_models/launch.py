@@ -11,12 +11,12 @@ from aiplatform_hub.domain.classes import ClassEnd
 from aiplatform_hub.domain.contents import Package
 from aiplatform_hub.domain.options import MAX_HOURS
 from aiplatform_hub.domain.wait_words import Chance, fewer_gpus_advice, how_long
-from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.web.launch_form import Choices, types_of
 from aiplatform_hub.web.view_models.formats import Stamp, count, stamp
 from aiplatform_hub.web.view_models.labels import class_words, gpu_label
 from aiplatform_hub.web.view_models.launch_chips import Chip, Quote, before_you, chips_of, range_words, waits, when_ready
 from aiplatform_hub.web.view_models.launch_terms import TermsLine, price_sentence, terms_line
+from aiplatform_hub.web.view_models.problem import Problem
 
 if TYPE_CHECKING:
     from aiplatform_hub.domain.quota import Decision
@@ -63,18 +63,6 @@ class NumberField:
     minimum: int
     maximum: int
     help: str
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A refusal for a page: the sentence, its reasons and what to do."""
-
-    title: str
-    detail: str
-    lines: tuple[str, ...] = ()
-    remedies: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """Sentence by the field it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +113,6 @@ class LaunchForm:
         """Whether the folded part is shown: a fault is in it, or a name was given."""
         folded = {"server_name", *(number.name for number in self.numbers)}
         return bool(self.server_name or (self.problem and folded & set(self.problem.fields)))
-
-
-def problem_of(error: AIPlatformError) -> Problem:
-    """Return a refusal as a page shows it."""
-    return Problem(
-        title=error.title,
-        detail=error.message,
-        lines=tuple(dict.fromkeys(r.message for r in error.reasons if r.message and r.message != error.message and r.message not in error.message)),
-        remedies=tuple(dict.fromkeys(remedy for r in error.reasons for remedy in r.remedies)),
-        fields={r.field: r.message for r in error.reasons if r.field},
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from datetime import datetime
 from aiplatform_hub.domain.catalog import Catalog
 from aiplatform_hub.domain.memberships import Membership
 from aiplatform_hub.web.view_models.formats import Stamp, stamp
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.people import people_url
+from aiplatform_hub.web.view_models.problem import Problem
 
 _NOTHING = dict.fromkeys(("user", "project", "first_day", "last_day", "reason"), "")
 MOST_OVER = 50

@@ -15,7 +15,7 @@ from aiplatform_hub.web.view_models.labels import gpu_label, project_label, temp
 from aiplatform_hub.web.view_models.paths import Paths
 
 if TYPE_CHECKING:
-    from aiplatform_hub.web.view_models.launch import Problem
+    from aiplatform_hub.web.view_models.problem import Problem
 
 BADGE_TITLE = "Launch on AI Platform Hub"
 

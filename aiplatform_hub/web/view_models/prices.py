@@ -14,8 +14,8 @@ from aiplatform_hub.domain.rate_cards import CardInForce, RecordedCard
 from aiplatform_hub.domain.sample_prices import SamplePrice
 from aiplatform_hub.web.view_models.formats import Stamp, count, gpus, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label, tier_label
-from aiplatform_hub.web.view_models.launch import Problem
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _OTHERS = (("cpu_only_hour", "Environment without GPUs"), ("cpu_core_hour", "CPU core"), ("memory_gib_hour", "GiB of memory"))

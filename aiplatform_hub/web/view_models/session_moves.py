@@ -11,7 +11,7 @@ from aiplatform_hub.domain.rounding import rounded
 from aiplatform_hub.domain.session_moves import Account, MovedAmount, SessionMove
 from aiplatform_hub.web.view_models.environments import Fact
 from aiplatform_hub.web.view_models.formats import money, stamp
-from aiplatform_hub.web.view_models.launch import Problem
+from aiplatform_hub.web.view_models.problem import Problem
 from aiplatform_hub.web.view_models.session import Step
 
 _PLACES = 6

@@ -10,8 +10,9 @@ from aiplatform_hub.web.view_models.activity import LABELS, ActivityBar, Activit
 from aiplatform_hub.web.view_models.environments import WITHDRAW, EnvironmentCard, Fact
 from aiplatform_hub.web.view_models.formats import Bar, stamp
 from aiplatform_hub.web.view_models.inbox import Inbox, InboxEntry
-from aiplatform_hub.web.view_models.launch import LaunchForm, Problem
+from aiplatform_hub.web.view_models.launch import LaunchForm
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem
 from aiplatform_hub.web.view_models.queue import FewerGpus, Wait
 from aiplatform_hub.web.view_models.release import Notice
 from aiplatform_hub.web.view_models.showcase_form import sample_form

@@ -10,8 +10,9 @@ from aiplatform_hub.domain.quota import Decision, Outcome
 from aiplatform_hub.domain.wait_estimates import WaitEstimate
 from aiplatform_hub.errors import Reason
 from aiplatform_hub.web.launch_form import choices_of
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, launch_form
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form
 from aiplatform_hub.web.view_models.launch_chips import Quote
+from aiplatform_hub.web.view_models.problem import Problem
 
 _CHOSEN = EnvironmentTemplate("pytorch", "PyTorch", "Deep learning with notebooks", Range(0, 3, 1), Range(1, 64, 16), Range(1, 8, 4), ("sample",))
 _TEMPLATES = (

@@ -10,7 +10,7 @@ from aiplatform_hub.services.platform.bodies import instant, invalid
 from aiplatform_hub.services.platform.pages.admin import AdminPage
 from aiplatform_hub.services.platform.pages.base import DISMISSED_COOKIE, Page
 from aiplatform_hub.web.view_models.announcements import announcements_page, cookie_of
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 
 LISTED = 50
 """So many of the newest are listed."""

@@ -24,8 +24,8 @@ from aiplatform_hub.web.view_models.environments import Money
 from aiplatform_hub.web.view_models.formats import notices
 from aiplatform_hub.web.view_models.frame import Frame
 from aiplatform_hub.web.view_models.inbox import EMPTY, Inbox, beside, inbox
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import problem_of
 
 DISMISSED_COOKIE = "aiplatform-dismissed"
 """Ids of announcements that this browser has hidden; it is gone when the browser ends."""

@@ -18,7 +18,7 @@ from aiplatform_hub.services.platform.pages.base import Page
 from aiplatform_hub.storage.disputes import DisputeFilter
 from aiplatform_hub.web.view_models import billing as view
 from aiplatform_hub.web.view_models.billing_lines import Reader, charges_page, line_page
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 
 MOST_WAITING = 50
 """So many disputes that wait for an answer are shown."""

@@ -12,7 +12,7 @@ from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.admin import AdminPage
 from aiplatform_hub.web.view_models import billing as view
 from aiplatform_hub.web.view_models.billing_credit import FIELD, credit_page
-from aiplatform_hub.web.view_models.launch import problem_of
+from aiplatform_hub.web.view_models.problem import problem_of
 
 
 class CreditInvoiceHandler(AdminPage):

@@ -15,8 +15,8 @@ from aiplatform_hub.operations.budgets import BudgetDraft
 from aiplatform_hub.services.platform.bodies import instant, invalid
 from aiplatform_hub.services.platform.pages.admin import AdminPage
 from aiplatform_hub.web.view_models.budgets import BudgetsPage, budget_fields, budget_row, budgets_page
-from aiplatform_hub.web.view_models.launch import Problem, problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem, problem_of
 
 
 class AdminBudgetsHandler(AdminPage):

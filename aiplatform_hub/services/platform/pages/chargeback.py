@@ -14,8 +14,8 @@ from aiplatform_hub.services.platform.pages.billing import BillingPage
 from aiplatform_hub.web.view_models.billing import centre_label, invoice_url
 from aiplatform_hub.web.view_models.chargeback import ADMIN, BILLING, CentrePage, CentrePart, ChargebackPage, chargeback_page, refused_page
 from aiplatform_hub.web.view_models.formats import stamp
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import problem_of
 from aiplatform_hub.web.view_models.usage import Link, row
 
 _GROUPS = {"project": "project", "gpu_type": "GPU type", "environment_template": "environment", "user": "person"}

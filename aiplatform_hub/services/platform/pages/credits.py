@@ -16,8 +16,8 @@ from aiplatform_hub.services.platform.bodies import instant, invalid
 from aiplatform_hub.services.platform.pages.admin import AdminPage
 from aiplatform_hub.web.view_models.credits import CreditsPage, credit_bar, credits_page
 from aiplatform_hub.web.view_models.formats import Bar
-from aiplatform_hub.web.view_models.launch import Problem, problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem, problem_of
 
 
 def credit_bars(factory: Factory, caller: Caller) -> tuple[Bar, ...]:

@@ -26,9 +26,10 @@ from aiplatform_hub.services.platform.terms import launch_terms
 from aiplatform_hub.web.launch_form import FAIL, IF_FULL, QUEUE, Choices, choices_of, options_of_choices, options_of_fields, types_of
 from aiplatform_hub.web.view_models.announcements import MaintenanceLine, maintenance_lines
 from aiplatform_hub.web.view_models.budgets import after_sentence
-from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, Problem, launch_form, problem_of
+from aiplatform_hub.web.view_models.launch import LaunchForm, Offer, launch_form
 from aiplatform_hub.web.view_models.launch_chips import Quote
 from aiplatform_hub.web.view_models.presets import Act, keep
+from aiplatform_hub.web.view_models.problem import Problem, problem_of
 
 NOTHING_DONE = Act()
 

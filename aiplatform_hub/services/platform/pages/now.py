@@ -24,8 +24,8 @@ from aiplatform_hub.storage.database import Connection
 from aiplatform_hub.storage.devices import MACHINE
 from aiplatform_hub.web.view_models import now as view
 from aiplatform_hub.web.view_models.formats import count
-from aiplatform_hub.web.view_models.launch import Problem, problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import Problem, problem_of
 
 MOST_AT_ONCE = 100
 """So many sessions and requests are stopped or extended by one form."""

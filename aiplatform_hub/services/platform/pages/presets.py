@@ -11,8 +11,8 @@ from aiplatform_hub.errors import AIPlatformError, InsufficientScopeError
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.launch import LaunchPage, may_wait_of
 from aiplatform_hub.web.launch_form import options_of_fields
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.presets import Act
+from aiplatform_hub.web.view_models.problem import problem_of
 
 _NOT_CHOICES = frozenset({"preset_name", "saved", "deleted"})
 

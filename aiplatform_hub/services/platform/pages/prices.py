@@ -12,9 +12,9 @@ from aiplatform_hub.domain.sample_prices import sample_prices
 from aiplatform_hub.errors import AIPlatformError
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.admin import AdminPage
-from aiplatform_hub.web.view_models.launch import Problem, problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.prices import PriceCard, PricesPage, preview_card, price_card, prices_page
+from aiplatform_hub.web.view_models.problem import Problem, problem_of
 
 PREVIEW = "preview"
 

@@ -11,8 +11,8 @@ from aiplatform_hub.operations.memberships import MembershipDraft
 from aiplatform_hub.services.platform.api.projects import read_projects
 from aiplatform_hub.services.platform.bodies import invalid
 from aiplatform_hub.services.platform.pages.admin import AdminPage
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.memberships import memberships_part
+from aiplatform_hub.web.view_models.problem import problem_of
 from aiplatform_hub.web.view_models.projects import project_cards
 
 _DONE = {"added": "It counts from its first day on.", "ended": "The membership has ended, and stays on record."}

@@ -26,9 +26,9 @@ from aiplatform_hub.web.view_models.energy import energy_line
 from aiplatform_hub.web.view_models.environments import Money, class_facts, environment_card, wait_facts
 from aiplatform_hub.web.view_models.formats import hours, money, price, stamp
 from aiplatform_hub.web.view_models.labels import gpu_label, template_label
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.prices import charged_what
+from aiplatform_hub.web.view_models.problem import problem_of
 from aiplatform_hub.web.view_models.queue import Line
 from aiplatform_hub.web.view_models.session import CostRow, SessionPage, session_facts, steps, steps_with_idleness, why
 from aiplatform_hub.web.view_models.session_moves import correction_note, move_steps, moved_facts

@@ -11,8 +11,8 @@ from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.pages.admin import AdminPage
 from aiplatform_hub.services.platform.pages.session import OneAllocationPage
 from aiplatform_hub.web.view_models.labels import template_label
-from aiplatform_hub.web.view_models.launch import problem_of
 from aiplatform_hub.web.view_models.paths import Paths
+from aiplatform_hub.web.view_models.problem import problem_of
 from aiplatform_hub.web.view_models.session_moves import MovePage, account_text, amount_rows, choices
 
 
