@@ -34,7 +34,7 @@ from aiplatform_hub.domain.allocations import Allocation, AllocationState, GpuDe
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB, to_microseconds
 from aiplatform_hub.factory import Factory
-from aiplatform_hub.services.platform.garbage import look_seldom
+from aiplatform_hub.garbage import look_seldom
 from aiplatform_hub.storage.migrate import upgrade
 from aiplatform_hub.storage.schema import allocations, storage_usage
 from tests.support.page_server import ADMIN, Answer, PageServer, page_server

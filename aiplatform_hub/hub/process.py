@@ -18,6 +18,7 @@ from aiplatform_hub.clients.gpus import discover
 from aiplatform_hub.config import Place
 from aiplatform_hub.domain.announcements import Announcement, shown
 from aiplatform_hub.errors import ServiceUnavailableError
+from aiplatform_hub.garbage import look_seldom
 from aiplatform_hub.hub.traits import AIPlatform
 from aiplatform_hub.hub_factory import HubFactory
 from aiplatform_hub.storage.database import DatabaseBusyError
@@ -169,6 +170,7 @@ class HubProcess:
         """Begin to write the hub's sign of life, once; call it on the event loop."""
         if not self._heartbeat.is_running():
             self._heartbeat.start()
+            look_seldom()
             if self.settings.place is Place.MACHINE:
                 self._work.submit(self._look_around)
             self._beat()

@@ -19,6 +19,7 @@ from aiplatform_hub.clients.hub_api import HubApiClient
 from aiplatform_hub.config import Settings
 from aiplatform_hub.errors import AIPlatformError, ServiceUnavailableError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.garbage import look_seldom
 from aiplatform_hub.operations.cost_reporter import UsageQuery
 from aiplatform_hub.services.platform.api.catalog import capacity_out
 from aiplatform_hub.services.platform.api.quota import quota_out
@@ -26,7 +27,6 @@ from aiplatform_hub.services.platform.api.resources import RESOURCES
 from aiplatform_hub.services.platform.base import AUTH_CACHE_SECONDS, Platform, UnknownPath
 from aiplatform_hub.services.platform.events import MAX_AGAIN, EventStream, Look, OwnPlace, QueueNews
 from aiplatform_hub.services.platform.forecast import Forecaster
-from aiplatform_hub.services.platform.garbage import look_seldom
 from aiplatform_hub.services.platform.pages import page_handlers
 from aiplatform_hub.services.platform.queue_views import queue_news
 from aiplatform_hub.services.platform.rate_limit import DEFAULT_REQUESTS_PER_MINUTE, RateLimiter, allowances_of
