@@ -129,10 +129,12 @@ class Place:
         self.wake()
 
     def wake(self) -> None:
-        """Let the queue be as a keeper leaves it."""
+        """Let the queue and the sums of days be as a keeper leaves them."""
         people = {f"user{number}": Caller(number, f"user{number}") for number in range(PEOPLE)}
         self.factory.dispatcher.dispatch(people)
         self.factory.wait_forecaster.refresh()
+        while self.factory.charge_rollup.step():
+            pass
 
     def _run(self, number: int) -> None:
         caller, at_ = Caller(number, f"user{number}"), datetime.now(UTC)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jupyterhub import __version__ as hub_version
 
 from aiplatform_hub.web.no_breaks import keep_together
 
@@ -33,6 +35,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@cache
+def static_version() -> str:
+    """Return what changes whenever a static file of ours, or the hub that ours stand beside, does: browsers keep each version for good."""
+    files = (file for file in sorted(STATIC_DIR.rglob("*")) if file.is_file())
+    return sha256(b"\0".join((hub_version.encode(), *(part for file in files for part in (file.name.encode(), file.read_bytes()))))).hexdigest()[:12]
 
 
 def render(page_template: str, frame: Frame, **values: Any) -> str:

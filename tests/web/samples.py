@@ -91,4 +91,4 @@ HOSTILE_ONE = replace(ENDED, id=UUID(int=5), server_name=HOSTILE, request=replac
 
 def frame(active: str = "home", *, is_admin: bool = False) -> Frame:
     notice = ("The GPUs are simulated: nothing computes on a GPU here.",)
-    return Frame(active.title(), PATHS, "ada", is_admin, active, notice, "token-of-the-test", f"/services/platform/{active}", "1", "5")
+    return Frame(active.title(), PATHS, "ada", is_admin, active, notice, "token-of-the-test", f"/services/platform/{active}", "1")

@@ -19,7 +19,7 @@ from aiplatform_hub.web.view_models.problem import Problem
 _WHOSE = {Scope.COST_CENTRE: "Budget of cost centre {}", Scope.PROJECT: "Budget of project {}", Scope.PERSON: "Your budget"}
 _FOR = {Scope.COST_CENTRE: "Cost centre {}", Scope.PROJECT: "Project {}", Scope.PERSON: "{}"}
 _SCOPES = {Scope.COST_CENTRE: "Cost centre", Scope.PROJECT: "Project", Scope.PERSON: "Person"}
-_PERIODS = {Period.MONTH: "each calendar month (UTC)", Period.TERM: "once, until an instant", Period.ONCE: "once, without an end"}
+_PERIODS = {Period.MONTH: "each month (UTC)", Period.TERM: "once, until an instant", Period.ONCE: "once, without an end"}
 _AT_LIMIT = {AtLimit.LET_FINISH: "let running sessions finish", AtLimit.STOP: "stop running sessions with GPUs"}
 
 

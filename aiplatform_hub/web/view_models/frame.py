@@ -24,9 +24,7 @@ class Frame:
     here: str
     """Path and query of this page, for refreshing what moves."""
     version: str
-    """Changes with each release, so that browsers fetch new assets."""
-    hub_version: str
-    """The same of the hub, whose stylesheet pages use."""
+    """Of what pages load: changes with those files, so that browsers fetch them anew."""
     state: str = ""
     """How things stood before anything on the page was read; its stream begins with nothing while they do."""
     inbox: Inbox = EMPTY

@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado.web import RedirectHandler, StaticFileHandler
 
-from aiplatform_hub.services.platform.hub_style import HubStyleHandler
+from aiplatform_hub.services.platform.page_style import PageStyleHandler
 from aiplatform_hub.services.platform.pages.announcements import AdminAnnouncementsHandler, BannersHandler, HideBannerHandler, RestoreHandler, WithdrawHandler
 from aiplatform_hub.services.platform.pages.audit import AdminAuditHandler
 from aiplatform_hub.services.platform.pages.billing import (
@@ -138,7 +138,7 @@ def page_handlers(prefix: str, hub_prefix: str) -> list[tuple[str, Any, dict[str
         (f"{prefix}admin/catalogue", AdminCatalogueHandler, {}),
         (f"{prefix}admin/audit", AdminAuditHandler, {}),
         (f"{prefix}components", ShowcaseHandler, {}),
-        (f"{prefix}static/hub\\.css", HubStyleHandler, {"hub_prefix": hub_prefix}),
+        (f"{prefix}static/page\\.css", PageStyleHandler, {"hub_prefix": hub_prefix}),
         (f"{prefix}static/(.*)", StaticFileHandler, {"path": str(STATIC_DIR)}),
         (f"{prefix}admin/credits", AdminCreditsHandler, {}),
         (f"{prefix}admin/credits/{_ID}/end", EndCreditHandler, {}),

@@ -7,9 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from jupyterhub import __version__ as hub_version
-
-from aiplatform_hub import __version__
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.requests import Caller
 from aiplatform_hub.errors import InsufficientScopeError, NotFoundError, ServiceUnavailableError
@@ -17,7 +14,7 @@ from aiplatform_hub.factory import Factory
 from aiplatform_hub.services.platform.auth import READ
 from aiplatform_hub.services.platform.base import PageHandler
 from aiplatform_hub.storage.database import Connection
-from aiplatform_hub.web.rendering import render
+from aiplatform_hub.web.rendering import render, static_version
 from aiplatform_hub.web.security_headers import CSP, PAGE_POLICY
 from aiplatform_hub.web.view_models.announcements import Banner, banners, dismissed_ids
 from aiplatform_hub.web.view_models.environments import Money
@@ -147,8 +144,7 @@ class Page(PageHandler):
             xsrf=xsrf.decode() if isinstance(xsrf, bytes) else str(xsrf),
             here=here,
             state=self.state,
-            version=__version__,
-            hub_version=hub_version,
+            version=static_version(),
             inbox=beside(self.inbox, here.partition("?")[0], self.paths),
             announcements=self.announcements,
             push_key=self.factory.vapid_key.public if principal is not None and self.factory.has_push else "",

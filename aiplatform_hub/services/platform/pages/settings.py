@@ -8,11 +8,10 @@ from uuid import UUID
 
 from tornado.web import RequestHandler, StaticFileHandler
 
-from aiplatform_hub import __version__
 from aiplatform_hub.errors import InsufficientScopeError, NotFoundError
 from aiplatform_hub.services.platform.auth import START
 from aiplatform_hub.services.platform.pages.base import Page
-from aiplatform_hub.web.rendering import environment
+from aiplatform_hub.web.rendering import environment, static_version
 from aiplatform_hub.web.security_headers import CSP, PAGE_POLICY, WORKER_POLICY
 from aiplatform_hub.web.view_models.paths import Paths
 from aiplatform_hub.web.view_models.settings import settings_page
@@ -74,7 +73,7 @@ class OfflineHandler(RequestHandler):
         self.set_header(CSP, PAGE_POLICY)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", "no-cache")
-        self.finish(environment().get_template("offline.html").render(paths=paths, version=__version__))
+        self.finish(environment().get_template("offline.html").render(paths=paths, version=static_version()))
 
 
 class AppFileHandler(StaticFileHandler):
