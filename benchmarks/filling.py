@@ -20,7 +20,7 @@ _NUMBERS = {
 }
 _SETTINGS = {
     "sqlite": ("PRAGMA cache_size=-1000000", "PRAGMA synchronous=OFF", "PRAGMA foreign_keys=OFF"),
-    "postgresql": ("SET statement_timeout=0", "SET synchronous_commit=off", "SET session_replication_role=replica"),
+    "postgresql": ("SET statement_timeout=0", "SET lock_timeout=0", "SET synchronous_commit=off", "SET session_replication_role=replica"),
 }
 """What makes the filling fast: rows that are right by construction are neither checked nor synced one by one."""
 _HISTORY = (

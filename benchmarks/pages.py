@@ -5,7 +5,7 @@ wait, the dispatcher and the estimates are up to date. Timed is what the server 
 the hub's answers included; CPU is that of the whole process, the asking client's and the stand-in's included, which says more than the
 clock where other work fills the machine. Each request is somebody else's, so that no cache of one person's things helps; p95 is over all turns.
 
-Run: PYTHONPATH=. python benchmarks/pages.py [--allocations 1000000] [--turns 40] [--only sqlite|postgresql] [--keep FILE.sqlite] [--profile PAGE]
+Run: PYTHONPATH=. python benchmarks/pages.py [--allocations 1000000] [--turns 40] [--only sqlite|postgresql] [--page NAME] [--keep FILE.sqlite]
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ TARGET_MS = 100.0
 PEOPLE = 5000
 GPUS, PER_SESSION = 64, 2
 QUEUED = 40
+ROLLUP_STEPS = 15
+"""A week of days each: what pages look at, and what they compare it with, lies in the last three months."""
 TEMPLATE = "pytorch"
 
 Ask = Callable[[PageServer, str], Answer]
@@ -133,8 +135,8 @@ class Place:
         people = {f"user{number}": Caller(number, f"user{number}") for number in range(PEOPLE)}
         self.factory.dispatcher.dispatch(people)
         self.factory.wait_forecaster.refresh()
-        while self.factory.charge_rollup.step():
-            pass
+        for _ in range(ROLLUP_STEPS):
+            self.factory.charge_rollup.step()
 
     def _run(self, number: int) -> None:
         caller, at_ = Caller(number, f"user{number}"), datetime.now(UTC)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from aiplatform_hub.domain.rates import card_at
 from aiplatform_hub.domain.report_spans import BucketSize, Span, bucket_size, span_before
 from aiplatform_hub.factory import Factory
 from aiplatform_hub.operations.charge_reporter import ReportQuery
-from aiplatform_hub.operations.cost_reporter import UsageQuery
+from aiplatform_hub.operations.cost_reporter import CostReporter, Report, ReportRow, UsageQuery
 from aiplatform_hub.reports.formats import FORMATS
 from aiplatform_hub.services.platform.pages.base import Page, costs_of
 from aiplatform_hub.services.platform.report_files import send_report
@@ -73,9 +73,8 @@ class Question:
         """Return the question to the reporter."""
         return UsageQuery(self.start, self.end, (group,), self.filters)
 
-    def query_before(self) -> UsageQuery:
-        """Return the same question about the span before, in the same groups where they can be compared."""
-        groups = () if self.group in TIMES else (self.group,)
+    def query_before(self, *groups: str) -> UsageQuery:
+        """Return the question to the reporter about the span before."""
         return UsageQuery(self.before.start, self.before.end, groups, self.filters)
 
 
@@ -132,14 +131,17 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
     """Read and word everything on Usage."""
     now = factory.clock()
     reporter = factory.reporter
-    report, before = reporter.costs(question.query(question.group)), reporter.costs(question.query_before())
+    report = reporter.costs(question.query(question.group))
+    shown = view.shown(report.rows, question.group)
+    left_out = len(report.rows) - len(shown)
+    before, groups_before = _before(reporter, question, shown if left_out else None)
     is_this_month = question.period == "month" and question.group == "day"
     days = report if is_this_month else reporter.costs(UsageQuery(*view.span_of("month", now), ("day",), question.filters))
     by_time = report if question.size == question.group else reporter.costs(question.query(question.size))
     currency = card_at(factory.rate_cards(), now).currency
     first, last = question.days
-    earlier = None if question.group in TIMES else costs_before(before, question.group)
-    rows = [view.row(row, question.group, factory.catalog, earlier) for row in view.shown(report.rows, question.group)]
+    earlier = None if question.group in TIMES else costs_before(groups_before, question.group)
+    rows = [view.row(row, question.group, factory.catalog, earlier) for row in shown]
     return view.UsagePage(
         figures=view.figures(view.rows_of(days, now), days.totals, _running(factory, question)),
         periods=tuple(view.Link(label, _href(question, paths, period=name), name == question.period) for name, label in view.PERIODS.items()),
@@ -160,9 +162,20 @@ def usage_page(factory: Factory, question: Question, paths: Paths) -> view.Usage
         last_day=last,
         downloads=tuple(view.Link(each.label, _href(question, paths, page="usage/report", format=name), is_current=False) for name, each in FORMATS.items()),
         activity=activity_bar(report.totals),
-        left_out=len(report.rows) - len(rows),
+        left_out=left_out,
         energy=energy_total(factory.energy.of_span(question.start, question.end, question.filters)),
     )
+
+
+def _before(reporter: CostReporter, question: Question, only: Sequence[ReportRow] | None) -> tuple[Report, Report]:
+    """Return what the span before came to, and what each group did that can be compared; where thousands are left out, only those that are shown."""
+    group = question.group
+    if only is None:
+        report = reporter.costs(question.query_before() if group in TIMES else question.query_before(group))
+        return report, report
+    named = {**question.filters, group: frozenset(row.keys[group] for row in only)}
+    whole, parts = reporter.costs_together((question.query_before(), replace(question.query_before(group), filters=named)))
+    return whole, parts
 
 
 def _running(factory: Factory, question: Question) -> Mapping[str, Decimal]:
