@@ -20,7 +20,7 @@ _WHOSE = {Scope.COST_CENTRE: "Budget of cost centre {}", Scope.PROJECT: "Budget 
 _FOR = {Scope.COST_CENTRE: "Cost centre {}", Scope.PROJECT: "Project {}", Scope.PERSON: "{}"}
 _SCOPES = {Scope.COST_CENTRE: "Cost centre", Scope.PROJECT: "Project", Scope.PERSON: "Person"}
 _PERIODS = {Period.MONTH: "each month (UTC)", Period.TERM: "once, until an instant", Period.ONCE: "once, without an end"}
-_AT_LIMIT = {AtLimit.LET_FINISH: "let running sessions finish", AtLimit.STOP: "stop running sessions with GPUs"}
+_AT_LIMIT = {AtLimit.LET_FINISH: "let what runs finish", AtLimit.STOP: "stop running sessions with GPUs"}
 
 
 def budget_bar(standing: Standing, runway: Runway | None, now: datetime, *, label: str = "") -> Bar:
