@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from aiplatform_hub.domain.activity import Activity
+from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.closed_sums import ClosedSums
 from aiplatform_hub.storage.moved_sums import corrected
 from aiplatform_hub.storage.numbers import greatest, least, number
@@ -44,5 +45,6 @@ def _read_closed(connection: Connection, query: SumQuery, more: tuple[ColumnElem
 def _read(connection: Connection, query: SumQuery, usage: Span, chosen: ColumnElement[bool], more: tuple[ColumnElement[bool], ...]) -> list[Sum]:
     ended = func.coalesce(number(activities.c.ended_at), number(activities.c.last_seen_at))
     both = Span(greatest(usage.start, number(activities.c.started_at)), least(usage.end, ended))
+    chosen = and_(chosen, usage.start < to_microseconds(query.end))  # by the index alone: nothing is joined to what began later
     is_inside = (chosen, _KNOWN, activities.c.allocation_id == intervals.c.allocation_id, both.start < both.end)
     return sums_of(query, connection.execute(sum_statement(query, both, _COLUMNS).where(*is_inside, *more)).mappings())

@@ -66,7 +66,8 @@ class SessionTimeStore:
         """Yield the time of all intervals in groups; that of open ones, which count up to their last proof of life, apart."""
         has_idle = query.has_idle and connection.execute(_ANY_IDLE).first() is not None
         for span, chosen in (closed_span(query.start), open_span()):
-            idle = dict(_read(connection, query, *_idle_part(span), chosen)) if has_idle else {}
+            begun = span.start < to_microseconds(query.end)  # by the index alone: nothing is joined to what began later
+            idle = dict(_read(connection, query, *_idle_part(span), chosen, begun)) if has_idle else {}
             for key, time in _read(connection, query, span, chosen):
                 named = dict(zip(_keys(query), key, strict=True))
                 states = named.pop("states")
