@@ -1,6 +1,7 @@
 """When Python looks for garbage: seldom, and not through what stays for good.
 
-A full look goes through every object of the process: with a long history in memory it took up to 200 ms, in the middle of somebody's page.
+A full look goes through every object of the process: with a long history in memory it took up to 200 ms, in the middle of somebody's page, and
+a start of a hub with a thousand servers made five of them.
 """
 
 from __future__ import annotations

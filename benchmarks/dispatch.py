@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gc
 import os
 import pstats
 import sqlite3
@@ -36,6 +35,7 @@ from aiplatform_hub.domain.quota import Decision
 from aiplatform_hub.domain.requests import Caller, LaunchRequest
 from aiplatform_hub.domain.units import GIB
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.garbage import look_seldom
 from aiplatform_hub.operations.decision_inputs import DecisionInputs
 from aiplatform_hub.storage.migrate import upgrade
 
@@ -72,8 +72,7 @@ class Queue:
         self.holders = [self.hold(number) for number in range(GPUS // PER_SESSION)]
         self._queue(queued)
         self.factory.dispatcher.dispatch(self.people)
-        gc.collect()
-        gc.freeze()  # as the keeper does when it begins
+        look_seldom()  # as the keeper does when it begins
 
     def hold(self, number: int) -> Allocation:
         caller = Caller(10_000 + number, f"holder{number}")

@@ -23,7 +23,7 @@ async def answers(url: str, base_path: str) -> bool:
 
 
 async def _status(parts: SplitResult, base_path: str) -> int | None:
-    """Return the status of an answer, and read no more: a quarter of the work of a client that reads it all. A thousand servers are asked when a hub starts."""
+    """Return the status of an answer, and read no more: a quarter of the work of a client that reads it all. A server that starts is asked again and again."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)

@@ -28,15 +28,13 @@ def check_while_it_runs(server: Any, has_ended: Callable[[], Awaitable[bool]]) -
     wait_up = server.wait_up
 
     async def patiently(**options: Any) -> Any:
-        try:
-            while True:
-                try:
-                    return await _unless_ended(wait_up(**options), has_ended)
-                except AnyTimeoutError:
-                    if await has_ended():
-                        raise
-        finally:
-            server.__dict__.pop("wait_up", None)
+        vars(server).pop("wait_up", None)
+        while True:
+            try:
+                return await _unless_ended(wait_up(**options), has_ended)
+            except AnyTimeoutError:
+                if await has_ended():
+                    raise
 
     server.wait_up = patiently
 

@@ -294,9 +294,11 @@ class AIPlatformSpawner(Spawner):
     async def get_url(self) -> str:
         """Return where the server listens, as the hub stores it. A hub that starts checks it for as long as the session runs."""
         url = str(self.server.url)
-        with suppress(Exception):
+        try:
             known = await self.session_url()
             url = f"{known.rstrip('/')}{self.server.base_url}" if known else url
+        except Exception:
+            self.log.warning("Where %s listens is not known just now", self._log_name, exc_info=True)
         if self._check_pending:
             check_while_it_runs(self.server, self._has_ended)
         return url

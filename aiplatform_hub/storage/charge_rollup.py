@@ -10,13 +10,13 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Table, bindparam, delete, func, insert, literal_column, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, literal_column, select, update
 
 from aiplatform_hub.domain.charge_sums import NOBODY, ActivitySum, ChargeSum, RolledDay
 from aiplatform_hub.domain.charges import Sku
 from aiplatform_hub.domain.units import from_microseconds
 from aiplatform_hub.storage.charge_rollup_tables import charge_activity, charge_days, charge_rollup, charge_sums
-from aiplatform_hub.storage.numbers import DAY_MICROSECONDS
+from aiplatform_hub.storage.numbers import DAY_MICROSECONDS, number
 from aiplatform_hub.storage.schema import usage_intervals as intervals
 
 _NAME = "ledger"
@@ -30,8 +30,8 @@ _PRICES = ("sku", "list_price", "price", "currency", "rate_card", "period_micros
 _CHARGED = ("unit_microseconds", "session_microseconds", "estimated_microseconds")
 _KNOWN = ("used_gpu_microseconds", "idle_gpu_microseconds")
 
-_first_day = (type_coerce(intervals.c.started_at, BigInteger) // DAY_MICROSECONDS).label("first_day")
-_last_day = ((type_coerce(intervals.c.ended_at, BigInteger) - 1) // DAY_MICROSECONDS).label("last_day")
+_first_day = (number(intervals.c.started_at) // DAY_MICROSECONDS).label("first_day")
+_last_day = ((number(intervals.c.ended_at) - 1) // DAY_MICROSECONDS).label("last_day")
 _CHANGED = select(_first_day, _last_day).where(intervals.c.sequence > bindparam("after"), intervals.c.sequence <= bindparam("upto")).distinct()
 _STATE = select(charge_rollup.c.sequence, charge_rollup.c.changes).where(charge_rollup.c.name == _NAME)
 _HEAD = select(func.max(intervals.c.sequence))
@@ -98,7 +98,7 @@ class ChargeRollupStore:
 
     def first_start(self, connection: Connection) -> datetime | None:
         """Return when the oldest interval began."""
-        found = connection.execute(select(func.min(type_coerce(intervals.c.started_at, BigInteger)))).scalar()
+        found = connection.execute(select(func.min(number(intervals.c.started_at)))).scalar()
         return None if found is None else from_microseconds(int(found))
 
     def days(self, connection: Connection, start: datetime | None = None, end: datetime | None = None) -> tuple[RolledDay, ...]:

@@ -16,6 +16,7 @@ from aiplatform_hub.domain.units import to_microseconds
 from aiplatform_hub.storage.budget_tables import budgets
 from aiplatform_hub.storage.budgets import Standing
 from aiplatform_hub.storage.limit_grants import LimitGrantStore, limit_grants_from_text, limit_grants_of_caller
+from aiplatform_hub.storage.numbers import number
 from aiplatform_hub.storage.queue_outlooks import LATEST_OUTLOOK, JsonMemory
 from aiplatform_hub.storage.schema import allocations, grants, storage_usage
 from aiplatform_hub.storage.schema import usage_intervals as intervals
@@ -157,7 +158,7 @@ def _outlook(has_queue: bool) -> ColumnElement[Any]:
 def _metered(whose: ColumnElement[bool], days: int) -> ColumnElement[Any]:
     """Return GPU-microseconds inside the window: closed intervals clipped to it, open ones up to now."""
     begin, end = bindparam(f"begin_{days}", type_=BigInteger), bindparam("until", type_=BigInteger)
-    started, ended = type_coerce(intervals.c.started_at, BigInteger), type_coerce(intervals.c.ended_at, BigInteger)
+    started, ended = number(intervals.c.started_at), number(intervals.c.ended_at)
     clipped_start = case((started < begin, begin), else_=started)
     until_now = case((clipped_start < end, end - clipped_start), else_=0)
     closed = select(func.sum((ended - clipped_start) * intervals.c.gpus)).where(whose, ended > begin)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, String, Text, Uuid, case, cast, literal_column, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, String, Text, Uuid, case, cast, literal_column, select, text, type_coerce
 
 from aiplatform_hub.domain.allocations import Allocation
 from aiplatform_hub.domain.units import from_microseconds
+from aiplatform_hub.storage.numbers import number
 from aiplatform_hub.storage.schema import Instant, allocations
 
 IS_LIVE: ColumnElement[bool] = literal_column("allocations.state IN ('queued', 'held', 'active')")
@@ -70,7 +71,7 @@ class LiveAllocations:
 def _raw(column: Any) -> ColumnElement[Any]:
     """Return a column as the driver gives it, hashable."""
     if isinstance(column.type, Instant):
-        return type_coerce(column, BigInteger).label(column.name)
+        return number(column).label(column.name)
     if isinstance(column.type, Uuid):
         return type_coerce(column, String).label(column.name)
     return cast(column, Text).label(column.name) if column.name == "devices" else column

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, func, select, type_coerce
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aiplatform_hub.domain.storage_samples import StorageSample, StorageTime
 from aiplatform_hub.domain.units import GIB, to_microseconds
 from aiplatform_hub.storage.charge_rollup import ChargeRollupStore
-from aiplatform_hub.storage.numbers import DAY_MICROSECONDS, greatest, least, whole
+from aiplatform_hub.storage.numbers import DAY_MICROSECONDS, greatest, least, number, whole
 from aiplatform_hub.storage.storage_sample_tables import storage_samples
 
 BATCH = 500
@@ -54,7 +54,7 @@ def times(connection: Connection, start: datetime, end: datetime, columns: Colle
     if not filters.keys() <= FILTERS.keys():
         return
     keys = [FILTERS[name] for name in columns if name in FILTERS]
-    day = type_coerce(_COLUMNS.day, BigInteger)
+    day = number(_COLUMNS.day)
     length = least(day + DAY_MICROSECONDS, to_microseconds(end)) - greatest(day, to_microseconds(start))
     time = func.sum((_COLUMNS.storage_bytes + (GIB - 1)) // GIB * length).label("gib_microseconds")
     statement = _reaching(select(*keys, time), start, end, filters).where(_COLUMNS.storage_bytes > 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -14,6 +13,7 @@ from aiplatform_hub.clients.hub_api import HubApiClient
 from aiplatform_hub.config import Place, Settings, add_arguments, service_token_from_environment, settings_from
 from aiplatform_hub.errors import AIPlatformError, ServiceUnavailableError
 from aiplatform_hub.factory import Factory
+from aiplatform_hub.garbage import look_seldom
 from aiplatform_hub.operations.cluster_home import WrongClusterError
 from aiplatform_hub.services.keeper.cluster import ClusterDuties
 from aiplatform_hub.services.keeper.health import serve
@@ -80,8 +80,7 @@ async def _keep(factory: Factory, lock: KeeperLock, stop: asyncio.Event) -> int:
     duties: Duties = ClusterDuties(factory=factory, hub=hub) if settings.place is Place.CLUSTER else MachineDuties(factory=factory)
     keeper = Keeper(factory=factory, hub=hub, duties=duties)
     server = serve(settings.service_host, settings.keeper_port, lambda: "" if keeper.is_at_work else "The keeper begins.", lambda: keeper.remark)
-    gc.collect()
-    gc.freeze()  # what is here by now stays: to look through it for garbage again and again took up to a third of a pass over a long queue
+    look_seldom()  # to look through what stays for garbage again and again took up to a third of a pass over a long queue
     _LOG.info("Keeping %s", settings.namespace if settings.place is Place.CLUSTER else settings.data_dir)
     try:
         return await _first(keeper.run(stop), lost(lock), stop.wait(), duties.misplaced())
